@@ -1,0 +1,207 @@
+"""A real HTTP server on 127.0.0.1 that speaks a vendor's format and misbehaves on request.
+
+    with LoopbackServer(openai_app) as server:
+        server.script(Reply(503), Reply(429, headers={"Retry-After": "2"}))
+        api = openai_api({}, {}, "test-key", server.url + "/v1")
+
+The scripted replies are given first, one a request; then the app answers. Every request is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass
+class Request:
+    """A request as it arrived; `at` is `time.monotonic()` then."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Reply:
+    """An answer. A dict or list becomes JSON; an iterable of bytes is sent in chunks, as a stream."""
+
+    status: int = 200
+    body: bytes | str | dict[str, Any] | list[Any] | Iterable[bytes] = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    """Seconds to wait before the status line."""
+
+
+@dataclass
+class Reset:
+    """Cut the connection without an answer."""
+
+    delay: float = 0.0
+
+
+App = Callable[[Request], Reply]
+
+
+def sse(events: Iterable[Any], done: str | None = "[DONE]") -> Reply:
+    """Return a 200 reply that streams `events` as server-sent events (dicts become JSON)."""
+
+    def chunks() -> Iterable[bytes]:
+        for event in events:
+            yield b"data: " + (event if isinstance(event, str) else json.dumps(event)).encode() + b"\n\n"
+        if done is not None:
+            yield f"data: {done}\n\n".encode()
+
+    return Reply(200, chunks(), {"Content-Type": "text/event-stream"})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _serve(self) -> None:
+        loopback = self.server.loopback
+        url = urlsplit(self.path)
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        request = Request(
+            self.command, url.path, parse_qs(url.query),
+            {name.lower(): value for name, value in self.headers.items()}, body, time.monotonic(),
+        )  # fmt: skip
+        with loopback.counting(request) as reply:
+            if reply.delay:
+                loopback.stopping.wait(reply.delay)
+            if isinstance(reply, Reset):
+                # SO_LINGER 0 turns the close into a reset.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                self.connection.close()
+                self.close_connection = True
+                return
+            self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        body = reply.body
+        headers = dict(reply.headers)
+        if isinstance(body, dict | list):
+            body = json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        if isinstance(body, str):
+            body = body.encode()
+        self.send_response(reply.status)
+        try:
+            if isinstance(body, bytes):
+                headers.setdefault("Content-Length", str(len(body)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+                return
+            headers["Transfer-Encoding"] = "chunked"
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            for chunk in body:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+    loopback: LoopbackServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+class _Counting:
+    """Counts a request as in flight while it is answered."""
+
+    def __init__(self, loopback: LoopbackServer, request: Request) -> None:
+        self.loopback, self.request = loopback, request
+
+    def __enter__(self) -> Any:
+        loopback = self.loopback
+        with loopback._lock:
+            loopback.requests.append(self.request)
+            loopback.in_flight += 1
+            loopback.most_in_flight = max(loopback.most_in_flight, loopback.in_flight)
+            scripted = loopback._script.popleft() if loopback._script else None
+        return scripted if scripted is not None else loopback.app(self.request)
+
+    def __exit__(self, *exc: object) -> None:
+        with self.loopback._lock:
+            self.loopback.in_flight -= 1
+
+
+class LoopbackServer:
+    """A server on a free port of 127.0.0.1, in threads of its own; a context manager.
+
+    Attributes:
+        url: `http://127.0.0.1:port`
+        requests: all requests that arrived, in the order of their arrival.
+        in_flight, most_in_flight: how many are being answered now, and were at most.
+    """
+
+    def __init__(self, app: App | None = None) -> None:
+        self.app: App = app or (lambda request: Reply(200, {"ok": True}))
+        self.requests: list[Request] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._script: deque[Reply | Reset] = deque()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.loopback = self
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def script(self, *replies: Reply | Reset) -> None:
+        """Give these answers to the next requests, before the app is asked again."""
+        with self._lock:
+            self._script.extend(replies)
+
+    def counting(self, request: Request) -> _Counting:
+        return _Counting(self, request)
+
+    def __enter__(self) -> LoopbackServer:
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
