@@ -34,12 +34,22 @@ class BackendError(Exception):
 
 
 def new_session(connections: int = 16) -> requests.Session:
-    """Return a session that keeps up to `connections` connections to a host open."""
+    """Return a session that keeps up to `connections` connections to a host open.
+
+    It follows no redirects, which would carry a key in a header of the vendor's own to another host; and it takes no
+    password from `.netrc`, which would replace the key.
+    """
     session = requests.Session()
+    session.max_redirects = 0
+    session.auth = _headers_as_they_are
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _headers_as_they_are(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def pick_base_url(base_url: str | None, metadata: Mapping[str, Any], default: str) -> str:
@@ -90,7 +100,8 @@ def json_object(response: requests.Response, error: type[BackendError]) -> dict[
 def sse_data(response: requests.Response) -> Iterator[str]:
     """Yield the data of each server-sent event, and close the response at the end.
 
-    Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+    An event that was cut off is not yielded. Source of the format:
+    https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
     with response:
         data: list[str] = []
@@ -102,28 +113,34 @@ def sse_data(response: requests.Response) -> Iterator[str]:
                 data = []
             elif line.startswith("data:"):
                 data.append(line[5:].removeprefix(" "))
-        if data:
-            yield "\n".join(data)
 
 
 def sse_json(response: requests.Response, error: type[BackendError]) -> Iterator[dict[str, Any]]:
-    """Yield each event's JSON object up to `[DONE]`; raise `error` for an error event inside the stream."""
+    """Yield each event's JSON object; raise `error` for an error event inside the stream.
+
+    The stream is read on after `[DONE]`, so that its connection can be used again.
+    """
     for data in sse_data(response):
-        if data == "[DONE]":
-            return
-        event = json.loads(data)
-        if event.get("error"):
-            raise error(None, message_in(event) or "error in the stream")
-        yield event
+        if data != "[DONE]":
+            yield event_object(data, error)
 
 
 def json_lines(response: requests.Response, error: type[BackendError]) -> Iterator[dict[str, Any]]:
     """Yield the JSON object in each line, and close the response at the end; raise `error` for an error line."""
     with response:
         for line in response.iter_lines():
-            if not line:
-                continue
-            event = json.loads(line)
-            if event.get("error"):
-                raise error(None, message_in(event) or "error in the stream")
-            yield event
+            if line:
+                yield event_object(line, error)
+
+
+def event_object(data: str | bytes, error: type[BackendError]) -> dict[str, Any]:
+    """Return the JSON object of one event of a stream; raise `error` if it is an error, or no JSON object."""
+    try:
+        event = json.loads(data)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise error(None, "an event of the stream is not a JSON object")
+    if event.get("error"):
+        raise error(None, message_in(event) or "error in the stream")
+    return event

@@ -51,7 +51,7 @@ class openai_api:
         self.api_key = api_key
         self.base_url = pick_base_url(base_url, self.metadata, "https://api.openai.com/v1")
         self.timeout = DEFAULT_TIMEOUT
-        self.session = new_session()
+        self.session: requests.Session = new_session()
 
     def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
         """Return the chat completion of `messages`; `options` go into the request's body."""

@@ -1,0 +1,67 @@
+"""The codemod: as a command, and as a LibCST codemod that LibCST's own runner can run.
+
+python -m libcst.tool codemod -x backend_retrofit.codemods.add_queue_backoff.AddQueueBackoffCommand src/clients
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import libcst
+from libcst.codemod import CodemodCommand, CodemodContext, SkipFile
+
+from . import cli
+from .model import BLOCKS, Options
+from .plan import plan
+from .render import RUNTIME_MODULE
+
+
+class AddQueueBackoffCommand(CodemodCommand):
+    """Gives the classes of a module their blocks, or takes them out; everything else stays as it is."""
+
+    DESCRIPTION = "Add a request queue, exponential backoff and environment keys to API client classes."
+
+    def __init__(
+        self,
+        context: CodemodContext,
+        blocks: str = ",".join(BLOCKS),
+        remove: bool = False,
+        runtime: str = "auto",
+    ) -> None:
+        super().__init__(context)
+        self.options = Options(blocks=tuple(blocks.split(",")), remove=remove, runtime=runtime)
+
+    @staticmethod
+    def add_args(arg_parser: argparse.ArgumentParser) -> None:
+        """Add this codemod's own arguments to those of LibCST's runner."""
+        arg_parser.add_argument(
+            "--blocks", default=",".join(BLOCKS), help="queue,backoff,env_key (default: all)"
+        )
+        arg_parser.add_argument("--remove", action="store_true", help="take the retrofit out again")
+        arg_parser.add_argument("--runtime", choices=("auto", "shared", "inline"), default="auto")
+
+    def transform_module_impl(self, tree: libcst.Module) -> libcst.Module:
+        """Return the module with its blocks.
+
+        LibCST's runner writes one file at a time, so the runtime goes into the file itself unless it lies beside it
+        already.
+        """
+        path = Path(self.context.filename or "module.py")
+        beside = (path.parent / f"{RUNTIME_MODULE}.py").exists()
+        if path.stem == RUNTIME_MODULE:
+            raise SkipFile("it is the runtime")
+        planned = plan(tree.bytes, path, self.options, in_package=beside)
+        for problem in planned.problems:
+            self.warn(f"line {problem.line}: {problem.reason}" if problem.line else problem.reason)
+        return libcst.parse_module(planned.after) if planned.changed else tree
+
+
+def main() -> int:
+    """Run `add-queue-backoff`."""
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

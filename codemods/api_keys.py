@@ -1,0 +1,51 @@
+"""The one table of the environment variables that hold API keys."""
+
+from __future__ import annotations
+
+import re
+
+KEY_VARIABLES: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
+    (frozenset({"openai"}), ("OPENAI_API_KEY",)),
+    (frozenset({"anthropic", "claude"}), ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY")),
+    (frozenset({"groq"}), ("GROQ_API_KEY",)),
+    (frozenset({"gemini", "google", "genai"}), ("GOOGLE_API_KEY", "GEMINI_API_KEY")),
+    (
+        frozenset({"hf", "tgi", "tei", "huggingface", "hugging"}),
+        ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    ),
+    (frozenset({"ollama"}), ("OLLAMA_API_KEY",)),
+)
+"""Words of a class's name or of the library it uses -> variables, first choice first."""
+
+KEY_ATTRIBUTES = ("api_key", "_api_key", "apikey", "api_token", "_api_token")
+"""Attributes that hold an API key."""
+
+_FILLER = frozenset(
+    {"api", "client", "backend", "kit", "wrapper", "service", "provider", "sync", "async", "base"}
+)
+
+
+def words_of(name: str) -> list[str]:
+    """Return the lower-case words of a name in any of the usual styles: `OpenAIClient` -> openai, client."""
+    name = re.sub(r"(?i)openai", "Openai_", name)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return [word for word in spaced.lower().split("_") if word]
+
+
+def key_variables(class_name: str, libraries: frozenset[str]) -> tuple[str, ...]:
+    """Return the environment variables for a class: by its name, by the SDK it uses, or made from its name."""
+    words = words_of(class_name)
+    for known in (set(words), set(libraries)):
+        for names, variables in KEY_VARIABLES:
+            if names & known:
+                return variables
+    own = [word for word in words if word not in _FILLER] or words
+    return ("_".join(own).upper() + "_API_KEY",)
+
+
+def metadata_names(class_name: str, variables: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names under which `metadata` may hold the key: `openai_api_key`."""
+    own = [word for word in words_of(class_name) if word not in _FILLER]
+    names = [f"{'_'.join(own)}_api_key"] if own else []
+    names += [name.lower() for name in variables]
+    return tuple(dict.fromkeys(names))

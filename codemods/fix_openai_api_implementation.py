@@ -1,0 +1,23 @@
+"""The same codemod for the OpenAI backend alone."""
+
+from __future__ import annotations
+
+import sys
+
+from . import cli
+from .add_queue_backoff import AddQueueBackoffCommand
+
+
+class FixOpenAIApiImplementationCommand(AddQueueBackoffCommand):
+    """Gives an OpenAI backend its blocks."""
+
+    DESCRIPTION = "Add a request queue, exponential backoff and environment keys to an OpenAI backend."
+
+
+def main() -> int:
+    """Run `fix-openai-api-implementation`."""
+    return cli.main(prog="fix-openai-api-implementation", api="openai_api")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The plain data that passes between the layers. No behaviour lives here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+BLOCKS = ("queue", "backoff", "env_key")
+"""The blocks, in the order in which they stand in a class."""
+
+
+class Decision(str, Enum):
+    """What was decided about a call site."""
+
+    WRAPPED = "wrapped"
+    QUEUED_ONLY = "queued only"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    blocks: tuple[str, ...] = BLOCKS
+    remove: bool = False
+    runtime: str = "auto"
+    """`shared`, `inline`, or `auto`: shared in a package, inline elsewhere."""
+    overwrite_edited: bool = False
+    key_variables: tuple[str, ...] = ()
+    """Environment variables of the API key; empty: from the table, or from the class's name."""
+    existing: str = "queue-only"
+    """What to do with a call that a loop or a decorator retries already: `queue-only`, `wrap` or `skip`."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a file was left alone. Line 0 stands for the whole file."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Put `text` in the place of the characters from `start` to `end`."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CallSite:
+    """A place where a request leaves the process, or looks as if it did."""
+
+    line: int
+    column: int
+    scope: str
+    """Where it stands: `Class.method`, or a function's name."""
+    callee: str
+    """The called expression, as it is written."""
+    library: str
+    decision: Decision
+    reason: str
+
+
+@dataclass(frozen=True)
+class BlockChange:
+    """What happens to one block of one class."""
+
+    block: str
+    line: int
+    change: str
+    """`added`, `upgraded`, `kept`, `removed`, or `skipped`."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ClassPlan:
+    """A class that has, gets or loses blocks."""
+
+    name: str
+    line: int
+    blocks: tuple[BlockChange, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """What is to become of one file: the outcome of planning, and all that any report needs."""
+
+    path: Path
+    before: bytes
+    after: bytes
+    classes: tuple[ClassPlan, ...] = ()
+    sites: tuple[CallSite, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    needs_runtime: bool = False
+    """The file imports the runtime module that is to lie beside it."""
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+
+@dataclass
+class Run:
+    """All that one run found and did."""
+
+    plans: list[FilePlan] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was passed over as a whole, such as vendored folders."""

@@ -1,0 +1,99 @@
+"""A file's bytes as text that can be edited and turned back into bytes, with nothing else changed."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+import tokenize
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .model import Edit
+
+_LINE_END = re.compile("\r\n|\r|\n")
+
+
+@dataclass
+class Source:
+    """Decoded text, with what is needed to encode it again.
+
+    Attributes:
+        text: without the byte order mark; line ends as they are.
+        encoding: of the file's cookie, or UTF-8.
+        bom: the byte order mark that the file begins with, or nothing.
+    """
+
+    text: str
+    encoding: str
+    bom: bytes
+    _starts: list[int] = field(init=False, repr=False)
+    _ends: list[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._starts, self._ends = [0], []
+        for match in _LINE_END.finditer(self.text):
+            self._ends.append(match.start())
+            self._starts.append(match.end())
+        self._ends.append(len(self.text))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Source:
+        """Decode a file; raise SyntaxError or UnicodeDecodeError where its encoding is wrong or unknown."""
+        bom = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if encoding == "utf-8-sig":
+            encoding = "utf-8"
+        return cls(data[len(bom) :].decode(encoding), encoding, bom)
+
+    def encode(self, text: str) -> bytes:
+        """Encode text as this file is encoded."""
+        return self.bom + text.encode(self.encoding)
+
+    @property
+    def line_count(self) -> int:
+        return len(self._starts)
+
+    def line(self, number: int) -> str:
+        """Return a line, counted from 1, without its line end."""
+        return self.text[self._starts[number - 1] : self._ends[number - 1]]
+
+    def line_start(self, number: int) -> int:
+        """Return the offset at which a line begins."""
+        return self._starts[number - 1]
+
+    def line_end(self, number: int) -> int:
+        """Return the offset of a line's end, before its line end."""
+        return self._ends[number - 1]
+
+    def line_at(self, offset: int) -> int:
+        """Return the number of the line that holds an offset."""
+        return bisect_right(self._starts, offset)
+
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset of a position as `ast` gives it: a line from 1, and UTF-8 bytes into it."""
+        start = self._starts[line - 1]
+        text = self.text[start : start + column]
+        if text.isascii():
+            return start + column
+        return start + len(self.line(line).encode()[:column].decode())
+
+    def newline_at(self, number: int) -> str:
+        """Return the line end that fits at a line: its own, else the file's first, else a line feed."""
+        for index in (number - 1, 0):
+            if index + 1 < len(self._starts):
+                return self.text[self._ends[index] : self._starts[index + 1]]
+        return "\n"
+
+
+def apply(text: str, edits: Iterable[Edit]) -> str:
+    """Return the text with all edits made. Edits at one place are made in the order in which they are given."""
+    pieces: list[str] = []
+    done = 0
+    for edit in sorted(edits, key=lambda edit: edit.start):
+        if edit.start < done:
+            raise ValueError(f"edits overlap at offset {edit.start}")
+        pieces += (text[done : edit.start], edit.text)
+        done = edit.end
+    return "".join([*pieces, text[done:]])

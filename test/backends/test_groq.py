@@ -1,0 +1,125 @@
+"""Behaviour of the Groq backend against a loopback server that speaks Groq's format."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..loopback import LoopbackServer, sse
+from ..vendors import groq
+
+HELLO = [{"role": "user", "content": "Hello there"}]
+LLAMA = "llama-3.3-70b-versatile"
+WHISPER = "whisper-large-v3-turbo"
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer(groq.app) as server:
+        yield server
+
+
+@pytest.fixture
+def backend(load):
+    return load("groq")
+
+
+@pytest.fixture
+def api(backend, server):
+    api = backend.groq({}, {}, groq.KEY, server.url + "/openai/v1")
+    yield api
+    api.close()
+
+
+def test_chat_returns_the_completion(api, server):
+    answer = api.chat(LLAMA, HELLO, temperature=0)
+    assert answer["choices"][0]["message"]["content"] == "Echo: Hello there"
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/openai/v1/chat/completions")
+    assert request.json() == {"model": LLAMA, "messages": HELLO, "temperature": 0}
+
+
+def test_key_is_sent_in_a_header_only(api, server):
+    api.chat(LLAMA, HELLO)
+    api.transcribe(WHISPER, "hello.wav", b"RIFF")
+    api.list_models()
+    for request in server.requests:
+        assert request.headers["authorization"] == f"Bearer {groq.KEY}"
+        assert groq.KEY not in request.path + str(request.query) + request.body.decode()
+
+
+def test_without_a_key_no_key_header_is_sent(backend, server):
+    with pytest.raises(backend.GroqError, match="Invalid API Key"):
+        backend.groq(base_url=server.url + "/openai/v1").chat(LLAMA, HELLO)
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_stream_chat_yields_the_chunks(api, server):
+    chunks = list(api.stream_chat(LLAMA, HELLO))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert "".join(delta.get("content", "") for delta in deltas) == "Echo: Hello there "
+    assert chunks[-1]["x_groq"]["usage"] == {"total_tokens": 5}
+    assert server.requests[0].json()["stream"] is True
+
+
+def test_error_event_inside_a_stream_is_raised(api, backend, server):
+    failed = {"error": {"message": "Failed to call a function.", "code": "tool_use_failed"}}
+    server.script(sse([groq.chunk("Hel"), failed], done=None))
+    with pytest.raises(backend.GroqError, match="Failed to call a function") as caught:
+        list(api.stream_chat(LLAMA, HELLO))
+    assert caught.value.status is None
+
+
+def test_chunk_that_says_why_the_stream_stopped_early_is_raised(api, backend, server):
+    server.script(sse([groq.chunk("Hel"), groq.chunk(None, x_groq={"error": "over capacity"})]))
+    chunks = api.stream_chat(LLAMA, HELLO)
+    assert next(chunks)["choices"][0]["delta"] == {"content": "Hel"}
+    with pytest.raises(backend.GroqError, match="over capacity"):
+        next(chunks)
+
+
+def test_error_before_a_stream_has_its_status(api, backend, server):
+    server.script(groq.error(498, "Flex tier capacity exceeded", "capacity_exceeded"))
+    with pytest.raises(backend.GroqError, match="Flex tier") as caught:
+        list(api.stream_chat(LLAMA, HELLO))
+    assert caught.value.status == 498
+
+
+def test_transcribe_sends_the_sound_as_a_form(api, server):
+    answer = api.transcribe(WHISPER, "hello.wav", b"RIFF\0\1\2\3", language="en")
+    assert answer["text"] == "Heard 8 bytes"
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/openai/v1/audio/transcriptions")
+    assert groq.form(request) == {
+        "language": (None, b"en"),
+        "model": (None, WHISPER.encode()),
+        "file": ("hello.wav", b"RIFF\0\1\2\3"),
+    }
+
+
+def test_transcribe_raises_the_api_error(api, backend, server):
+    server.script(groq.error(413, "Request Entity Too Large", "request_too_large"))
+    with pytest.raises(backend.GroqError, match="Too Large") as caught:
+        api.transcribe(WHISPER, "hello.wav", b"RIFF")
+    assert caught.value.status == 413
+
+
+def test_list_models(api):
+    assert api.list_models() == [LLAMA, WHISPER]
+
+
+def test_connection(api, backend, server):
+    assert api.test_connection()
+    assert not backend.groq({}, {}, "wrong", server.url + "/openai/v1").test_connection()
+
+
+def test_base_url_from_metadata(backend, server):
+    api = backend.groq({}, {"base_url": server.url + "/openai/v1/"}, groq.KEY)
+    assert api.list_models() == [LLAMA, WHISPER]
+
+
+def test_error_has_status_and_message_and_no_key(api, backend):
+    with pytest.raises(backend.GroqError) as caught:
+        api.chat(LLAMA, [])
+    assert caught.value.status == 400
+    assert caught.value.message == "'messages' : minimum number of items is 1"
+    assert groq.KEY not in str(caught.value) + repr(caught.value)

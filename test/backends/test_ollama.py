@@ -1,0 +1,139 @@
+"""Behaviour of the Ollama backend against a loopback server that speaks Ollama's format."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..loopback import LoopbackServer
+from ..vendors import ollama
+
+HELLO = [{"role": "user", "content": "Hello there"}]
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer(ollama.app) as server:
+        yield server
+
+
+@pytest.fixture
+def backend(load):
+    return load("ollama")
+
+
+@pytest.fixture
+def api(backend, server):
+    api = backend.ollama({}, {}, ollama.KEY, server.url)
+    yield api
+    api.close()
+
+
+def test_chat_returns_the_answer(api, server):
+    answer = api.chat("llama3.2", HELLO, options={"temperature": 0})
+    assert answer["message"] == {"role": "assistant", "content": "Echo: Hello there"}
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/api/chat")
+    assert request.json() == {
+        "model": "llama3.2",
+        "messages": HELLO,
+        "stream": False,
+        "options": {"temperature": 0},
+    }
+
+
+def test_key_is_sent_in_a_header_only(api, server):
+    api.chat("llama3.2", HELLO)
+    api.list_models()
+    for request in server.requests:
+        assert request.headers["authorization"] == f"Bearer {ollama.KEY}"
+        assert ollama.KEY not in request.path + str(request.query) + request.body.decode()
+
+
+def test_own_server_needs_no_key(backend):
+    with LoopbackServer(ollama.local_app) as server:
+        api = backend.ollama(base_url=server.url)
+        assert api.chat("llama3.2", HELLO)["message"]["content"] == "Echo: Hello there"
+        assert "authorization" not in server.requests[0].headers
+
+
+def test_stream_chat_yields_the_pieces(api, server):
+    pieces = list(api.stream_chat("llama3.2", HELLO))
+    assert "".join(piece["message"]["content"] for piece in pieces) == "Echo: Hello there "
+    assert [piece["done"] for piece in pieces] == [False, False, False, True]
+    assert server.requests[0].json()["stream"] is True
+
+
+def test_error_line_inside_a_stream_is_raised(api, backend, server):
+    server.script(ollama.lines([ollama.piece("Hel"), {"error": "llama runner terminated"}]))
+    pieces = api.stream_chat("llama3.2", HELLO)
+    assert next(pieces)["message"]["content"] == "Hel"
+    with pytest.raises(backend.OllamaError, match="llama runner terminated") as caught:
+        next(pieces)
+    assert caught.value.status is None
+
+
+def test_error_before_a_stream_has_its_status(api, backend, server):
+    server.script(ollama.error(503, "server busy, please try again"))
+    with pytest.raises(backend.OllamaError, match="server busy") as caught:
+        list(api.stream_chat("llama3.2", HELLO))
+    assert caught.value.status == 503
+
+
+def test_complete(api, server):
+    assert api.complete("llama3.2", "Hi")["response"] == "Echo: Hi"
+    (request,) = server.requests
+    assert request.path == "/api/generate"
+    assert request.json() == {"model": "llama3.2", "prompt": "Hi", "stream": False}
+
+
+def test_embeddings_come_in_the_order_of_the_texts(api, server):
+    assert api.embed("all-minilm", ["a", "bbb"], truncate=False) == [[1.0], [3.0]]
+    (request,) = server.requests
+    assert request.path == "/api/embed"
+    assert request.json() == {"model": "all-minilm", "input": ["a", "bbb"], "truncate": False}
+
+
+def test_one_text_has_one_embedding(api):
+    assert api.embed("all-minilm", "four") == [[4.0]]
+
+
+def test_list_models(api):
+    assert api.list_models() == ollama.MODELS
+
+
+def test_pull_yields_the_progress(api, server):
+    reports = list(api.pull("llama3.2"))
+    assert [report["status"] for report in reports] == ["pulling manifest", "pulling 1", "success"]
+    (request,) = server.requests
+    assert request.path == "/api/pull"
+    assert request.json() == {"model": "llama3.2", "stream": True}
+
+
+def test_pull_that_fails_raises_the_error_line(api, backend, server):
+    message = "pull model manifest: file does not exist"
+    server.script(ollama.lines([{"status": "pulling manifest"}, {"error": message}]))
+    with pytest.raises(backend.OllamaError, match=message):
+        list(api.pull("no-such-model"))
+
+
+def test_version(api, server):
+    assert api.version() == "0.13.0"
+    assert server.requests[0].path == "/api/version"
+
+
+def test_connection(api, backend, server):
+    assert api.test_connection()
+    assert not backend.ollama({}, {}, "wrong", server.url).test_connection()
+
+
+def test_base_url_from_metadata(backend, server):
+    api = backend.ollama({}, {"base_url": server.url + "/"}, ollama.KEY)
+    assert api.list_models() == ollama.MODELS
+
+
+def test_error_has_status_and_message_and_no_key(api, backend):
+    with pytest.raises(backend.OllamaError) as caught:
+        api.chat("no-such-model", HELLO)
+    assert caught.value.status == 404
+    assert caught.value.message == "model 'no-such-model' not found"
+    assert ollama.KEY not in str(caught.value) + repr(caught.value)

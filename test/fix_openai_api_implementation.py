@@ -1,0 +1,10 @@
+"""The documented command `python -m test.fix_openai_api_implementation`: the same as the installed one."""
+
+from __future__ import annotations
+
+import sys
+
+from backend_retrofit.codemods.fix_openai_api_implementation import main
+
+if __name__ == "__main__":
+    sys.exit(main())
