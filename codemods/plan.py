@@ -333,11 +333,8 @@ class _Planner:
                 names.update(self._other_names(info, block))
         entry = "queue" if "queue" in wanted else "backoff" if "backoff" in wanted else ""
         entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
-        blocks = (
-            *wanted,
-            *(("env_key",) if "env_key" in self.options.blocks or "env_key" in regions else ()),
-        )
-        return _ClassWork(info, blocks, names, libraries, entry_point)
+        entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
+        return _ClassWork(info, tuple(asked), names, libraries, entry_point, inherited)
 
     def _other_names(self, info: ClassInfo, block: str) -> dict[str, str]:
         """Return other names for what a block defines, where the class or its kin uses the name for its own ends."""

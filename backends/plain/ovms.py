@@ -129,7 +129,7 @@ class ovms:
         return self._is_up("/v2/health/ready")
 
     def test_connection(self) -> bool:
-        """Return True if the server can be reached and accepts the key."""
+        """Return True if the server can be reached and lets this client list its models."""
         try:
             self.list_models()
         except (OVMSError, requests.RequestException):

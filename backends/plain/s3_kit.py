@@ -23,7 +23,7 @@ KEYS_PER_DELETE = 1000
 
 
 class S3Error(BackendError):
-    """S3 said no, or could not be reached (`status` is None then)."""
+    """S3 said no, or could not be reached; `status` is None where there was no HTTP answer to blame."""
 
 
 class s3_kit:
