@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -316,6 +316,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.append(link)
             yield link
             todo += [link.__cause__, _attribute(link, "reason"), *_attribute(link, "args")[:2]]
+            if type(link).__name__ == "S3UploadFailedError":  # raised without `from` what caused it
+                todo.append(link.__context__)
 
 
 def _body_of(response: Any, status: int) -> Any:
@@ -829,7 +831,7 @@ class _Gate:
                 self.lock.release()
             self._after(0.0)
 
-    def close(self) -> None:
+    def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
         with self.lock:
             self.closed = True
@@ -845,7 +847,7 @@ class _Gate:
         for ticket in waiting:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
         for worker in workers:
-            if worker is not threading.current_thread():
+            if join and worker is not threading.current_thread():
                 worker.join()
 
     def line(self) -> list[_Ticket]:
@@ -1286,6 +1288,13 @@ def _logger_of(owner: Any) -> logging.Logger:
 _engines: "dict[int, RequestEngine]" = {}
 
 
+class EntryPoint:
+    """What a class body calls `_queued`: reached through an instance or the class, it gives that one's `wrap`."""
+
+    def __get__(self, instance: Any, owner: type) -> "Callable[..., Callable[..., Any]]":
+        return RequestEngine.of(owner if instance is None else instance).wrap
+
+
 class RequestEngine:
     """The queue, the backoff and the keys of one instance, or of one class where class methods make the requests.
 
@@ -1294,6 +1303,30 @@ class RequestEngine:
 
     setting = Setting
     api_key = ApiKey
+    entry_point = EntryPoint
+
+    @staticmethod
+    def closing(close: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a class's own `close` as a function that closes the instance's queue first, if it has one."""
+        if _kind_of(close) is _COROUTINE:
+
+            @wraps(close)
+            async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
+                engine = _engines.get(id(self))
+                if engine is not None:
+                    engine.gate.close(join=False)
+                return await close(self, *args, **kwargs)
+
+            return close_queue_then_await
+
+        @wraps(close)
+        def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
+            engine = _engines.get(id(self))
+            if engine is not None:
+                engine.close()
+            return close(self, *args, **kwargs)
+
+        return close_queue_then
 
     def __init__(self, owner: Any) -> None:
         self.owner_is_class = isinstance(owner, type)
@@ -1603,17 +1636,15 @@ class RequestEngine:
             request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
 
     def _caller_name(self) -> str:
-        """Return the name of the owner's method that makes the request now, for the log."""
+        """Return the name of the owner's method that makes the request now, a public one if possible, for the log."""
         owner = self.reference()
-        frame = sys._getframe(1)
-        for _ in range(40):
-            local = frame.f_locals
-            if owner is not None and any(local.get(name) is owner for name in ("self", "cls")):
-                return frame.f_code.co_name
-            if frame.f_back is None:
-                break
+        frame: Any = sys._getframe(1)
+        names = []
+        while owner is not None and frame is not None and len(names) < 40:
+            if any(frame.f_locals.get(name) is owner for name in ("self", "cls")):
+                names.append(frame.f_code.co_name)
             frame = frame.f_back
-        return "request"
+        return next((name for name in names if not name.startswith("_")), names[0] if names else "request")
 
 
 def _forget(key: int, reference: Any) -> None:

@@ -79,7 +79,7 @@ def message_in(body: Any) -> str:
     if isinstance(body, list) and body:
         return message_in(body[0])
     if isinstance(body, dict):
-        for name in ("error", "message", "detail", "error_message"):
+        for name in ("error", "message", "detail", "msg", "error_message"):
             if body.get(name):
                 return message_in(body[name])
         return ""
@@ -88,13 +88,25 @@ def message_in(body: Any) -> str:
 
 def json_object(response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
     """Return the JSON object in the body; raise `error` where the body is something else."""
-    try:
-        body = response.json()
-    except ValueError:
-        raise error(response.status_code, "the answer is not JSON") from None
+    body = _json(response, error)
     if not isinstance(body, dict):
         raise error(response.status_code, "the answer is not a JSON object")
     return body
+
+
+def json_list(response: requests.Response, error: type[BackendError]) -> list[Any]:
+    """Return the JSON list in the body; raise `error` where the body is something else."""
+    body = _json(response, error)
+    if not isinstance(body, list):
+        raise error(response.status_code, "the answer is not a JSON list")
+    return body
+
+
+def _json(response: requests.Response, error: type[BackendError]) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        raise error(response.status_code, "the answer is not JSON") from None
 
 
 def sse_data(response: requests.Response) -> Iterator[str]:

@@ -14,6 +14,7 @@ from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
     checked,
+    json_list,
     json_object,
     new_session,
     pick_base_url,
@@ -58,15 +59,15 @@ class hf_tei:
 
     def embed(self, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`."""
-        return _json_list(self._post("/embed", {**options, "inputs": texts}))
+        return json_list(self._post("/embed", {**options, "inputs": texts}), TEIError)
 
     def embed_sparse(self, texts: str | list[str], **options: Any) -> list[list[dict[str, Any]]]:
         """Return one sparse embedding a text: `index` and `value` of all that is not zero."""
-        return _json_list(self._post("/embed_sparse", {**options, "inputs": texts}))
+        return json_list(self._post("/embed_sparse", {**options, "inputs": texts}), TEIError)
 
     def rerank(self, query: str, texts: list[str], **options: Any) -> list[dict[str, Any]]:
         """Return `index` (into `texts`) and `score` of each text, the best answer to `query` first."""
-        return _json_list(self._post("/rerank", {**options, "query": query, "texts": texts}))
+        return json_list(self._post("/rerank", {**options, "query": query, "texts": texts}), TEIError)
 
     def predict(self, texts: str | Sequence[str | Sequence[str]], **options: Any) -> list[Any]:
         """Return the labels with their scores, the likeliest first.
@@ -76,11 +77,11 @@ class hf_tei:
         """
         # TEI takes a bare list of two strings for one pair, so each text goes in a list of its own.
         inputs = texts if isinstance(texts, str) else [[t] if isinstance(t, str) else list(t) for t in texts]
-        return _json_list(self._post("/predict", {**options, "inputs": inputs}))
+        return json_list(self._post("/predict", {**options, "inputs": inputs}), TEIError)
 
     def tokenize(self, texts: str | list[str], **options: Any) -> list[list[dict[str, Any]]]:
         """Return the tokens of each text: `id`, `text`, `special`, `start` and `stop`."""
-        return _json_list(self._post("/tokenize", {**options, "inputs": texts}))
+        return json_list(self._post("/tokenize", {**options, "inputs": texts}), TEIError)
 
     def info(self) -> dict[str, Any]:
         """Return the server's version, its model and its limits."""
@@ -127,14 +128,3 @@ class hf_tei:
             timeout=self.timeout,
         )
         return checked(response, TEIError)
-
-
-def _json_list(response: requests.Response) -> list[Any]:
-    """Return the JSON list in the body; raise `TEIError` where the body is something else."""
-    try:
-        body = response.json()
-    except ValueError:
-        raise TEIError(response.status_code, "the answer is not JSON") from None
-    if not isinstance(body, list):
-        raise TEIError(response.status_code, "the answer is not a JSON list")
-    return body

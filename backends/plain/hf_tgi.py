@@ -14,6 +14,7 @@ from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
     checked,
+    json_list,
     json_object,
     new_session,
     pick_base_url,
@@ -85,7 +86,7 @@ class hf_tgi:
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """Return the tokens of `text`: `id`, `text`, `start` and `stop` of each."""
         response = self._post("/tokenize", {"inputs": text})
-        return _json_list(response)
+        return json_list(response, TGIError)
 
     def list_models(self) -> list[str]:
         """Return the id of the one model that the server has."""
@@ -137,14 +138,3 @@ class hf_tgi:
             stream=stream,
         )
         return checked(response, TGIError)
-
-
-def _json_list(response: requests.Response) -> list[Any]:
-    """Return the JSON list in the body; raise `TGIError` where the body is something else."""
-    try:
-        body = response.json()
-    except ValueError:
-        raise TGIError(response.status_code, "the answer is not JSON") from None
-    if not isinstance(body, list):
-        raise TGIError(response.status_code, "the answer is not a JSON list")
-    return body

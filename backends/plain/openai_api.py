@@ -98,9 +98,7 @@ class openai_api:
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
     def _get(self, path: str) -> requests.Response:
-        response = self.session.get(
-            self.base_url + path, headers=self._headers(), timeout=self.timeout
-        )
+        response = self.session.get(self.base_url + path, headers=self._headers(), timeout=self.timeout)
         return checked(response, OpenAIError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:

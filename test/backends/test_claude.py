@@ -90,6 +90,7 @@ def test_stream_that_ends_without_message_stop_is_an_error(api, backend, server)
 
 
 def test_error_before_a_stream_has_its_status(api, backend, server):
+    api.max_retries = 0  # of the enhanced backend
     server.script(claude.error(529, "overloaded_error", "Overloaded"))
     with pytest.raises(backend.ClaudeError, match="Overloaded") as caught:
         list(api.stream_chat("claude-opus-4-5", HELLO))

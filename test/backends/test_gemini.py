@@ -135,6 +135,7 @@ def test_blocked_prompt_ends_a_stream_without_an_error(api, server):
 
 
 def test_error_before_a_stream_has_its_status(api, backend, server):
+    api.max_retries = 0  # of the enhanced backend
     server.script(gemini.error(429, "RESOURCE_EXHAUSTED", "You exceeded your quota."))
     with pytest.raises(backend.GeminiError, match="quota") as caught:
         list(api.stream_chat(FLASH, HELLO))

@@ -78,6 +78,7 @@ def test_chunk_that_says_why_the_stream_stopped_early_is_raised(api, backend, se
 
 
 def test_error_before_a_stream_has_its_status(api, backend, server):
+    api.max_retries = 0  # of the enhanced backend
     server.script(groq.error(498, "Flex tier capacity exceeded", "capacity_exceeded"))
     with pytest.raises(backend.GroqError, match="Flex tier") as caught:
         list(api.stream_chat(LLAMA, HELLO))

@@ -73,6 +73,7 @@ def test_error_line_inside_a_stream_is_raised(api, backend, server):
 
 
 def test_error_before_a_stream_has_its_status(api, backend, server):
+    api.max_retries = 0  # of the enhanced backend
     server.script(ollama.error(503, "server busy, please try again"))
     with pytest.raises(backend.OllamaError, match="server busy") as caught:
         list(api.stream_chat("llama3.2", HELLO))

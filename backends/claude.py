@@ -1,0 +1,184 @@
+"""Claude: messages, streaming, token counts, models. Anthropic has no embeddings.
+
+API reference: https://platform.claude.com/docs/en/api/overview
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from ._http import (
+    DEFAULT_TIMEOUT,
+    BackendError,
+    checked,
+    json_object,
+    new_session,
+    pick_base_url,
+    sse_json,
+)
+from ._request_engine import RequestEngine  # retrofit:import
+
+API_VERSION = "2026-10-21"
+"""https://platform.claude.com/docs/en/api/versioning; it refuses `temperature`, `top_p` and `top_k`."""
+
+
+class ClaudeError(BackendError):
+    """Anthropic's API said no."""
+
+
+class claude:
+    """A client of Anthropic's HTTP API.
+
+    Args:
+        resources: whatever the caller wants to keep with the client; not used here.
+        metadata: `base_url` is read from it.
+        api_key: sent in `x-api-key`; without one, that header is not sent.
+        base_url: where the API is, without `/v1`.
+
+    Raises:
+        ClaudeError: from every method, when the API answers with an error.
+        requests.RequestException: from every method, when no answer came.
+    """
+
+    def __init__(
+        self,
+        resources: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.resources = {} if resources is None else resources
+        self.metadata = {} if metadata is None else metadata
+        self.api_key = api_key
+        self.base_url = pick_base_url(base_url, self.metadata, "https://api.anthropic.com")
+        self.timeout = DEFAULT_TIMEOUT
+        self.session: requests.Session = new_session()
+
+    def chat(
+        self, model: str, messages: list[dict[str, Any]], max_tokens: int = 4096, **options: Any
+    ) -> dict[str, Any]:
+        """Return Claude's answer to `messages`; `options` (`system`, …) go into the request's body."""
+        body = {**options, "model": model, "messages": messages, "max_tokens": max_tokens}
+        return json_object(self._post("/v1/messages", body), ClaudeError)
+
+    def stream_chat(
+        self, model: str, messages: list[dict[str, Any]], max_tokens: int = 4096, **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the events of an answer as they come, from `message_start` to `message_stop`, without pings.
+
+        Raises:
+            ClaudeError: also for an error event, and when the stream ends before `message_stop`.
+        """
+        body = {**options, "model": model, "messages": messages, "max_tokens": max_tokens}
+        kind = None
+        for event in sse_json(self._post("/v1/messages", {**body, "stream": True}, stream=True), ClaudeError):
+            kind = event.get("type")
+            if kind != "ping":
+                yield event
+        if kind != "message_stop":
+            raise ClaudeError(None, "the stream ended before message_stop")
+
+    def count_tokens(self, model: str, messages: list[dict[str, Any]], **options: Any) -> int:
+        """Return how many input tokens a chat with the same arguments would have."""
+        body = {**options, "model": model, "messages": messages}
+        answer = json_object(self._post("/v1/messages/count_tokens", body), ClaudeError)
+        return int(answer["input_tokens"])
+
+    def list_models(self) -> list[str]:
+        """Return the ids of the models that this key may use, newest first."""
+        params: dict[str, Any] = {"limit": 1000}
+        models: list[str] = []
+        while True:
+            page = json_object(self._get("/v1/models", params), ClaudeError)
+            models += [model["id"] for model in page["data"]]
+            if not page.get("has_more"):
+                return models
+            params["after_id"] = page["last_id"]
+
+    def test_connection(self) -> bool:
+        """Return True if the API can be reached and accepts the key."""
+        try:
+            self.list_models()
+        except (ClaudeError, requests.RequestException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"anthropic-version": API_VERSION}
+        if self.api_key:
+            headers["x-api-key"] = self.api_key
+        return headers
+
+    def _get(self, path: str, params: dict[str, Any]) -> requests.Response:
+        response = self._queued(self.session.get)(
+            self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
+        )
+        return checked(response, ClaudeError)
+
+    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+        response = self._queued(self.session.post)(
+            self.base_url + path,
+            json=body,
+            headers=self._headers(),
+            timeout=self.timeout,
+            stream=stream,
+        )
+        return checked(response, ClaudeError)
+
+    # >>> retrofit:queue v1 15ad894528
+    # Request queue: so many API requests are in flight at once; the others wait in line.
+    queue_enabled = RequestEngine.setting(True)
+    max_concurrent_requests = RequestEngine.setting(5)
+    queue_size = RequestEngine.setting(100)
+    queue_timeout = RequestEngine.setting(None)
+    total_timeout = RequestEngine.setting(None)
+
+    @property
+    def request_queue(self):
+        """The requests that wait, oldest first."""
+        return RequestEngine.of(self).waiting
+
+    @property
+    def current_requests(self):
+        """How many requests are in flight."""
+        return RequestEngine.of(self).in_flight
+
+    def submit(self, call, /, *args, **kwargs):
+        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
+        return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    close = RequestEngine.closing(close)
+    _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
+    # <<< retrofit:queue
+
+    # >>> retrofit:backoff v1 81bf5846fc
+    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(1)
+    backoff_factor = RequestEngine.setting(2)
+    max_retry_delay = RequestEngine.setting(60)
+    max_retry_after = RequestEngine.setting(120)
+    retry_jitter = RequestEngine.setting(0.1)
+    # <<< retrofit:backoff
+
+    # >>> retrofit:env_key v1 a781f35d23
+    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
+    api_key = RequestEngine.api_key(
+        "ANTHROPIC_API_KEY",
+        "CLAUDE_API_KEY",
+        metadata_names=("claude_api_key", "anthropic_api_key"),
+    )
+    # <<< retrofit:env_key

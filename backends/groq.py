@@ -1,0 +1,176 @@
+"""Groq: chat, transcription, models. Groq serves no embeddings.
+
+API reference: https://console.groq.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from ._http import (
+    DEFAULT_TIMEOUT,
+    BackendError,
+    checked,
+    json_object,
+    new_session,
+    pick_base_url,
+    sse_json,
+)
+from ._request_engine import RequestEngine  # retrofit:import
+
+
+class GroqError(BackendError):
+    """Groq's API said no."""
+
+
+class groq:
+    """A client of Groq's HTTP API.
+
+    Args:
+        resources: whatever the caller wants to keep with the client; not used here.
+        metadata: `base_url` is read from it.
+        api_key: sent as a bearer token; without one, no `Authorization` header is sent.
+        base_url: where the API is, up to and including `/openai/v1`.
+
+    Raises:
+        GroqError: from every method, when the API answers with an error.
+        requests.RequestException: from every method, when no answer came.
+    """
+
+    def __init__(
+        self,
+        resources: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.resources = {} if resources is None else resources
+        self.metadata = {} if metadata is None else metadata
+        self.api_key = api_key
+        self.base_url = pick_base_url(base_url, self.metadata, "https://api.groq.com/openai/v1")
+        self.timeout = DEFAULT_TIMEOUT
+        self.session: requests.Session = new_session()
+
+    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        """Return the chat completion of `messages`; `options` go into the request's body."""
+        body = {**options, "model": model, "messages": messages}
+        return json_object(self._post("/chat/completions", body), GroqError)
+
+    def stream_chat(
+        self, model: str, messages: list[dict[str, Any]], **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of a chat completion as they come.
+
+        Raises:
+            GroqError: also when a chunk says, in `x_groq`, why the stream was stopped early.
+        """
+        body = {**options, "model": model, "messages": messages, "stream": True}
+        for chunk in sse_json(self._post("/chat/completions", body, stream=True), GroqError):
+            if reason := (chunk.get("x_groq") or {}).get("error"):
+                raise GroqError(None, str(reason))
+            yield chunk
+
+    def transcribe(self, model: str, filename: str, audio: bytes, **options: Any) -> dict[str, Any]:
+        """Return the transcription of `audio`, with its `text`.
+
+        Args:
+            model: such as `whisper-large-v3-turbo`.
+            filename: only its ending counts: it tells Groq the format of `audio`.
+            audio: the content of the sound file.
+            options: fields of the form, such as `language`; `response_format="text"` is not supported.
+        """
+        response = self._queued(self.session.post)(
+            self.base_url + "/audio/transcriptions",
+            data={**options, "model": model},
+            files={"file": (filename, audio)},
+            headers=self._headers(),
+            timeout=self.timeout,
+        )
+        return json_object(checked(response, GroqError), GroqError)
+
+    def list_models(self) -> list[str]:
+        """Return the ids of the models that this key may use."""
+        answer = json_object(self._get("/models"), GroqError)
+        return [model["id"] for model in answer["data"]]
+
+    def test_connection(self) -> bool:
+        """Return True if the API can be reached and accepts the key."""
+        try:
+            self.list_models()
+        except (GroqError, requests.RequestException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def _get(self, path: str) -> requests.Response:
+        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        return checked(response, GroqError)
+
+    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+        response = self._queued(self.session.post)(
+            self.base_url + path,
+            json=body,
+            headers=self._headers(),
+            timeout=self.timeout,
+            stream=stream,
+        )
+        return checked(response, GroqError)
+
+    # >>> retrofit:queue v1 15ad894528
+    # Request queue: so many API requests are in flight at once; the others wait in line.
+    queue_enabled = RequestEngine.setting(True)
+    max_concurrent_requests = RequestEngine.setting(5)
+    queue_size = RequestEngine.setting(100)
+    queue_timeout = RequestEngine.setting(None)
+    total_timeout = RequestEngine.setting(None)
+
+    @property
+    def request_queue(self):
+        """The requests that wait, oldest first."""
+        return RequestEngine.of(self).waiting
+
+    @property
+    def current_requests(self):
+        """How many requests are in flight."""
+        return RequestEngine.of(self).in_flight
+
+    def submit(self, call, /, *args, **kwargs):
+        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
+        return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    close = RequestEngine.closing(close)
+    _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
+    # <<< retrofit:queue
+
+    # >>> retrofit:backoff v1 81bf5846fc
+    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(1)
+    backoff_factor = RequestEngine.setting(2)
+    max_retry_delay = RequestEngine.setting(60)
+    max_retry_after = RequestEngine.setting(120)
+    retry_jitter = RequestEngine.setting(0.1)
+    # <<< retrofit:backoff
+
+    # >>> retrofit:env_key v1 faf430f2e4
+    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
+    api_key = RequestEngine.api_key(
+        "GROQ_API_KEY",
+        metadata_names=("groq_api_key",),
+    )
+    # <<< retrofit:env_key

@@ -1,0 +1,182 @@
+"""Hugging Face Text Embeddings Inference (TEI): embeddings, reranking, classification.
+
+API reference: https://huggingface.github.io/text-embeddings-inference/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+
+from ._http import (
+    DEFAULT_TIMEOUT,
+    BackendError,
+    checked,
+    json_list,
+    json_object,
+    new_session,
+    pick_base_url,
+)
+from ._request_engine import RequestEngine  # retrofit:import
+
+
+class TEIError(BackendError):
+    """A TEI server said no."""
+
+
+class hf_tei:
+    """A client of a Text Embeddings Inference server.
+
+    A server has one model, which decides what it can do: embed, embed sparsely, rerank or predict.
+    It answers 424 to the rest. All methods take the server's options, such as `truncate=True`.
+
+    Args:
+        resources: whatever the caller wants to keep with the client; not used here.
+        metadata: `base_url` is read from it.
+        api_key: sent as a bearer token, which a server started with `--api-key` or a Hugging Face
+            endpoint wants.
+        base_url: where the server is.
+
+    Raises:
+        TEIError: from every method, when the server answers with an error.
+        requests.RequestException: from every method, when no answer came.
+    """
+
+    def __init__(
+        self,
+        resources: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.resources = {} if resources is None else resources
+        self.metadata = {} if metadata is None else metadata
+        self.api_key = api_key
+        self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:8080")
+        self.timeout = DEFAULT_TIMEOUT
+        self.session: requests.Session = new_session()
+
+    def embed(self, texts: str | list[str], **options: Any) -> list[list[float]]:
+        """Return one embedding a text, in the order of `texts`."""
+        return json_list(self._post("/embed", {**options, "inputs": texts}), TEIError)
+
+    def embed_sparse(self, texts: str | list[str], **options: Any) -> list[list[dict[str, Any]]]:
+        """Return one sparse embedding a text: `index` and `value` of all that is not zero."""
+        return json_list(self._post("/embed_sparse", {**options, "inputs": texts}), TEIError)
+
+    def rerank(self, query: str, texts: list[str], **options: Any) -> list[dict[str, Any]]:
+        """Return `index` (into `texts`) and `score` of each text, the best answer to `query` first."""
+        return json_list(self._post("/rerank", {**options, "query": query, "texts": texts}), TEIError)
+
+    def predict(self, texts: str | Sequence[str | Sequence[str]], **options: Any) -> list[Any]:
+        """Return the labels with their scores, the likeliest first.
+
+        For one text a list of `{"label": …, "score": …}`; for several, a list of such lists. An
+        element of `texts` may be a pair of texts, for a model that compares two.
+        """
+        # TEI takes a bare list of two strings for one pair, so each text goes in a list of its own.
+        inputs = texts if isinstance(texts, str) else [[t] if isinstance(t, str) else list(t) for t in texts]
+        return json_list(self._post("/predict", {**options, "inputs": inputs}), TEIError)
+
+    def tokenize(self, texts: str | list[str], **options: Any) -> list[list[dict[str, Any]]]:
+        """Return the tokens of each text: `id`, `text`, `special`, `start` and `stop`."""
+        return json_list(self._post("/tokenize", {**options, "inputs": texts}), TEIError)
+
+    def info(self) -> dict[str, Any]:
+        """Return the server's version, its model and its limits."""
+        return json_object(self._get("/info"), TEIError)
+
+    def list_models(self) -> list[str]:
+        """Return the id of the one model that the server has."""
+        return [self.info()["model_id"]]
+
+    def health(self) -> bool:
+        """Return True if the server can answer, False if it says that it cannot."""
+        try:
+            self._get("/health")
+        except TEIError as failure:
+            if failure.status != 503:
+                raise
+            return False
+        return True
+
+    def test_connection(self) -> bool:
+        """Return True if the server can be reached and accepts the key."""
+        try:
+            self.info()
+        except (TEIError, requests.RequestException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def _get(self, path: str) -> requests.Response:
+        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        return checked(response, TEIError)
+
+    def _post(self, path: str, body: dict[str, Any]) -> requests.Response:
+        response = self._queued(self.session.post)(
+            self.base_url + path,
+            json=body,
+            headers=self._headers(),
+            timeout=self.timeout,
+        )
+        return checked(response, TEIError)
+
+    # >>> retrofit:queue v1 15ad894528
+    # Request queue: so many API requests are in flight at once; the others wait in line.
+    queue_enabled = RequestEngine.setting(True)
+    max_concurrent_requests = RequestEngine.setting(5)
+    queue_size = RequestEngine.setting(100)
+    queue_timeout = RequestEngine.setting(None)
+    total_timeout = RequestEngine.setting(None)
+
+    @property
+    def request_queue(self):
+        """The requests that wait, oldest first."""
+        return RequestEngine.of(self).waiting
+
+    @property
+    def current_requests(self):
+        """How many requests are in flight."""
+        return RequestEngine.of(self).in_flight
+
+    def submit(self, call, /, *args, **kwargs):
+        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
+        return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    close = RequestEngine.closing(close)
+    _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
+    # <<< retrofit:queue
+
+    # >>> retrofit:backoff v1 81bf5846fc
+    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(1)
+    backoff_factor = RequestEngine.setting(2)
+    max_retry_delay = RequestEngine.setting(60)
+    max_retry_after = RequestEngine.setting(120)
+    retry_jitter = RequestEngine.setting(0.1)
+    # <<< retrofit:backoff
+
+    # >>> retrofit:env_key v1 16ae8341bf
+    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
+    api_key = RequestEngine.api_key(
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        metadata_names=("hf_tei_api_key", "hf_token", "hugging_face_hub_token"),
+    )
+    # <<< retrofit:env_key

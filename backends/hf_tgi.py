@@ -1,0 +1,192 @@
+"""Hugging Face Text Generation Inference (TGI): generation, chat, and what the server says of itself.
+
+API reference: https://huggingface.github.io/text-generation-inference/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from ._http import (
+    DEFAULT_TIMEOUT,
+    BackendError,
+    checked,
+    json_list,
+    json_object,
+    new_session,
+    pick_base_url,
+    sse_json,
+)
+from ._request_engine import RequestEngine  # retrofit:import
+
+
+class TGIError(BackendError):
+    """A TGI server said no."""
+
+
+class hf_tgi:
+    """A client of a Text Generation Inference server, which serves one model.
+
+    Args:
+        resources: whatever the caller wants to keep with the client; not used here.
+        metadata: `base_url` is read from it.
+        api_key: sent as a bearer token, which a server started with `--api-key` or a Hugging Face
+            endpoint wants.
+        base_url: where the server is, without `/v1`.
+
+    Raises:
+        TGIError: from every method, when the server answers with an error.
+        requests.RequestException: from every method, when no answer came.
+    """
+
+    def __init__(
+        self,
+        resources: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.resources = {} if resources is None else resources
+        self.metadata = {} if metadata is None else metadata
+        self.api_key = api_key
+        self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:8080")
+        self.timeout = DEFAULT_TIMEOUT
+        self.session: requests.Session = new_session()
+
+    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        """Return the chat completion of `messages`; `options` go into the request's body.
+
+        `model` is `"tgi"`, or the name of one of the server's LoRA adapters.
+        """
+        body = {**options, "model": model, "messages": messages}
+        return json_object(self._post("/v1/chat/completions", body), TGIError)
+
+    def stream_chat(
+        self, model: str, messages: list[dict[str, Any]], **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of a chat completion as they come."""
+        body = {**options, "model": model, "messages": messages, "stream": True}
+        yield from sse_json(self._post("/v1/chat/completions", body, stream=True), TGIError)
+
+    def generate(self, prompt: str, **parameters: Any) -> dict[str, Any]:
+        """Return what the model writes after `prompt`, in `generated_text`.
+
+        `parameters` are TGI's, such as `max_new_tokens=20` or `details=True`.
+        """
+        body = {"inputs": prompt, "parameters": parameters}
+        return json_object(self._post("/generate", body), TGIError)
+
+    def stream_generate(self, prompt: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Yield each token as it comes; the last event has the whole `generated_text` too."""
+        body = {"inputs": prompt, "parameters": parameters}
+        yield from sse_json(self._post("/generate_stream", body, stream=True), TGIError)
+
+    def tokenize(self, text: str) -> list[dict[str, Any]]:
+        """Return the tokens of `text`: `id`, `text`, `start` and `stop` of each."""
+        response = self._post("/tokenize", {"inputs": text})
+        return json_list(response, TGIError)
+
+    def list_models(self) -> list[str]:
+        """Return the id of the one model that the server has."""
+        answer = json_object(self._get("/v1/models"), TGIError)
+        return [model["id"] for model in answer["data"]]
+
+    def info(self) -> dict[str, Any]:
+        """Return the server's version, its model and its limits."""
+        return json_object(self._get("/info"), TGIError)
+
+    def health(self) -> bool:
+        """Return True if the server can generate, False if it says that it cannot."""
+        try:
+            self._get("/health")
+        except TGIError as failure:
+            if failure.status != 503:
+                raise
+            return False
+        return True
+
+    def test_connection(self) -> bool:
+        """Return True if the server can be reached and accepts the key.
+
+        A text is tokenized for that, because `/health` and `/info` answer without a key.
+        """
+        try:
+            self.tokenize("Hello")
+        except (TGIError, requests.RequestException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def _get(self, path: str) -> requests.Response:
+        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        return checked(response, TGIError)
+
+    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+        response = self._queued(self.session.post)(
+            self.base_url + path,
+            json=body,
+            headers=self._headers(),
+            timeout=self.timeout,
+            stream=stream,
+        )
+        return checked(response, TGIError)
+
+    # >>> retrofit:queue v1 15ad894528
+    # Request queue: so many API requests are in flight at once; the others wait in line.
+    queue_enabled = RequestEngine.setting(True)
+    max_concurrent_requests = RequestEngine.setting(5)
+    queue_size = RequestEngine.setting(100)
+    queue_timeout = RequestEngine.setting(None)
+    total_timeout = RequestEngine.setting(None)
+
+    @property
+    def request_queue(self):
+        """The requests that wait, oldest first."""
+        return RequestEngine.of(self).waiting
+
+    @property
+    def current_requests(self):
+        """How many requests are in flight."""
+        return RequestEngine.of(self).in_flight
+
+    def submit(self, call, /, *args, **kwargs):
+        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
+        return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    close = RequestEngine.closing(close)
+    _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
+    # <<< retrofit:queue
+
+    # >>> retrofit:backoff v1 81bf5846fc
+    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(1)
+    backoff_factor = RequestEngine.setting(2)
+    max_retry_delay = RequestEngine.setting(60)
+    max_retry_after = RequestEngine.setting(120)
+    retry_jitter = RequestEngine.setting(0.1)
+    # <<< retrofit:backoff
+
+    # >>> retrofit:env_key v1 ce1fb7c844
+    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
+    api_key = RequestEngine.api_key(
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        metadata_names=("hf_tgi_api_key", "hf_token", "hugging_face_hub_token"),
+    )
+    # <<< retrofit:env_key

@@ -1,0 +1,174 @@
+"""Ollama: chat, completions, embeddings, models, on one's own machine or on ollama.com.
+
+API reference: https://docs.ollama.com/api
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from ._http import (
+    DEFAULT_TIMEOUT,
+    BackendError,
+    checked,
+    json_lines,
+    json_object,
+    new_session,
+    pick_base_url,
+)
+from ._request_engine import RequestEngine  # retrofit:import
+
+
+class OllamaError(BackendError):
+    """Ollama's API said no."""
+
+
+class ollama:
+    """A client of Ollama's HTTP API.
+
+    Args:
+        resources: whatever the caller wants to keep with the client; not used here.
+        metadata: `base_url` is read from it.
+        api_key: sent as a bearer token, which ollama.com wants and a server of one's own does not.
+        base_url: where the API is, without `/api`; `https://ollama.com` for Ollama's cloud.
+
+    Raises:
+        OllamaError: from every method, when the API answers with an error.
+        requests.RequestException: from every method, when no answer came.
+    """
+
+    def __init__(
+        self,
+        resources: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.resources = {} if resources is None else resources
+        self.metadata = {} if metadata is None else metadata
+        self.api_key = api_key
+        self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:11434")
+        self.timeout = DEFAULT_TIMEOUT
+        self.session: requests.Session = new_session()
+
+    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        """Return the model's answer to `messages`.
+
+        `options` go into the request's body, such as `options={"temperature": 0}` or `keep_alive="5m"`.
+        """
+        body = {**options, "model": model, "messages": messages, "stream": False}
+        return json_object(self._post("/api/chat", body), OllamaError)
+
+    def stream_chat(
+        self, model: str, messages: list[dict[str, Any]], **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pieces of the model's answer as they come."""
+        body = {**options, "model": model, "messages": messages, "stream": True}
+        yield from json_lines(self._post("/api/chat", body, stream=True), OllamaError)
+
+    def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
+        """Return the text that the model generates after `prompt`."""
+        body = {**options, "model": model, "prompt": prompt, "stream": False}
+        return json_object(self._post("/api/generate", body), OllamaError)
+
+    def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
+        """Return one embedding a text, in the order of `texts`."""
+        body = {**options, "model": model, "input": texts}
+        answer = json_object(self._post("/api/embed", body), OllamaError)
+        return list(answer["embeddings"])
+
+    def list_models(self) -> list[str]:
+        """Return the names of the models that the server has."""
+        answer = json_object(self._get("/api/tags"), OllamaError)
+        return [model["name"] for model in answer["models"]]
+
+    def pull(self, model: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """Have the server download `model`, and yield its reports of progress up to `success`."""
+        body = {**options, "model": model, "stream": True}
+        yield from json_lines(self._post("/api/pull", body, stream=True), OllamaError)
+
+    def version(self) -> str:
+        """Return the version of the server."""
+        return str(json_object(self._get("/api/version"), OllamaError)["version"])
+
+    def test_connection(self) -> bool:
+        """Return True if the API can be reached and accepts the key."""
+        try:
+            self.list_models()
+        except (OllamaError, requests.RequestException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def _get(self, path: str) -> requests.Response:
+        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        return checked(response, OllamaError)
+
+    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+        response = self._queued(self.session.post)(
+            self.base_url + path,
+            json=body,
+            headers=self._headers(),
+            timeout=self.timeout,
+            stream=stream,
+        )
+        return checked(response, OllamaError)
+
+    # >>> retrofit:queue v1 15ad894528
+    # Request queue: so many API requests are in flight at once; the others wait in line.
+    queue_enabled = RequestEngine.setting(True)
+    max_concurrent_requests = RequestEngine.setting(5)
+    queue_size = RequestEngine.setting(100)
+    queue_timeout = RequestEngine.setting(None)
+    total_timeout = RequestEngine.setting(None)
+
+    @property
+    def request_queue(self):
+        """The requests that wait, oldest first."""
+        return RequestEngine.of(self).waiting
+
+    @property
+    def current_requests(self):
+        """How many requests are in flight."""
+        return RequestEngine.of(self).in_flight
+
+    def submit(self, call, /, *args, **kwargs):
+        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
+        return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    close = RequestEngine.closing(close)
+    _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
+    # <<< retrofit:queue
+
+    # >>> retrofit:backoff v1 81bf5846fc
+    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(1)
+    backoff_factor = RequestEngine.setting(2)
+    max_retry_delay = RequestEngine.setting(60)
+    max_retry_after = RequestEngine.setting(120)
+    retry_jitter = RequestEngine.setting(0.1)
+    # <<< retrofit:backoff
+
+    # >>> retrofit:env_key v1 9ba6ae99ec
+    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
+    api_key = RequestEngine.api_key(
+        "OLLAMA_API_KEY",
+        metadata_names=("ollama_api_key",),
+    )
+    # <<< retrofit:env_key

@@ -1,0 +1,240 @@
+"""OpenVINO Model Server: inference by KServe v2, TensorFlow Serving's REST API, and OpenAI's.
+
+API reference: https://docs.openvino.ai/2025/model-server/ovms_docs_server_api.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from ._http import (
+    DEFAULT_TIMEOUT,
+    BackendError,
+    checked,
+    json_object,
+    message_in,
+    new_session,
+    pick_base_url,
+)
+from ._request_engine import RequestEngine  # retrofit:import
+
+
+class OVMSError(BackendError):
+    """OpenVINO Model Server said no."""
+
+
+class ovms:
+    """A client of OpenVINO Model Server's REST port.
+
+    Where a method takes a `version`, None stands for the latest.
+
+    Args:
+        resources: whatever the caller wants to keep with the client; not used here.
+        metadata: `base_url` is read from it.
+        api_key: sent as a bearer token, if the server or a proxy before it wants one.
+        base_url: where the REST port is (the server's `--rest_port`; 9000 is usually the gRPC port).
+
+    Raises:
+        OVMSError: from every method, when the server answers with an error.
+        requests.RequestException: from every method, when no answer came.
+    """
+
+    def __init__(
+        self,
+        resources: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self.resources = {} if resources is None else resources
+        self.metadata = {} if metadata is None else metadata
+        self.api_key = api_key
+        self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:8000")
+        self.timeout = DEFAULT_TIMEOUT
+        self.session: requests.Session = new_session()
+
+    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        """Return the chat completion of `messages`; `options` go into the request's body."""
+        body = {**options, "model": model, "messages": messages}
+        return json_object(self._post("/v3/chat/completions", body), OVMSError)
+
+    def stream_chat(
+        self, model: str, messages: list[dict[str, Any]], **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of a chat completion as they come."""
+        body = {**options, "model": model, "messages": messages, "stream": True}
+        yield from _chunks(self._post("/v3/chat/completions", body, stream=True))
+
+    def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
+        """Return the text completion of `prompt`."""
+        body = {**options, "model": model, "prompt": prompt}
+        return json_object(self._post("/v3/completions", body), OVMSError)
+
+    def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
+        """Return one embedding a text, in the order of `texts`."""
+        body = {**options, "model": model, "input": texts}
+        answer = json_object(self._post("/v3/embeddings", body), OVMSError)
+        return [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+
+    def infer(
+        self, model: str, inputs: list[dict[str, Any]], version: int | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Return the output tensors for `inputs` (KServe v2).
+
+        A tensor is `{"name": …, "shape": […], "datatype": "FP32", "data": […]}`.
+        """
+        path = _model_path("/v2", model, version) + "/infer"
+        return list(json_object(self._post(path, {**options, "inputs": inputs}), OVMSError)["outputs"])
+
+    def predict(
+        self, model: str, inputs: list[Any] | dict[str, Any], version: int | None = None, **options: Any
+    ) -> Any:
+        """Return the model's predictions (TensorFlow Serving).
+
+        A list is sent as rows (`instances`), a dict of tensors by name as columns (`inputs`); the
+        answer comes in the same order.
+        """
+        by_row = isinstance(inputs, list)
+        body = {**options, "instances" if by_row else "inputs": inputs}
+        answer = json_object(self._post(_model_path("/v1", model, version) + ":predict", body), OVMSError)
+        return answer["predictions" if by_row else "outputs"]
+
+    def list_models(self) -> list[str]:
+        """Return the names of the models and graphs that the server has."""
+        return list(json_object(self._get("/v1/config"), OVMSError))
+
+    def model_status(self, model: str, version: int | None = None) -> list[dict[str, Any]]:
+        """Return `version`, `state` and `status` of each version of `model`."""
+        answer = json_object(self._get(_model_path("/v1", model, version)), OVMSError)
+        return list(answer["model_version_status"])
+
+    def model_metadata(self, model: str, version: int | None = None) -> dict[str, Any]:
+        """Return the platform, the inputs and the outputs of `model`."""
+        return json_object(self._get(_model_path("/v2", model, version)), OVMSError)
+
+    def model_ready(self, model: str, version: int | None = None) -> bool:
+        """Return True if `model` can be used for inference."""
+        return self._is_up(_model_path("/v2", model, version) + "/ready")
+
+    def server_live(self) -> bool:
+        """Return True if the server is running."""
+        return self._is_up("/v2/health/live")
+
+    def server_ready(self) -> bool:
+        """Return True if all models can be used for inference."""
+        return self._is_up("/v2/health/ready")
+
+    def test_connection(self) -> bool:
+        """Return True if the server can be reached and lets this client list its models."""
+        try:
+            self.list_models()
+        except (OVMSError, requests.RequestException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def _is_up(self, path: str) -> bool:
+        try:
+            self._get(path)
+        except OVMSError as failure:
+            if failure.status in (401, 403):
+                raise
+            return False
+        return True
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def _get(self, path: str) -> requests.Response:
+        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        return checked(response, OVMSError)
+
+    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+        response = self._queued(self.session.post)(
+            self.base_url + path,
+            json=body,
+            headers=self._headers(),
+            timeout=self.timeout,
+            stream=stream,
+        )
+        return checked(response, OVMSError)
+
+    # >>> retrofit:queue v1 15ad894528
+    # Request queue: so many API requests are in flight at once; the others wait in line.
+    queue_enabled = RequestEngine.setting(True)
+    max_concurrent_requests = RequestEngine.setting(5)
+    queue_size = RequestEngine.setting(100)
+    queue_timeout = RequestEngine.setting(None)
+    total_timeout = RequestEngine.setting(None)
+
+    @property
+    def request_queue(self):
+        """The requests that wait, oldest first."""
+        return RequestEngine.of(self).waiting
+
+    @property
+    def current_requests(self):
+        """How many requests are in flight."""
+        return RequestEngine.of(self).in_flight
+
+    def submit(self, call, /, *args, **kwargs):
+        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
+        return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    close = RequestEngine.closing(close)
+    _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
+    # <<< retrofit:queue
+
+    # >>> retrofit:backoff v1 81bf5846fc
+    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(1)
+    backoff_factor = RequestEngine.setting(2)
+    max_retry_delay = RequestEngine.setting(60)
+    max_retry_after = RequestEngine.setting(120)
+    retry_jitter = RequestEngine.setting(0.1)
+    # <<< retrofit:backoff
+
+    # >>> retrofit:env_key v1 b63217fd7c
+    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
+    api_key = RequestEngine.api_key(
+        "OVMS_API_KEY",
+        metadata_names=("ovms_api_key",),
+    )
+    # <<< retrofit:env_key
+
+
+def _model_path(api: str, model: str, version: int | None) -> str:
+    path = f"{api}/models/{quote(model, safe='')}"
+    return path if version is None else f"{path}/versions/{version}"
+
+
+def _chunks(response: requests.Response) -> Iterator[dict[str, Any]]:
+    """Yield the chunks of a stream up to `[DONE]`; raise `OVMSError` for an error inside it.
+
+    The server writes such an error as a bare line of JSON, without the `data:` of an event.
+    """
+    with response:
+        for raw in response.iter_lines():
+            line = raw.decode("utf-8").removeprefix("data:").strip()
+            if line == "[DONE]":
+                return
+            if line:
+                event = json.loads(line)
+                if event.get("error"):
+                    raise OVMSError(None, message_in(event) or "error in the stream")
+                yield event

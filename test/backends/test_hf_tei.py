@@ -1,0 +1,148 @@
+"""Behaviour of the TEI backend against a loopback server that speaks Text Embeddings Inference's format."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..loopback import LoopbackServer, Reply
+from ..vendors import hf_tei
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer(hf_tei.app) as server:
+        yield server
+
+
+@pytest.fixture
+def backend(load):
+    return load("hf_tei")
+
+
+@pytest.fixture
+def api(backend, server):
+    api = backend.hf_tei({}, {}, hf_tei.KEY, server.url)
+    yield api
+    api.close()
+
+
+def test_embeddings_come_in_the_order_of_the_texts(api, server):
+    assert api.embed(["a", "bbb"], truncate=True) == [[1.0], [3.0]]
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/embed")
+    assert request.json() == {"inputs": ["a", "bbb"], "truncate": True}
+
+
+def test_embed_takes_a_single_text(api, server):
+    assert api.embed("abcd") == [[4.0]]
+    assert server.requests[0].json() == {"inputs": "abcd"}
+
+
+def test_embed_sparse(api, server):
+    assert api.embed_sparse(["abc"]) == [[{"index": 3, "value": 1.0}]]
+    assert (server.requests[0].path, server.requests[0].json()) == ("/embed_sparse", {"inputs": ["abc"]})
+
+
+def test_rerank_gives_the_best_text_first(api, server):
+    ranks = api.rerank("deep", ["shallow", "deep learning"], raw_scores=True)
+    assert ranks == [{"index": 1, "score": 1.0}, {"index": 0, "score": 0.0}]
+    (request,) = server.requests
+    assert request.path == "/rerank"
+    assert request.json() == {"query": "deep", "texts": ["shallow", "deep learning"], "raw_scores": True}
+
+
+def test_predict_of_one_text_gives_its_labels(api, server):
+    assert api.predict("fine") == [{"score": 0.9, "label": "fine"}]
+    assert (server.requests[0].path, server.requests[0].json()) == ("/predict", {"inputs": "fine"})
+
+
+def test_predict_of_two_texts_is_not_taken_for_a_pair(api, server):
+    assert len(api.predict(["good", "bad"])) == 2
+    assert server.requests[0].json() == {"inputs": [["good"], ["bad"]]}
+
+
+def test_predict_of_pairs(api, server):
+    api.predict([("premise", "claim"), "alone"])
+    assert server.requests[0].json() == {"inputs": [["premise", "claim"], ["alone"]]}
+
+
+def test_tokenize(api, server):
+    assert [[token["text"] for token in text] for text in api.tokenize(["Hi", "x"])] == [["H", "i"], ["x"]]
+    assert (server.requests[0].path, server.requests[0].json()) == ("/tokenize", {"inputs": ["Hi", "x"]})
+
+
+def test_info(api, server):
+    assert api.info()["model_id"] == hf_tei.MODEL
+    assert (server.requests[0].method, server.requests[0].path) == ("GET", "/info")
+
+
+def test_list_models(api):
+    assert api.list_models() == [hf_tei.MODEL]
+
+
+def test_health_is_true_of_a_healthy_server(api, server):
+    assert api.health() is True
+    assert (server.requests[0].method, server.requests[0].path) == ("GET", "/health")
+
+
+def test_health_is_false_of_an_unhealthy_server(api, server):
+    api.max_retries = 0  # Nothing to a plain backend; one attempt to an enhanced one.
+    server.script(hf_tei.error(503, "unhealthy", "Unhealthy"))
+    assert api.health() is False
+
+
+def test_connection(api, backend, server):
+    assert api.test_connection()
+    assert not backend.hf_tei({}, {}, "wrong", server.url).test_connection()
+
+
+def test_base_url_from_metadata(backend, server):
+    assert backend.hf_tei({}, {"base_url": server.url + "/"}).embed("a") == [[1.0]]
+
+
+def test_default_base_url(backend):
+    assert backend.hf_tei().base_url == "http://localhost:8080"
+
+
+def test_key_is_sent_in_a_header_only(api, server):
+    api.embed("a")
+    api.info()
+    for request in server.requests:
+        assert request.headers["authorization"] == f"Bearer {hf_tei.KEY}"
+        assert hf_tei.KEY not in request.path + str(request.query) + request.body.decode()
+
+
+def test_without_a_key_no_key_header_is_sent(backend, server):
+    backend.hf_tei({}, {}, "", server.url).embed("a")
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_error_has_status_and_message_and_no_key(api, backend):
+    with pytest.raises(backend.TEIError) as caught:
+        api.embed([])
+    assert caught.value.status == 413
+    assert caught.value.message == "`inputs` cannot be empty"
+    assert hf_tei.KEY not in str(caught.value) + repr(caught.value)
+
+
+def test_wrong_kind_of_model_has_its_status(api, backend, server):
+    server.script(hf_tei.error(424, "model is not a re-ranker model", "Backend"))
+    with pytest.raises(backend.TEIError) as caught:
+        api.rerank("q", ["t"])
+    assert (caught.value.status, caught.value.message) == (424, "model is not a re-ranker model")
+
+
+def test_overloaded_server_has_its_status(api, backend, server):
+    api.max_retries = 0
+    server.script(hf_tei.error(429, "Model is overloaded", "Overloaded"))
+    with pytest.raises(backend.TEIError) as caught:
+        api.embed("a")
+    assert (caught.value.status, caught.value.message) == (429, "Model is overloaded")
+
+
+def test_answer_that_is_no_list_is_refused(api, backend, server):
+    server.script(Reply(200, {"data": []}), Reply(200, "<html>"))
+    with pytest.raises(backend.TEIError, match="not a JSON list"):
+        api.embed("a")
+    with pytest.raises(backend.TEIError, match="not JSON"):
+        api.embed("a")

@@ -1,0 +1,175 @@
+"""Behaviour of the OpenVINO Model Server backend against a loopback server that speaks its formats."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..loopback import LoopbackServer, Reply
+from ..vendors import ovms
+
+HELLO = [{"role": "user", "content": "Hello there"}]
+QWEN = "OpenVINO/Qwen3-8B"
+TENSOR = {"name": "data", "shape": [1, 3], "datatype": "FP32", "data": [1.0, 2.0, 3.0]}
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer(ovms.app) as server:
+        yield server
+
+
+@pytest.fixture
+def backend(load):
+    return load("ovms")
+
+
+@pytest.fixture
+def api(backend, server):
+    api = backend.ovms({}, {}, ovms.KEY, server.url)
+    yield api
+    api.close()
+
+
+def test_infer_returns_the_output_tensors(api, server):
+    assert api.infer("resnet", [TENSOR], id="7") == [{**TENSOR, "name": "out"}]
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/v2/models/resnet/infer")
+    assert request.json() == {"inputs": [TENSOR], "id": "7"}
+
+
+def test_infer_with_a_version(api, server):
+    api.infer("resnet", [TENSOR], version=1)
+    assert server.requests[0].path == "/v2/models/resnet/versions/1/infer"
+
+
+def test_predict_by_row(api, server):
+    assert api.predict("resnet", [[1, 2], [3, 4]], signature_name="serving_default") == [3, 7]
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/v1/models/resnet:predict")
+    assert request.json() == {"instances": [[1, 2], [3, 4]], "signature_name": "serving_default"}
+
+
+def test_predict_by_column(api, server):
+    assert api.predict("resnet", {"data": [[1, 2], [3, 4]]}, version=1) == {"data": [3, 7]}
+    (request,) = server.requests
+    assert request.path == "/v1/models/resnet/versions/1:predict"
+    assert request.json() == {"inputs": {"data": [[1, 2], [3, 4]]}}
+
+
+def test_chat_returns_the_completion(api, server):
+    answer = api.chat(QWEN, HELLO, temperature=0)
+    assert answer["choices"][0]["message"]["content"] == "Echo: Hello there"
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/v3/chat/completions")
+    assert request.json() == {"model": QWEN, "messages": HELLO, "temperature": 0}
+
+
+def test_stream_chat_yields_the_chunks(api, server):
+    chunks = api.stream_chat(QWEN, HELLO)
+    assert "".join(c["choices"][0]["delta"]["content"] for c in chunks) == "Echo: Hello there "
+    assert server.requests[0].json() == {"model": QWEN, "messages": HELLO, "stream": True}
+
+
+def test_error_inside_a_stream_is_raised(api, backend, server):
+    server.script(ovms.failing_stream("Mediapipe execution failed."))
+    chunks = api.stream_chat(QWEN, HELLO)
+    assert next(chunks) == ovms.CHUNK
+    with pytest.raises(backend.OVMSError, match=r"^Mediapipe execution failed\.$") as caught:
+        next(chunks)
+    assert caught.value.status is None
+
+
+def test_error_before_a_stream_has_its_status(api, backend):
+    with pytest.raises(backend.OVMSError, match="graph definition") as caught:
+        list(api.stream_chat("gone", HELLO))
+    assert caught.value.status == 404
+
+
+def test_complete(api, server):
+    assert api.complete(QWEN, "Hi", max_tokens=5)["choices"][0]["text"] == "Echo: Hi"
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/v3/completions")
+    assert request.json() == {"model": QWEN, "prompt": "Hi", "max_tokens": 5}
+
+
+def test_embeddings_come_in_the_order_of_the_texts(api, server):
+    assert api.embed(QWEN, ["a", "bbb"]) == [[1.0], [3.0]]
+    assert server.requests[0].path == "/v3/embeddings"
+    assert server.requests[0].json() == {"model": QWEN, "input": ["a", "bbb"]}
+
+
+def test_list_models(api, server):
+    assert api.list_models() == list(ovms.MODELS)
+    assert (server.requests[0].method, server.requests[0].path) == ("GET", "/v1/config")
+
+
+def test_model_status(api, server):
+    assert [version["state"] for version in api.model_status("resnet")] == ["AVAILABLE"]
+    assert (server.requests[0].method, server.requests[0].path) == ("GET", "/v1/models/resnet")
+
+
+def test_model_metadata(api, server):
+    assert api.model_metadata("resnet", version=1)["inputs"][0]["shape"] == [1, 3]
+    assert (server.requests[0].method, server.requests[0].path) == ("GET", "/v2/models/resnet/versions/1")
+
+
+def test_model_name_with_a_slash_stays_one_part_of_the_path(api, server):
+    assert api.model_metadata(QWEN)["name"] == QWEN
+    assert server.requests[0].path == "/v2/models/OpenVINO%2FQwen3-8B"
+
+
+def test_model_ready(api, server):
+    assert api.model_ready("resnet") is True
+    assert api.model_ready("gone") is False
+    assert [r.path for r in server.requests] == ["/v2/models/resnet/ready", "/v2/models/gone/ready"]
+
+
+def test_server_live_and_ready(api, server):
+    assert api.server_live() is True
+    assert api.server_ready() is True
+    assert [r.path for r in server.requests] == ["/v2/health/live", "/v2/health/ready"]
+
+
+def test_server_that_is_not_ready(api, server):
+    server.script(Reply(404))
+    assert api.server_ready() is False
+
+
+def test_refused_key_is_not_taken_for_a_server_that_is_not_ready(backend, server):
+    with pytest.raises(backend.OVMSError) as caught:
+        backend.ovms({}, {}, "wrong", server.url).server_ready()
+    assert caught.value.status == 401
+
+
+def test_connection(api, backend, server):
+    assert api.test_connection()
+    assert not backend.ovms({}, {}, "wrong", server.url).test_connection()
+
+
+def test_base_url_from_metadata(backend, server):
+    assert backend.ovms({}, {"base_url": server.url + "/"}).list_models() == list(ovms.MODELS)
+
+
+def test_default_base_url(backend):
+    assert backend.ovms().base_url == "http://localhost:8000"
+
+
+def test_key_is_sent_in_a_header_only(api, server):
+    api.infer("resnet", [TENSOR])
+    api.list_models()
+    for request in server.requests:
+        assert request.headers["authorization"] == f"Bearer {ovms.KEY}"
+        assert ovms.KEY not in request.path + str(request.query) + request.body.decode()
+
+
+def test_without_a_key_no_key_header_is_sent(backend, server):
+    backend.ovms({}, {}, "", server.url).list_models()
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_error_has_status_and_message_and_no_key(api, backend):
+    with pytest.raises(backend.OVMSError) as caught:
+        api.infer("resnet", [{"name": "data"}])
+    assert caught.value.status == 400
+    assert caught.value.message == "Invalid JSON structure. One of inputs has no data field"
+    assert ovms.KEY not in str(caught.value) + repr(caught.value)

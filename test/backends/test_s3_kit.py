@@ -1,0 +1,276 @@
+"""Behaviour of the S3 backend against moto's S3 server on 127.0.0.1."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+
+from ..loopback import LoopbackServer, Reply
+
+SECRET = "test-canary-secret"
+BUCKET = "shelf"
+
+
+@pytest.fixture(scope="module")
+def moto():
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # It keeps the credentials that it once found.
+
+
+@pytest.fixture
+def s3(moto, credentials):
+    """The shelf as it is, seen past the backend."""
+    requests.post(moto + "/moto-api/reset", timeout=10)
+    client = boto3.client("s3", endpoint_url=moto)
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def backend(load):
+    return load("s3_kit")
+
+
+@pytest.fixture
+def api(backend, s3, moto):
+    api = backend.s3_kit({}, {}, None, moto)
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def scripted(backend):
+    """A backend, and the loopback server that it talks to, which answers what the test scripts."""
+    with LoopbackServer() as server:
+        api = backend.s3_kit(base_url=server.url)
+        api.max_retries = 0  # Nothing to a plain backend; one attempt to an enhanced one.
+        yield api, server
+        api.close()
+
+
+def put(s3, **objects):
+    """Store texts; `__` in a name stands for the slash in a key."""
+    for key, content in objects.items():
+        s3.put_object(Bucket=BUCKET, Key=key.replace("__", "/"), Body=content.encode())
+
+
+def keys(s3):
+    return [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+def content(s3, key):
+    return s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+
+
+def test_upload_file(api, s3, tmp_path):
+    (tmp_path / "a.txt").write_text("alpha")
+    api.upload_file(tmp_path / "a.txt", BUCKET, "texts/a.txt")
+    assert content(s3, "texts/a.txt") == "alpha"
+
+
+def test_file_in_several_parts_comes_back_whole(api, s3, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(range(256)) * (9 * 4096))  # 9 MiB; a part has 8.
+    api.upload_file(tmp_path / "big", BUCKET, "big")
+    assert s3.head_object(Bucket=BUCKET, Key="big")["ETag"].endswith('-2"')
+    api.download_file(BUCKET, "big", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "big").read_bytes()
+
+
+def test_upload_folder_keeps_the_tree(api, s3, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("alpha")
+    (tmp_path / "in" / "deep" / "b.txt").write_text("beta")
+    assert api.upload_folder(tmp_path / "in", BUCKET, "out") == ["out/a.txt", "out/deep/b.txt"]
+    assert keys(s3) == ["out/a.txt", "out/deep/b.txt"]
+    assert content(s3, "out/deep/b.txt") == "beta"
+
+
+def test_upload_folder_without_a_prefix(api, s3, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("alpha")
+    assert api.upload_folder(tmp_path / "in", BUCKET) == keys(s3) == ["a.txt"]
+
+
+def test_download_file_makes_the_folders_above_it(api, s3, tmp_path):
+    put(s3, a="alpha")
+    api.download_file(BUCKET, "a", tmp_path / "new" / "folder" / "a.txt")
+    assert (tmp_path / "new" / "folder" / "a.txt").read_text() == "alpha"
+
+
+def test_download_folder_keeps_the_tree_and_leaves_the_neighbours(api, s3, tmp_path):
+    put(s3, data__a="alpha", data__deep__b="beta", database="no", data__empty__="")
+    paths = api.download_folder(BUCKET, "data", tmp_path / "out")
+    assert paths == [tmp_path / "out" / "a", tmp_path / "out" / "deep" / "b"]
+    assert [path.read_text() for path in paths] == ["alpha", "beta"]
+    assert {path.name for path in (tmp_path / "out").rglob("*")} == {"a", "deep", "b"}
+
+
+@pytest.mark.parametrize("key", ["data/../../evil", "data//tmp/evil", "data/x/../../../evil", "data/.."])
+def test_download_folder_writes_nothing_outside_of_the_folder(api, backend, s3, tmp_path, key):
+    put(s3, data__a="alpha")
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"evil")
+    with pytest.raises(backend.S3Error, match="leads out of the folder"):
+        api.download_folder(BUCKET, "data", tmp_path / "out" / "folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_download_folder_does_not_follow_a_link_out_of_the_folder(api, backend, s3, tmp_path):
+    put(s3, data__link__evil="evil")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(backend.S3Error, match="leads out of the folder"):
+        api.download_folder(BUCKET, "data", tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_list_buckets(api):
+    assert api.list_buckets() == [BUCKET]
+
+
+def test_list_objects_has_the_sizes(api, s3):
+    put(s3, a="alpha", b="beta!!")
+    assert [(found["Key"], found["Size"]) for found in api.list_objects(BUCKET)] == [("a", 5), ("b", 6)]
+
+
+def test_list_keys_by_prefix(api, s3):
+    put(s3, data__a="1", data__b="2", other="3")
+    assert api.list_keys(BUCKET, "data/") == ["data/a", "data/b"]
+
+
+def test_list_keys_of_an_empty_bucket(api):
+    assert api.list_keys(BUCKET) == []
+
+
+def test_list_goes_on_over_the_pages(api, s3, monkeypatch):
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    put(s3, **{f"k{i}": "x" for i in range(5)})
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 2
+    assert api.list_keys(BUCKET) == ["k0", "k1", "k2", "k3", "k4"]
+
+
+def test_copy_file(api, s3):
+    put(s3, a="alpha")
+    api.copy_file(BUCKET, "a", BUCKET, "texts/b")
+    assert keys(s3) == ["a", "texts/b"]
+    assert content(s3, "texts/b") == "alpha"
+
+
+def test_copy_folder_to_another_bucket(api, s3):
+    s3.create_bucket(Bucket="other")
+    put(s3, data__a="alpha", data__deep__b="beta", database="no")
+    assert api.copy_folder(BUCKET, "data/", "other", "new") == ["new/a", "new/deep/b"]
+    assert api.list_keys("other") == ["new/a", "new/deep/b"]
+
+
+def test_delete_file(api, s3):
+    put(s3, a="alpha", b="beta")
+    api.delete_file(BUCKET, "a")
+    assert keys(s3) == ["b"]
+
+
+def test_delete_folder_leaves_the_neighbours(api, s3):
+    put(s3, data__a="1", data__deep__b="2", database="3")
+    assert api.delete_folder(BUCKET, "data") == ["data/a", "data/deep/b"]
+    assert keys(s3) == ["database"]
+
+
+def test_delete_folder_deletes_as_many_at_once_as_s3_takes(api, backend, s3, monkeypatch):
+    monkeypatch.setattr(backend, "KEYS_PER_DELETE", 2)
+    put(s3, **{f"data__{i}": "x" for i in range(5)})
+    assert len(api.delete_folder(BUCKET, "data")) == 5
+    assert keys(s3) == []
+
+
+def test_object_that_s3_did_not_delete_is_an_error(scripted, backend):
+    api, server = scripted
+    listed = "<ListBucketResult><Contents><Key>data/a</Key></Contents></ListBucketResult>"
+    kept = "<Error><Key>data/a</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    server.script(Reply(200, listed), Reply(200, f"<DeleteResult>{kept}</DeleteResult>"))
+    with pytest.raises(backend.S3Error, match=r"^data/a: Access Denied \(AccessDenied\)$"):
+        api.delete_folder(BUCKET, "data")
+
+
+def test_connection(api, scripted):
+    assert api.test_connection()
+    refusing, server = scripted
+    server.script(Reply(403, "<Error><Code>InvalidAccessKeyId</Code><Message>No such key.</Message></Error>"))
+    assert not refusing.test_connection()
+
+
+def test_base_url_from_metadata(backend, s3, moto):
+    assert backend.s3_kit({}, {"base_url": moto}).list_buckets() == [BUCKET]
+
+
+def test_without_a_base_url_it_is_amazons(backend):
+    assert backend.s3_kit().client.meta.endpoint_url == "https://s3.amazonaws.com"
+
+
+def test_api_key_is_not_kept(backend, moto):
+    api = backend.s3_kit({}, {}, "test-canary-key", moto)
+    assert "test-canary-key" not in map(str, vars(api).values())
+
+
+def test_secret_is_not_sent(scripted):
+    api, server = scripted
+    server.script(Reply(200, "<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"))
+    assert api.list_buckets() == []
+    (request,) = server.requests
+    assert request.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=testing/")
+    assert SECRET not in request.path + str(request.query) + str(request.headers)
+
+
+def test_error_of_a_listing_has_status_and_message_and_no_secret(api, backend):
+    with pytest.raises(backend.S3Error) as caught:
+        api.list_keys("nowhere")
+    assert caught.value.status == 404
+    assert caught.value.message == "The specified bucket does not exist (NoSuchBucket)"
+    assert SECRET not in str(caught.value) + repr(caught.value)
+
+
+def test_error_of_an_upload_has_status_and_message(api, backend, tmp_path):
+    (tmp_path / "a").write_text("alpha")
+    with pytest.raises(backend.S3Error) as caught:
+        api.upload_file(tmp_path / "a", "nowhere", "a")
+    assert caught.value.status == 404
+    assert caught.value.message == "The specified bucket does not exist (NoSuchBucket)"
+
+
+def test_error_of_a_download_has_its_status_and_leaves_no_file(api, backend, tmp_path):
+    with pytest.raises(backend.S3Error) as caught:
+        api.download_file(BUCKET, "nothing", tmp_path / "file")
+    assert caught.value.status == 404
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_server_that_cannot_be_reached_is_an_error_without_a_status(backend):
+    with LoopbackServer() as server:
+        api = backend.s3_kit(base_url=server.url)
+    api.max_retries = 0
+    with pytest.raises(backend.S3Error, match="Could not connect") as caught:
+        api.list_buckets()
+    assert caught.value.status is None
+
+
+def test_missing_local_file_is_an_os_error(api, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        api.upload_file(tmp_path / "nothing", BUCKET, "a")
