@@ -36,7 +36,7 @@ class Found:
         node: the expression to be wrapped: the callee of a call, or a function that is handed on.
         info: the class whose queue it goes through; None if it cannot be wrapped.
         owner: the name by which the class or instance is known there: `self`, `cls`.
-        wrapped_as: the entry point's name, if the call is wrapped already.
+        wrapper: the call of the entry point, if the call is wrapped already.
         retry: False if a loop or a decorator around it retries already.
     """
 
@@ -47,7 +47,7 @@ class Found:
     library: str
     decision: Decision
     reason: str
-    wrapped_as: str = ""
+    wrapper: ast.Call | None = None
     retry: bool = True
 
 
@@ -73,10 +73,10 @@ class _Finder:
 
     def find(self, node: ast.AST) -> Iterator[Found]:
         parts = list(own_nodes(node))
-        wrapped: dict[int, str] = {}
+        wrapped: dict[int, ast.Call] = {}
         for part in parts:
-            if isinstance(part, ast.Call) and (name := self._entry_point(part)):
-                wrapped[id(part.args[0])] = name
+            if isinstance(part, ast.Call) and self._entry_point(part):
+                wrapped[id(part.args[0])] = part
         for part in parts:
             if not isinstance(part, ast.Call):
                 continue
@@ -104,13 +104,13 @@ class _Finder:
         name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
         return name in _NOT_CALLERS
 
-    def _site(self, callee: ast.expr, call: ast.Call, wrapped: dict[int, str]) -> Iterator[Found]:
+    def _site(self, callee: ast.expr, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Found]:
         name = self._name_of(callee)
         known = transport(name) if name else None
         if known is None and name.endswith(".*"):
             known = self._dynamic(name)
         if known is not None:
-            yield self._decide(callee, known, wrapped.get(id(callee), ""))
+            yield self._decide(callee, known, wrapped.get(id(callee)))
         elif reason := self._suspicion(callee, name, call):
             yield self._skip(callee, "?", reason)
 
@@ -126,7 +126,7 @@ class _Finder:
         name = self._name_of(value)
         known = transport(name) if name else None
         if known is not None:
-            yield self._decide(value, known, "")
+            yield self._decide(value, known, None)
 
     def _suspicion(self, callee: ast.expr, name: str, call: ast.Call) -> str:
         """Return why a call whose target is not known looks like a request all the same, or nothing."""
@@ -147,7 +147,7 @@ class _Finder:
     def _skip(self, node: ast.expr, library: str, reason: str) -> Found:
         return Found(node, None, "", self._scope_name(), library, Decision.SKIPPED, reason)
 
-    def _decide(self, node: ast.expr, known: Transport, wrapped_as: str) -> Found:
+    def _decide(self, node: ast.expr, known: Transport, wrapper: ast.Call | None) -> Found:
         if known.refusal:
             return self._skip(node, known.library, known.refusal)
         method = self._enclosing_method()
@@ -168,8 +168,8 @@ class _Finder:
             self._scope_name(),
             known.library,
             Decision.QUEUED_ONLY if retried_by else Decision.WRAPPED,
-            f"{retried_by}: queued, without a second backoff" if retried_by else "",
-            wrapped_as,
+            retried_by,
+            wrapper,
             not retried_by,
         )
 

@@ -9,10 +9,10 @@ The life of a request: it takes a slot (`_Gate.enter`) or a ticket (`_Gate.join`
 a slot; while it backs off it holds none and keeps its ticket's number, hence its place in line.
 """
 
+import _thread
 import contextlib
 import contextvars
 import heapq
-import itertools
 import logging
 import math
 import operator
@@ -24,12 +24,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
+from types import FunctionType
 from typing import Any, NamedTuple
 
 __all__ = ["QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
@@ -89,7 +90,7 @@ _OPTIONS: dict[str, tuple[Callable[[Any], Any], str, Any]] = {
     "queue_size": (_count, "a whole number, 0 or more", 100),
     "queue_timeout": (_seconds_or_none, "seconds, 0 or more, or None", None),
     "total_timeout": (_seconds_or_none, "seconds, 0 or more, or None", None),
-    "max_retries": (_count, "a whole number, 0 or more", 0),
+    "max_retries": (_count, "a whole number, 0 or more", None),
     "initial_retry_delay": (_seconds, "seconds, 0 or more", 1),
     "backoff_factor": (_factor, "a number above 0", 2),
     "max_retry_delay": (_seconds, "seconds, 0 or more", 60),
@@ -150,8 +151,10 @@ def _values_of(instance: Any) -> dict[str, Any]:
         return RequestEngine.of(instance).values
 
 
-def _settings_of(owner: Any) -> dict[str, Any]:
+def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, Any]:
     """Return option -> value for an instance, or for a class that holds a queue itself.
+
+    `max_retries` is None where the class has no backoff.
 
     A plain value in the body of a subclass hides the base's Setting: a Setting is put in its place, so that later
     assignments are noticed.
@@ -168,7 +171,7 @@ def _settings_of(owner: Any) -> dict[str, Any]:
                 replacement.__set_name__(cls, name)
                 setattr(cls, name, replacement)
                 settings[name] = replacement
-    own = {} if isinstance(owner, type) or not hasattr(owner, "__dict__") else vars(owner)
+    own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
     for name, setting in settings.items():
         values[setting.option] = setting.checked(own[name]) if name in own else setting.default
     return values
@@ -207,6 +210,11 @@ _HOPELESS = frozenset(
 )
 
 
+# Arguments that are no body to be rewound; results that are neither a failure nor a stream.
+_PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
+_PLAIN_TYPES = _PLAIN_ARGUMENTS | {list, tuple}
+
+
 class Failure(NamedTuple):
     """Why an attempt failed, read from what it returned or raised."""
 
@@ -235,20 +243,13 @@ def _status_in(thing: Any) -> "int | None":
     return None
 
 
-def _looks_healthy(result: Any) -> bool:
-    """Return True for most results, quickly. A response is never truth-tested: a 429 of requests is false."""
-    if result is None or type(result) in (str, bytes, list):
-        return True
-    if type(result) is dict:
-        return "ResponseMetadata" not in result
-    status = _attribute(result, "status_code")
-    if status is None:
-        status = _attribute(result, "status")
-    return not isinstance(status, int) or status < 400
-
-
 def _failure_in_result(result: Any) -> "Failure | None":
-    """Return the failure that a returned object stands for, or None."""
+    """Return the failure that a returned object stands for, or None.
+
+    A response is never truth-tested: a 429 of requests is false.
+    """
+    if type(result) in _PLAIN_TYPES:
+        return None
     if type(result) is dict:
         return _failure_in_botocore(result)
     status = _status_in(result)
@@ -315,7 +316,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if isinstance(link, BaseException) and not any(link is other for other in seen):
             seen.append(link)
             yield link
-            todo += [link.__cause__, _attribute(link, "reason"), *_attribute(link, "args")[:2]]
+            todo += [
+                link.__cause__,
+                _attribute(link, "reason"),
+                *(args[:2] if type(args := _attribute(link, "args")) is tuple else ()),
+            ]
             if type(link).__name__ == "S3UploadFailedError":  # raised without `from` what caused it
                 todo.append(link.__context__)
 
@@ -328,9 +333,7 @@ def _body_of(response: Any, status: int) -> Any:
     if status not in _HOLDING_STATUSES or response is None:
         return None
     decode = _attribute(response, "json")
-    if not callable(decode) or hasattr(decode, "__await__"):
-        return None
-    if (getattr(_attribute(decode, "__code__"), "co_flags", 0)) & 0x80:  # a coroutine function
+    if not callable(decode) or _is_coroutine_function(decode):
         return None
     try:
         body = decode()
@@ -480,6 +483,14 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     return bool(_READ_ONLY.match(name) or _INFERENCE.search(f"{owner}.{name}"))
 
 
+def _may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return False, quickly, where no argument is a file or an iterator that a second attempt would find used up."""
+    for value in args:
+        if type(value) not in _PLAIN_ARGUMENTS:
+            return True
+    return bool(kwargs) and not _BODY_NAMES.isdisjoint(kwargs)
+
+
 class _Rewinder:
     """Puts the files in a request's body back to where they stood before the first attempt."""
 
@@ -523,13 +534,12 @@ _WAITING, _GRANTED, _RUNNING, _GONE = range(4)
 class _Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
 
-    __slots__ = ("__weakref__", "gate", "generation", "held", "number")
+    __slots__ = ("__weakref__", "gate", "held", "number")
 
     def __init__(self, gate: "_Gate") -> None:
         self.gate = gate
-        self.generation = gate.generation
-        self.number = next(gate.numbers)
-        self.held = False
+        self.held = 0  # the generation of the gate when it was taken; 0 while it is not held
+        self.number = 0  # its place in line, given once
 
     def release(self) -> None:
         """Give the slot back, also when a signal handler raises in the middle of it."""
@@ -540,25 +550,26 @@ class _Slot:
             raise
 
     def abandon(self) -> None:
-        """Give the slot back from a finalizer, which may run inside any function, this module's own included."""
+        """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
         if self.held:
             self.gate.abandoned.append(self)
-            self.gate.collect_abandoned()
+            if self.gate.waiting:
+                with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
+                    _thread.start_new_thread(self.gate.pump, ())
 
 
 class _Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("number", "ready_at", "slot", "state")
+    __slots__ = ("ready_at", "slot", "state")
 
     def __init__(self, slot: _Slot) -> None:
         self.slot = slot
-        self.number = slot.number
         self.ready_at = 0.0
-        self.state = _GONE  # until it joins the line
+        self.state = _RUNNING  # its owner has it in hand
 
-    def __lt__(self, other: "_Ticket") -> bool:
-        return self.number < other.number
+    def __lt__(self, other: "_Ticket") -> bool:  # only among tickets of the same number, of which one is gone
+        return id(self) < id(other)
 
     def hand_over(self) -> bool:
         """Tell the owner that it has a slot now; False if the owner cannot be told. A second call does nothing."""
@@ -621,7 +632,7 @@ class _TaskTicket(_Ticket):
 class _Job(_Ticket):
     """The place of a request that a worker thread runs, and its outcome."""
 
-    __slots__ = ("attempt", "context", "done", "error", "future", "request", "result")
+    __slots__ = ("context", "done", "future", "request")
 
     def __init__(self, slot: _Slot, request: "_Request", future: "Future[Any] | None" = None) -> None:
         super().__init__(slot)
@@ -630,59 +641,68 @@ class _Job(_Ticket):
         self.context = contextvars.copy_context()
         self.done = threading.Lock()
         self.done.acquire()
-        self.result: Any = None
-        self.error: BaseException | None = None
 
     def hand_over(self) -> bool:
-        self.slot.gate.jobs.put(self)
+        gate = self.slot.gate
+        gate.jobs.put(self)
+        if gate.idle:
+            gate.idle -= 1
+        else:
+            gate.unstaffed += 1
         return True
 
     def fail(self, error: Exception) -> None:
-        self.deliver(None, error)
+        self.request.result, self.request.error = None, error
+        self.deliver()
 
-    def deliver(self, result: Any, error: "BaseException | None") -> None:
+    def deliver(self) -> None:
         """Give the outcome to whoever waits for it."""
-        self.result, self.error = result, error
-        future, self.future = self.future, None
-        if future is not None:
-            with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
-                future.set_exception(error) if error is not None else future.set_result(result)
-        with contextlib.suppress(RuntimeError):
-            self.done.release()
+        if self.future is None:
+            with contextlib.suppress(RuntimeError):
+                self.done.release()
+            return
+        error, result = self.request.error, self.request.result
+        self.request.error = self.request.result = None
+        with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
+            self.future.set_exception(error) if error is not None else self.future.set_result(result)
+        del error, result
 
     def run(self) -> None:
         """Make one attempt, having been handed a slot; then deliver, or go back in line to wait out the backoff."""
-        gate = self.slot.gate
+        gate, request = self.slot.gate, self.request
         if not gate.start(self):
             return
+        future = self.future
+        if not (future is None or future.running() or future.set_running_or_notify_cancel()):
+            self.slot.release()
+            return
         try:
-            delay = self.context.run(self.request.attempt_once, self.slot)
-            result, error = self.request.result, self.request.error
-        except BaseException as raised:  # an error of our own must reach the caller, never end the worker
-            delay, result, error = None, None, raised
-        if delay is None:
-            self.request.finish(self.slot)
-            self.deliver(result, error)
-        else:
-            gate.rejoin(self, delay)
-        del error, result
+            delay = self.context.run(request.attempt, self.slot)
+            if delay is not None:
+                gate.rejoin(self, delay, request.holds)
+                return
+            request.finish(self.slot)
+        except BaseException as error:  # an error of our own must reach the caller, never end the worker
+            request.result, request.error = None, error
+            self.slot.release()
+        self.deliver()
 
 
 class _Gate:
     """Admits requests, first in, first out, at most `limit` at once.
 
-    Invariant, whenever `lock` is free: if a ticket is ready, then `active >= limit`, or the gate is on hold
-    (`hold_until`), or it is closed. So a newcomer that finds a free slot overtakes nobody, and nothing waits while a
-    slot is free. `active` is the number of slots with `held` set, plus the tickets that were granted one.
+    Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
+    tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
+    frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
 
-    A signal handler may raise between any two calls. So a ticket is marked and counted by adjacent assignments,
-    told, and only then taken out of the heap: who finds a granted ticket at the top of the heap tells it again.
+    A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
+    and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
     """
 
     def __init__(self) -> None:
         self.limit: float = math.inf
         self.size: float = math.inf
-        self.numbers = itertools.count(1)
+        self.number = 0  # of the newest request
         self.generation = 0
         self.reset()
 
@@ -694,79 +714,84 @@ class _Gate:
         self.waiting = 0
         self.closed = False
         self.hold_until = 0.0
-        self.ready: list[_Ticket] = []
-        self.delayed: list[tuple[float, _Ticket]] = []
+        self.ready: list[tuple[int, _Ticket]] = []
+        self.delayed: list[tuple[float, int, _Ticket]] = []
         self.abandoned: deque[_Slot] = deque()
-        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
-        self.idle = 0
-
-    # Each method below holds the lock for a few lines and then does what must not be done under it.
+        self.idle = 0  # workers that wait for a job which was not put yet
+        self.unstaffed = 0  # jobs that were put without an idle worker
+        self.running_here = threading.Lock()
 
     def enter(self, slot: _Slot) -> bool:
         """Take a free slot, unless somebody waits for one."""
         with self.lock:
             if self.closed:
                 raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.hold_until and time.monotonic() >= self.hold_until:
-                self.hold_until = 0.0
-            if self.ready or self.hold_until:
+            if self.ready or self.delayed or self.hold_until or self.abandoned:
                 self._pump()
-            if self.ready or self.hold_until or self.active >= self.limit:
+                if self.ready or self.hold_until:
+                    return False
+            if self.active >= self.limit:
                 return False
-            slot.held = True
+            self.number += 1
+            slot.number = self.number
+            slot.held = self.generation
             self.active += 1
-        return True
+            return True
+
+    def leave(self, slot: _Slot) -> None:
+        """Give a slot back; the oldest ready ticket has it at once."""
+        with self.lock:
+            if slot.held == self.generation:
+                self.active -= 1
+            slot.held = 0
+            if not (self.ready or self.delayed or self.abandoned):
+                return
+        self.pump()
 
     def join(self, ticket: _Ticket) -> None:
         """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
         with self.lock:
             if self.closed:
                 raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.waiting >= self.size:
+            if self.active < self.limit or self.abandoned:
+                self._pump()  # there may be room now
+            if self.waiting >= self.size and (self.ready or self.hold_until or self.active >= self.limit):
                 raise RequestQueueFull(
                     f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, "
                     "or raise `max_concurrent_requests` if the API allows more requests at once."
                 )
+            self.number += 1
+            ticket.slot.number = self.number
             ticket.state = _WAITING
             self.waiting += 1
-            heapq.heappush(self.ready, ticket)
-            self._pump()
-            due = self._next_due()
-        self._after(due)
+            heapq.heappush(self.ready, (self.number, ticket))
+        self.pump()
 
-    def rejoin(self, ticket: _Ticket, delay: float) -> None:
-        """Give the ticket's slot back and put the ticket where it stood, to be ready again after `delay` seconds."""
+    def rejoin(self, ticket: _Ticket, delay: float, hold: bool = False) -> None:
+        """Give the ticket's slot back and put the ticket where it stood, to be ready again after `delay` seconds.
+
+        Args:
+            hold: admit nothing at all until then, because the server asked for it.
+        """
+        slot = ticket.slot
         with self.lock:
-            if ticket.slot.held:
-                ticket.slot.held = False
+            if slot.held == self.generation:
                 self.active -= 1
+            slot.held = 0
             if self.closed:
                 ticket.state = _GONE
-            else:
+            if ticket.state != _GONE:
+                ticket.ready_at = time.monotonic() + delay
+                if hold:
+                    self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
                 ticket.state = _WAITING
                 self.waiting += 1
-                ticket.ready_at = time.monotonic() + delay
-                heapq.heappush(self.delayed, (ticket.ready_at, ticket))
-            self._pump()
-            due = self._next_due()
-        self._after(due)
+                heapq.heappush(self.delayed, (ticket.ready_at, slot.number, ticket))
+        self.pump()
         if ticket.state == _GONE:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
-
-    def leave(self, slot: _Slot) -> None:
-        """Give a slot back; the oldest ready ticket has it at once."""
-        with self.lock:
-            if slot.held and slot.generation == self.generation:
-                slot.held = False
-                self.active -= 1
-            if self.ready or self.delayed:
-                self._pump()
-            due = self._next_due() if self.delayed or self.hold_until else 0.0
-        if self.abandoned:
-            self.collect_abandoned()
-        if due or not self.jobs.empty():
-            self._after(due)
 
     def start(self, job: _Job) -> bool:
         """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
@@ -776,26 +801,19 @@ class _Gate:
             job.state = _RUNNING
             return True
 
-    def take(self, ticket: _Ticket) -> None:
-        """Note that the owner of a granted ticket has it in hand and answers for the slot from now on."""
-        ticket.state = _RUNNING
-
     def withdraw(self, ticket: _Ticket) -> bool:
-        """Take a ticket out of the line, so that it never runs; False if it runs already."""
+        """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
         with self.lock:
             if ticket.state == _WAITING:
-                ticket.state = _GONE
                 self.waiting -= 1
             elif ticket.state == _GRANTED:
-                ticket.state = _GONE
-                if ticket.slot.held and ticket.slot.generation == self.generation:
-                    ticket.slot.held = False
+                if ticket.slot.held == self.generation:
                     self.active -= 1
-            self._pump()
-            gone = ticket.state == _GONE
-            due = self._next_due()
-        self._after(due)
-        return gone
+                ticket.slot.held = 0
+            was_running = ticket.state == _RUNNING
+            ticket.state = _GONE
+        self.pump()
+        return not was_running
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
@@ -806,116 +824,112 @@ class _Gate:
         """Change how many may be in flight and how many may wait; nothing is interrupted."""
         with self.lock:
             self.limit, self.size = limit, size
-            self._pump()
-            due = self._next_due()
-        self._after(due)
+        self.pump()
 
-    def pump(self) -> None:
-        """Admit what can be admitted now."""
+    def is_backing_off(self) -> bool:
+        """Return True if a request waits out its backoff now."""
         with self.lock:
-            self._pump()
-            due = self._next_due()
-        self._after(due)
+            return any(ticket.state == _WAITING for _, _, ticket in self.delayed)
 
-    def collect_abandoned(self) -> None:
-        """Take back the slots of collected streams, unless somebody holds the lock, who then does it."""
-        while self.abandoned and self.lock.acquire(blocking=False):
-            try:
-                while self.abandoned:
-                    slot = self.abandoned.popleft()
-                    if slot.held and slot.generation == self.generation:
-                        slot.held = False
-                        self.active -= 1
-                self._pump()
-            finally:
-                self.lock.release()
-            self._after(0.0)
+    def line(self) -> list[_Ticket]:
+        """Return the tickets that wait, oldest first."""
+        with self.lock:
+            return self._line()
+
+    def _line(self) -> list[_Ticket]:
+        line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
+        waiting = (ticket for ticket in line if ticket.state == _WAITING)
+        return sorted(waiting, key=lambda ticket: ticket.slot.number)
 
     def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
         with self.lock:
             self.closed = True
-            waiting = [ticket for ticket in self._line() if ticket.state == _WAITING]
+            waiting = self._line()
             for ticket in waiting:
                 ticket.state = _GONE
             self.waiting = 0
-            self.ready.clear()
             self.delayed.clear()
             workers = list(self.workers)
             for _ in workers:
-                self.jobs.put(None)  # type: ignore[arg-type]
+                self.jobs.put(None)
+        self.pump()
         for ticket in waiting:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
-        for worker in workers:
-            if join and worker is not threading.current_thread():
+        if join and threading.current_thread() not in workers:
+            for worker in workers:
                 worker.join()
 
-    def line(self) -> list[_Ticket]:
-        """Return the tickets that wait, oldest first."""
+    def pump(self) -> None:
+        """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
         with self.lock:
-            return [ticket for ticket in self._line() if ticket.state == _WAITING]
-
-    # With the lock held.
-
-    def _line(self) -> list[_Ticket]:
-        return sorted([*self.ready, *(ticket for _, ticket in self.delayed)])
+            self._pump()
+            due = self.delayed[0][0] if self.delayed else math.inf
+            if self.ready and self.hold_until:
+                due = min(due, self.hold_until)
+        if due < math.inf:
+            _alarm.set(self, due)
+        while self.unstaffed:
+            self._start_worker()
 
     def _pump(self) -> None:
-        """Make due tickets ready, then hand free slots to the oldest ready ones."""
+        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
+        while self.abandoned:
+            slot = self.abandoned.popleft()
+            if slot.held == self.generation:
+                self.active -= 1
+            slot.held = 0
         if self.delayed or self.hold_until:
             now = time.monotonic()
-            while self.delayed and (self.delayed[0][1].state != _WAITING or self.delayed[0][0] <= now):
-                ticket = self.delayed[0][1]
-                if ticket.state == _WAITING and ticket not in self.ready[:1]:
-                    heapq.heappush(self.ready, ticket)
-                heapq.heappop(self.delayed)
-            if self.hold_until and now >= self.hold_until:
+            if now >= self.hold_until:
                 self.hold_until = 0.0
+            while self.delayed and (self.delayed[0][0] <= now or self.delayed[0][2].state != _WAITING):
+                _, number, ticket = self.delayed[0]
+                if ticket.state == _WAITING:
+                    heapq.heappush(self.ready, (number, ticket))
+                heapq.heappop(self.delayed)
         while self.ready:
-            ticket = self.ready[0]
+            ticket = self.ready[0][1]
             if ticket.state == _WAITING:
                 if self.active >= self.limit or self.hold_until:
                     return
                 ticket.state = _GRANTED
-                ticket.slot.held = True
+                ticket.slot.held = self.generation
                 self.waiting -= 1
                 self.active += 1
             if ticket.state == _GRANTED and not ticket.hand_over():
                 ticket.state = _GONE
-                ticket.slot.held = False
+                ticket.slot.held = 0
                 self.active -= 1
             heapq.heappop(self.ready)
 
-    def _next_due(self) -> float:
-        """Return when the gate must be looked at again (`time.monotonic()`), or 0."""
-        due = self.delayed[0][0] if self.delayed else 0.0
-        if self.hold_until and self.ready:
-            due = min(due, self.hold_until) if due else self.hold_until
-        return due
-
-    # Without the lock.
-
-    def _after(self, due: float) -> None:
-        """See to it that granted jobs have a thread and that the next due time is not missed."""
-        if due:
-            _alarm.set(due, self)
-        while not self.jobs.empty():
+    def _start_worker(self) -> None:
+        worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
+        with self.lock:
+            if not self.unstaffed:
+                return
+            self.unstaffed -= 1
+            self.workers.add(worker)
+        try:
+            worker.start()
+        except RuntimeError:  # no more threads, or the interpreter is on its way out
             with self.lock:
-                if self.idle >= self.jobs.qsize() or self.jobs.empty():
-                    return
-                worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
-                self.workers.add(worker)
-                self.idle += 1
+                self.workers.discard(worker)
+            self._run_here()
+        except BaseException:  # Ctrl-C; one worker too many does no harm
+            self.unstaffed += 1
+            raise
+
+    def _run_here(self) -> None:
+        """Run the granted jobs in the calling thread, one after the other; not inside one another."""
+        while not self.jobs.empty() and self.running_here.acquire(blocking=False):
             try:
-                worker.start()
-            except RuntimeError:  # no more threads, or the interpreter is on its way out: run it here
-                with self.lock:
-                    self.workers.discard(worker)
-                    self.idle -= 1
                 with contextlib.suppress(Empty):
                     job = self.jobs.get_nowait()
                     if job is not None:
                         job.run()
+            finally:
+                self.running_here.release()
 
 
 _IDLE_SECONDS = 2.0
@@ -923,29 +937,26 @@ _IDLE_SECONDS = 2.0
 
 def _work(gate: _Gate) -> None:
     """Run jobs until none has come for a while. A worker knows the gate, never the instance."""
-    generation = gate.generation
     while True:
         try:
             job = gate.jobs.get(timeout=_IDLE_SECONDS)
         except Empty:
             job = None
-        with gate.lock:
-            if gate.generation != generation:
-                return
-            if job is None and (gate.closed or gate.jobs.empty()):
-                gate.idle -= 1
-                gate.workers.discard(threading.current_thread())
-                return
-            gate.idle -= 1
-        if job is not None:
+        if job is None:
+            with gate.lock:
+                if gate.closed or gate.jobs.empty():
+                    gate.idle = max(gate.idle - 1, 0)
+                    gate.workers.discard(threading.current_thread())
+                    return
+        else:
             job.run()
-        del job
-        with gate.lock:
-            gate.idle += 1
+            del job
+            with gate.lock:
+                gate.idle += 1
 
 
 class _Alarm:
-    """One daemon thread for all gates that looks at a gate when it is due, and ends when nothing is."""
+    """One daemon thread for all gates that pumps a gate when it is due, and ends when none is."""
 
     def __init__(self) -> None:
         self.reset()
@@ -953,36 +964,36 @@ class _Alarm:
     def reset(self) -> None:
         """Start with no times and no thread: at first, and in the child of a fork."""
         self.changed = threading.Condition(threading.Lock())
-        self.times: list[tuple[float, int, weakref.ref[_Gate]]] = []
-        self.numbers = itertools.count()
+        self.due: dict[_Gate, float] = {}
         self.thread: threading.Thread | None = None
 
-    def set(self, due: float, gate: _Gate) -> None:
+    def set(self, gate: _Gate, due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
         with self.changed:
-            first = not self.times or due < self.times[0][0]
-            if any(when == due and ref() is gate for when, _, ref in self.times[:3]):
+            if due >= self.due.get(gate, math.inf):
                 return
-            heapq.heappush(self.times, (due, next(self.numbers), weakref.ref(gate)))
+            self.due[gate] = due
+            self.changed.notify()
             if self.thread is None:
                 thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
                 with contextlib.suppress(RuntimeError):
                     thread.start()
                     self.thread = thread
-            elif first:
-                self.changed.notify()
 
     def _run(self) -> None:
         while True:
             with self.changed:
-                while self.times and (wait := self.times[0][0] - time.monotonic()) > 0:
-                    self.changed.wait(wait)
-                if not self.times:
+                if not self.due:
                     self.thread = None
                     return
-                gate = heapq.heappop(self.times)[2]()
-            if gate is not None:
-                gate.pump()
+                gate = min(self.due, key=self.due.__getitem__)
+                wait = self.due[gate] - time.monotonic()
+                if wait > 0:
+                    del gate
+                    self.changed.wait(min(wait, threading.TIMEOUT_MAX))
+                    continue
+                del self.due[gate]
+            gate.pump()
             del gate
 
 
@@ -999,7 +1010,7 @@ class _WaitingRequests(Sequence[Any]):
         return self._gate.waiting
 
     def __getitem__(self, index: Any) -> Any:
-        return [{"id": f"req_{ticket.number}"} for ticket in self._gate.line()][index]
+        return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
 
     def __repr__(self) -> str:
         return f"<{len(self)} waiting requests>"
@@ -1008,30 +1019,34 @@ class _WaitingRequests(Sequence[Any]):
 # Requests and streams ------------------------------------------------------------------------------------------
 
 _current_slot: "contextvars.ContextVar[_Slot | None]" = contextvars.ContextVar("current_slot", default=None)
+# The slots of the streams that this context has opened, so that a reader does not wait for itself.
+_open_streams: "contextvars.ContextVar[tuple[weakref.ref[_Slot], ...]]" = contextvars.ContextVar(
+    "open_streams", default=()
+)
 
 
 class _Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
     __slots__ = (
-        "args", "call", "deadline", "engine", "error", "failure", "kwargs", "name", "result", "retries", "retry",
+        "args", "call", "deadline", "engine", "error", "holds", "kwargs", "name", "result", "retries", "retry",
         "rewinder",
     )  # fmt: skip
 
-    def __init__(self, engine: "RequestEngine", call: Any, args: Any, kwargs: Any, retry: bool) -> None:
+    def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
         self.engine = engine
         self.call, self.args, self.kwargs = call, args, kwargs
         self.retry = retry
         self.retries = 0
         self.result: Any = None
         self.error: BaseException | None = None
-        self.failure: Failure | None = None
+        self.holds = False  # the server asked all requests to wait until the next attempt
         self.name = ""
         total = engine.settings["total_timeout"]
         self.deadline = math.inf if total is None else time.monotonic() + total
-        self.rewinder = _Rewinder(args, kwargs) if retry else None
+        self.rewinder = _Rewinder(args, kwargs) if retry and _may_hold_a_body(args, kwargs) else None
 
-    def attempt_once(self, slot: _Slot) -> "float | None":
+    def attempt(self, slot: _Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
         token = _current_slot.set(slot)
         try:
@@ -1042,14 +1057,18 @@ class _Request:
             _current_slot.reset(token)
         return self.judge(slot)
 
-    def judge(self, slot: _Slot) -> "float | None":
-        """Return the delay before the next attempt, or None if the outcome of the last one stands."""
-        if self.error is not None:
-            failure: Failure | None = _failure_in_exception(self.error)
-        else:
-            failure = None if _looks_healthy(self.result) else _failure_in_result(self.result)
+    def judge(self, slot: _Slot, body: Any = None) -> "float | None":
+        """Return the delay before the next attempt, or None if the outcome of the last one stands.
+
+        Args:
+            body: the decoded body of an error response, where the response does not give it at once.
+        """
+        error = self.error
+        failure = _failure_in_result(self.result) if error is None else _failure_in_exception(error)
         if failure is None or not self.retry:
             return None
+        if body is not None:
+            failure = _failure_by_status(failure.status or 0, failure.headers, body)
         return self.engine.delay_after(failure, self, slot)
 
     def finish(self, slot: _Slot) -> None:
@@ -1071,112 +1090,254 @@ class _Request:
 
 
 def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
-    if type(result).__name__ in ("generator", "_GeneratorContextManager"):
+    """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
+    if result is None or type(result) in _PLAIN_TYPES or type(result) is dict:
+        return False
+    if type(result).__name__ in ("generator", "async_generator", "_GeneratorContextManager"):
         return True
-    stream = kwargs.get("stream")
-    return stream is not None and stream is not False and callable(_attribute(result, "close"))
+    if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
+        return True
+    unread = (_attribute(result, "_content_consumed"), _attribute(result, "is_stream_consumed"))
+    return any(value is False for value in unread) or _is_aiohttp(result)
+
+
+def _has(thing: Any, method: str) -> bool:
+    return callable(_attribute(thing, method))
 
 
 def _hold(request: _Request, slot: _Slot) -> Any:
-    """Let a streamed result keep its slot until it is exhausted, closed or collected; return what to hand out."""
-    result = request.result
-    request.engine.streams[threading.get_ident()] = weakref.ref(slot)
-    if callable(_attribute(result, "iter_content")) and hasattr(result, "__dict__"):
-        return _hold_response(result, slot)
-    return _HeldStream(request, slot)
+    """Let a streamed result keep its slot until it is exhausted, closed or collected; return what to hand out.
 
-
-def _hold_response(response: Any, slot: _Slot) -> Any:
-    """Do so for a response of requests, which stays the very same object."""
-    if _attribute(response, "_content_consumed") is True:
-        slot.release()
-        return response
-    close, iter_content = response.close, response.iter_content
-    finalizer = weakref.finalize(response, slot.abandon)
-    finalizer.atexit = False
-
-    def closing() -> None:
-        try:
-            close()
-        finally:
-            slot.release()
-
-    def iterating(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        try:
-            yield from iter_content(*args, **kwargs)
-        finally:
-            slot.release()
-
-    response.close, response.iter_content = closing, iterating
-    return response
-
-
-class _HeldStream:
-    """A stream that keeps its slot until it is exhausted, closed or collected; otherwise like the stream itself.
-
-    Until the first item has come, a failure is retried by making the call again.
+    A response of requests, httpx or aiohttp stays the very same object: what it reads from is watched.
     """
+    result = request.result
+    _open_streams.set(
+        (*(ref for ref in _open_streams.get() if (other := ref()) and other.held), weakref.ref(slot))
+    )
+    if _is_aiohttp(result):
+        connection = _attribute(result, "connection")
+        if connection is None:  # the body came with the headers
+            slot.release()
+        else:
+            connection.add_callback(slot.release)
+        return result
+    if _status_in(result) is not None:
+        for name in ("raw", "stream"):  # where requests and httpx read from
+            body = _attribute(result, name)
+            if _has(body, "close") or _has(body, "aclose"):
+                if _attribute(result, "_content_consumed") is True or _attribute(result, "is_closed") is True:
+                    break
+                with contextlib.suppress(AttributeError):
+                    setattr(result, name, _HeldBody(body, slot))
+                    return result
+        slot.release()
+        return result
+    held = _HeldAsyncStream if _has(result, "__anext__") or _has(result, "__aiter__") else _HeldStream
+    return held(result, slot, request)
 
-    def __init__(self, request: _Request, slot: _Slot) -> None:
-        self._request = request
+
+def _is_aiohttp(result: Any) -> bool:
+    return type(result).__module__.startswith("aiohttp.") and _has(
+        _attribute(result, "connection"), "add_callback"
+    )
+
+
+class _Held:
+    """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
+
+    def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
+        self._stream = stream
         self._slot = slot
-        self._stream = request.result
-        self._started = False
-        request.result = None
-        weakref.finalize(self, slot.abandon).atexit = False
+        self._request = (
+            request  # until the first item has come: a failure is retried by making the call again
+        )
+        if request is not None:
+            request.result = None
 
-    def __iter__(self) -> "_HeldStream":
-        if not hasattr(self._stream, "__next__"):
-            self._stream = iter(self._stream)
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            item = next(self._stream)
-        except StopIteration:
-            self._slot.release()
-            raise
-        except BaseException as error:
-            self._retry_or_raise(error)
-            return next(self)
-        self._started = True
-        return item
-
-    def _retry_or_raise(self, error: BaseException) -> None:
-        request = self._request
-        request.result, request.error = None, error
-        delay = None if self._started else request.judge(self._slot)
-        while delay is not None:
-            request.engine.wait_for_slot(self._slot, delay, request)
-            delay = request.attempt_once(self._slot)
-        if request.error is not None:
-            self._slot.release()
-        self._stream, request.result = request.outcome(), None
-        iter(self)
-
-    def __enter__(self) -> Any:
-        entered = self._stream.__enter__()
-        return self if entered is self._stream else entered
-
-    def __exit__(self, *exc: Any) -> Any:
-        try:
-            return self._stream.__exit__(*exc)
-        finally:
-            self._slot.release()
-
-    def close(self) -> None:
-        """Close the stream and give its slot back."""
-        try:
-            self._stream.close()
-        finally:
-            self._slot.release()
-
-    def send(self, value: Any) -> Any:
-        """Send a value into the generator, as before."""
-        return self._stream.send(value)
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # so that isinstance() says what it said before
+        return type(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+    def __del__(self) -> None:
+        self._slot.abandon()
+
+    @contextlib.contextmanager
+    def _under_slot(self, release: bool = False) -> Iterator[None]:
+        """Run the stream's own code under the slot, and give the slot back if it fails, or after it if `release`."""
+        token = _current_slot.set(self._slot if self._slot.held else None)
+        try:
+            yield
+        except BaseException:
+            self._slot.release()
+            raise
+        finally:
+            _current_slot.reset(token)
+        if release:
+            self._slot.release()
+
+    def close(self) -> Any:
+        """Close the stream and give its slot back."""
+        with self._under_slot(release=True):
+            return self._stream.close()
+
+    async def aclose(self) -> None:
+        """Close the stream and give its slot back."""
+        with self._under_slot(release=True):
+            await self._stream.aclose()
+
+
+class _HeldBody(_Held):
+    """What a response reads its body from."""
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        with self._under_slot():
+            data = self._stream.read(*args, **kwargs)
+        if not data or not (args or kwargs):
+            self._slot.release()
+        return data
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Stream as before; the end of the body gives the slot back."""
+        try:
+            yield from self._stream.stream(*args, **kwargs)
+        finally:
+            self._slot.release()
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._stream
+        finally:
+            self._slot.release()
+
+    async def __aiter__(self) -> Any:
+        try:
+            async for part in self._stream:
+                yield part
+        finally:
+            self._slot.release()
+
+
+class _HeldStream(_Held):
+    """An iterator, a generator or a context manager that an API's stream comes as."""
+
+    def __iter__(self) -> "_HeldStream":
+        return self
+
+    def __next__(self) -> Any:
+        while True:
+            request = self._request
+            try:
+                if request is not None and not hasattr(self._stream, "__next__"):
+                    self._stream = iter(self._stream)
+                token = _current_slot.set(self._slot if self._slot.held else None)
+                try:
+                    item = next(self._stream)
+                finally:
+                    _current_slot.reset(token)
+            except Exception as error:
+                if request is None or isinstance(error, StopIteration):
+                    self._slot.release()
+                    raise
+                request.error = error
+            except BaseException:
+                self._slot.release()
+                raise
+            else:
+                self._request = None
+                return item
+            self._stream = self._again(request)
+
+    def _again(self, request: _Request, enter: bool = False) -> Any:
+        """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
+        delay = request.judge(self._slot)
+        try:
+            while delay is not None:
+                request.engine.wait_for_slot(self._slot, delay, request)
+                delay = request.attempt(self._slot)
+            result, request.result = request.outcome(), None
+            return result
+        except BaseException:
+            self._slot.release()
+            raise
+
+    def __enter__(self) -> Any:
+        request = self._request
+        while True:
+            error = None
+            try:
+                with self._under_slot():
+                    entered = self._stream.__enter__()
+            except Exception as raised:
+                if request is None:
+                    raise
+                error = raised
+            if request is None:
+                break
+            request.result, request.error = (None, error) if error is not None else (entered, None)
+            del error
+            delay = request.judge(self._slot)
+            if delay is None:
+                if request.error is not None:
+                    self._slot.release()
+                entered = request.outcome()
+                break
+            if request.error is None:
+                with contextlib.suppress(Exception):
+                    self._stream.__exit__(None, None, None)
+            try:
+                request.engine.wait_for_slot(self._slot, delay, request)
+                self._stream = request.call(*request.args, **request.kwargs)
+            except BaseException:
+                self._slot.release()
+                raise
+        return self if entered is self._stream else entered
+
+    def __exit__(self, *exc: Any) -> Any:
+        with self._under_slot(release=True):
+            return self._stream.__exit__(*exc)
+
+
+class _HeldAsyncStream(_Held):
+    """The same of an async stream."""
+
+    def __aiter__(self) -> "_HeldAsyncStream":
+        return self
+
+    async def __anext__(self) -> Any:
+        request = self._request
+        try:
+            if request is not None and not hasattr(self._stream, "__anext__"):
+                self._stream = self._stream.__aiter__()
+            item = await self._stream.__anext__()
+        except Exception as error:
+            if request is None or isinstance(error, StopAsyncIteration):
+                self._slot.release()
+                raise
+            request.error = error
+        except BaseException:
+            self._slot.release()
+            raise
+        else:
+            self._request = None
+            return item
+        await request.engine.make_async(request, self._slot)
+        if request.error is not None:
+            self._slot.release()
+        self._stream, request.result = request.outcome(), None
+        return await self.__anext__()
+
+    async def __aenter__(self) -> Any:
+        with self._under_slot():
+            entered = await self._stream.__aenter__()
+        return self if entered is self._stream else entered
+
+    async def __aexit__(self, *exc: Any) -> Any:
+        with self._under_slot(release=True):
+            return await self._stream.__aexit__(*exc)
 
 
 # Keys ----------------------------------------------------------------------------------------------------------
@@ -1288,11 +1449,15 @@ def _logger_of(owner: Any) -> logging.Logger:
 _engines: "dict[int, RequestEngine]" = {}
 
 
-class EntryPoint:
-    """What a class body calls `_queued`: reached through an instance or the class, it gives that one's `wrap`."""
+class EntryPoint(property):
+    """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
 
-    def __get__(self, instance: Any, owner: type) -> "Callable[..., Callable[..., Any]]":
-        return RequestEngine.of(owner if instance is None else instance).wrap
+    Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
+    """
+
+    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+        engine = _engines.get(id(instance))
+        return (engine or RequestEngine.of(owner if instance is None else instance)).wrap
 
 
 class RequestEngine:
@@ -1305,29 +1470,6 @@ class RequestEngine:
     api_key = ApiKey
     entry_point = EntryPoint
 
-    @staticmethod
-    def closing(close: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a class's own `close` as a function that closes the instance's queue first, if it has one."""
-        if _kind_of(close) is _COROUTINE:
-
-            @wraps(close)
-            async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
-                engine = _engines.get(id(self))
-                if engine is not None:
-                    engine.gate.close(join=False)
-                return await close(self, *args, **kwargs)
-
-            return close_queue_then_await
-
-        @wraps(close)
-        def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
-            engine = _engines.get(id(self))
-            if engine is not None:
-                engine.close()
-            return close(self, *args, **kwargs)
-
-        return close_queue_then
-
     def __init__(self, owner: Any) -> None:
         self.owner_is_class = isinstance(owner, type)
         self.label = (owner if self.owner_is_class else type(owner)).__name__
@@ -1335,9 +1477,11 @@ class RequestEngine:
         self.values: dict[str, Any] = {}
         self.keys: dict[str, str] = {}
         self.dotenv: Mapping[str, str | None] | None = None
-        self.streams: dict[int, weakref.ref[_Slot]] = {}
+        self.warned: set[str] = set()
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
+        self.has_deadline = False
+        self.configuring = threading.Lock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 
     @classmethod
@@ -1346,22 +1490,58 @@ class RequestEngine:
         engine = _engines.get(id(owner))
         if engine is None:
             engine = cls(owner)
-            _engines[id(owner)] = engine = _engines.setdefault(id(owner), engine)
             engine.configure(owner)
+            engine = _engines.setdefault(id(owner), engine)
+            engine.configure(owner)  # a setting may have been changed meanwhile
         elif engine.owner_is_class:
             engine.configure(owner)
         return engine
 
+    @staticmethod
+    def closing(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
+
+        An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
+        """
+        if _kind_of(function) is _COROUTINE:
+
+            @wraps(function)
+            async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
+                if (engine := _engines.get(id(self))) is not None:
+                    engine.gate.close(join=False)
+                return await function(self, *args, **kwargs)
+
+            return close_queue_then_await
+
+        @wraps(function)
+        def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if (engine := _engines.get(id(self))) is not None:
+                if function.__name__ == "__del__":
+                    engine.gate.closed = True
+                else:
+                    engine.gate.close()
+            return function(self, *args, **kwargs)
+
+        return close_queue_then
+
     def configure(self, owner: Any) -> None:
         """Read the owner's settings; admit what may run under them."""
-        settings = _settings_of(owner)
-        if settings != self.settings:
+        with self.configuring:
+            settings = _settings_of(owner, self.values)
+            if settings == self.settings:
+                return
             self.settings = settings
+            self.has_deadline = settings["total_timeout"] is not None
             enabled = settings["queue_enabled"]
             self.gate.resize(
                 settings["max_concurrent_requests"] if enabled else math.inf,
                 settings["queue_size"] if enabled else math.inf,
             )
+
+    def after_fork(self) -> None:
+        """In the child of a fork: start with fresh locks and an empty queue."""
+        self.configuring = threading.Lock()
+        self.gate.reset()
 
     @property
     def waiting(self) -> Sequence[Any]:
@@ -1371,7 +1551,8 @@ class RequestEngine:
     @property
     def in_flight(self) -> int:
         """How many attempts are in flight."""
-        self.gate.collect_abandoned()
+        if self.gate.abandoned:
+            self.gate.pump()
         return self.gate.active
 
     def close(self) -> None:
@@ -1382,13 +1563,14 @@ class RequestEngine:
 
     def wrap(self, call: Callable[..., Any], retry: bool = True) -> Callable[..., Any]:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
-        call = _without_own_retries(call)
+        if type(call) is FunctionType and not call.__dict__ and not call.__code__.co_flags & _ASYNC_FLAGS:
+            return partial(self._run, call, retry)
+        if retry and self.settings["max_retries"] is not None:
+            call = _without_own_retries(call, self)
         kind = _kind_of(call)
         if kind is _SYNC:
-            return partial(self._run, call) if retry else partial(self._run_once, call)
-        if kind is _COROUTINE:
-            return partial(self._run_async, call, retry)
-        return partial(_AsyncCall, self, call, retry)
+            return partial(self._run, call, retry)
+        return partial(self._run_async if kind is _COROUTINE else partial(_AsyncCall, self), call, retry)
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue `call(*args, **kwargs)` and return its future at once.
@@ -1401,98 +1583,112 @@ class RequestEngine:
         owner = self.reference()
         retry = owner is None or _attribute(call, "__self__") is not owner
         future: Future[Any] = Future()
-        job = _Job(_Slot(self.gate), _Request(self, call, args, kwargs, retry), future)
-        job.request.name = str(_attribute(call, "__name__") or "")
-        gate = self.gate
+        request = _Request(self, call, retry, args, kwargs)
+        request.name = str(_attribute(call, "__name__") or "")
+        job = _Job(_Slot(self.gate), request, future)
 
         def withdraw(done: "Future[Any]") -> None:
-            if done.cancelled():
-                gate.withdraw(job)
+            if done.cancelled() and self.gate.withdraw(job):
+                done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
 
         future.add_done_callback(withdraw)
-        gate.join(job)
+        self.gate.join(job)
         return future
 
-    def _run(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return self._make(_Request(self, call, args, kwargs, True))
-
-    def _run_once(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return self._make(_Request(self, call, args, kwargs, False))
-
-    def _make(self, request: _Request) -> Any:
+    def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
         """Make a request in this thread if a slot is free, else through the queue."""
-        slot = self._slot_in_hand()
-        if slot is not None:
-            return self._make_under(request, slot)
-        slot = _Slot(self.gate)
+        request = None
+        if _current_slot.get() is not None or self.has_deadline or _may_hold_a_body(args, kwargs):
+            request = _Request(self, call, retry, args, kwargs)
+            outer = self._slot_in_hand()
+            if outer is not None:
+                return self._run_under(outer, request)
+        gate = self.gate
+        slot = _Slot(gate)
         try:
-            if self.gate.enter(slot):
-                return self._make_here(request, slot)
+            if not gate.enter(slot):
+                request = request or _Request(self, call, retry, args, kwargs)
+                outer = self._slot_of_open_stream()
+                return (
+                    self._run_under(outer, request) if outer is not None else self._run_in_line(request, slot)
+                )
+            if request is not None:
+                delay = request.attempt(slot)
+            else:  # the same, without a _Request where all goes well
+                token = _current_slot.set(slot)
+                try:
+                    result = call(*args, **kwargs)
+                    if type(result) in _PLAIN_TYPES:
+                        gate.leave(slot)
+                        return result
+                    request = _Request(self, call, retry, args, kwargs)
+                    request.result = result
+                except Exception as error:
+                    request = _Request(self, call, retry, args, kwargs)
+                    request.error = error
+                finally:
+                    _current_slot.reset(token)
+                delay = request.judge(slot)
+            while delay is not None:
+                self.wait_for_slot(slot, delay, request)
+                delay = request.attempt(slot)
+            request.finish(slot)
+            return request.outcome()
         except BaseException:
             slot.release()
             raise
-        slot = self._slot_of_open_stream()
-        if slot is not None:
-            return self._make_under(request, slot)
-        return self._make_in_line(request)
 
-    def _make_here(self, request: _Request, slot: _Slot) -> Any:
-        while (delay := request.attempt_once(slot)) is not None:
-            self.wait_for_slot(slot, delay, request)
-        if isinstance(request.error, KeyboardInterrupt | SystemExit):
-            slot.release()
-        request.finish(slot)
-        return request.outcome()
-
-    def _make_under(self, request: _Request, slot: _Slot) -> Any:
+    def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot that that one holds."""
-        while (delay := request.attempt_once(slot)) is not None:
+        while (delay := request.attempt(slot)) is not None:
             self.wait_for_slot(slot, delay, request)
         return request.outcome()
 
-    def _make_in_line(self, request: _Request) -> Any:
+    def _run_in_line(self, request: _Request, slot: _Slot) -> Any:
         """Let a worker thread make the request when its turn has come, and wait for the outcome."""
         request.name = self._caller_name()
-        job = _Job(_Slot(self.gate), request)
+        job = _Job(slot, request)
         queue_timeout = self.settings["queue_timeout"]
         queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
         try:
             self.gate.join(job)
             while not job.done.acquire(timeout=_timeout_until(min(queue_deadline, request.deadline))):
                 now = time.monotonic()
-                if now >= request.deadline and (self.gate.withdraw(job) or True):
-                    total = self.settings["total_timeout"]
-                    raise RequestTimeout(f"The request took longer than total_timeout ({total} s).")
+                if now >= request.deadline:
+                    raise self._timed_out("total_timeout")
                 if now >= queue_deadline:
-                    if job.request.retries == 0 and self.gate.withdraw(job):
-                        raise RequestTimeout(
-                            f"The request waited longer than queue_timeout ({queue_timeout} s)."
-                        )
+                    if job.state != _RUNNING and not request.retries:
+                        raise self._timed_out("queue_timeout")
                     queue_deadline = math.inf
         except BaseException:
-            self.gate.withdraw(job)
+            if self.gate.withdraw(job):
+                raise
+            request.retry = False  # an attempt is under way; it is the last one
             raise
-        request.result, request.error = job.result, job.error
-        del job
+        if request.error is None and _is_stream(request.result, request.kwargs) and slot.held:
+            _open_streams.set((*_open_streams.get(), weakref.ref(slot)))
         return request.outcome()
 
     def wait_for_slot(self, slot: _Slot, delay: float, request: _Request) -> None:
         """Give `slot` back, wait out the backoff, and take it again when its turn has come."""
         ticket = _ThreadTicket(slot)
         try:
-            self.gate.rejoin(ticket, delay)
+            self.gate.rejoin(ticket, delay, request.holds)
             while not ticket.signal.acquire(timeout=_timeout_until(ticket.ready_at)):
                 self.gate.pump()  # also where the alarm's thread could not be started
                 if ticket.signal.acquire(timeout=_timeout_until(request.deadline)):
                     break
-                total = self.settings["total_timeout"]
-                raise RequestTimeout(f"The request took longer than total_timeout ({total} s).")
+                raise self._timed_out("total_timeout")
             if ticket.error is not None:
                 raise ticket.error
-            self.gate.take(ticket)
+            ticket.state = _RUNNING
         except BaseException:
             self.gate.withdraw(ticket)
             raise
+
+    def _timed_out(self, setting: str) -> RequestTimeout:
+        did = "waited" if setting == "queue_timeout" else "took"
+        return RequestTimeout(f"The request {did} longer than {setting} ({self.settings[setting]} s).")
 
     def _slot_in_hand(self) -> "_Slot | None":
         """Return the slot under which this code runs, if it is one of this engine."""
@@ -1500,49 +1696,66 @@ class RequestEngine:
         return slot if slot is not None and slot.held and slot.gate is self.gate else None
 
     def _slot_of_open_stream(self) -> "_Slot | None":
-        """Return the slot of a stream that this thread reads, so that it does not wait for itself."""
-        reference = self.streams.get(threading.get_ident())
-        slot = reference() if reference is not None else None
-        return slot if slot is not None and slot.held else None
+        """Return the slot of a stream that this context reads, so that it does not wait for itself."""
+        slots = (reference() for reference in _open_streams.get())
+        return next(
+            (slot for slot in slots if slot is not None and slot.held and slot.gate is self.gate), None
+        )
 
     # Async calls.
 
     async def _run_async(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
-        request = _Request(self, call, args, kwargs, retry)
-
-        async def attempt() -> Any:
-            return await call(*args, **kwargs)
-
-        slot = await self._make_async(request, attempt)
-        if slot is None:
-            return request.outcome()
-        if request.error is None and kwargs.get("stream") and hasattr(request.result, "__anext__"):
-            return _HeldAsyncStream(request.result, slot)
-        slot.release()
+        request = _Request(self, call, retry, args, kwargs)
+        slot = await self.make_async(request)
+        if slot is not None:
+            request.finish(slot)
         return request.outcome()
 
-    async def _make_async(self, request: _Request, attempt: Callable[[], Any]) -> "_Slot | None":
-        """Make a request in this task; return its slot, still held, or None if it ran under another's."""
-        outer = self._slot_in_hand()
-        slot = outer or _Slot(self.gate)
+    async def make_async(
+        self, request: _Request, slot: "_Slot | None" = None, attempt: "Callable[[], Any] | None" = None
+    ) -> "_Slot | None":
+        """Make a request in this task; return its slot, still held, or None if it ran under another's.
+
+        Args:
+            slot: that of a stream whose first attempt failed just now.
+            attempt: makes one attempt, if there is more to it than to await the call.
+        """
+        outer = self._slot_in_hand() if slot is None else None
+        held = outer or slot or _Slot(self.gate)
         try:
-            if outer is None and not self.gate.enter(slot):
-                await self._wait_in_task(slot, None, request)
+            if slot is not None:
+                delay = request.judge(held)
+                if delay is None:
+                    return held
+                await self._wait_in_task(held, delay, request)
+            elif outer is None and not self.gate.enter(held):
+                outer = self._slot_of_open_stream()
+                if outer is None:
+                    await self._wait_in_task(held, None, request)
+                else:
+                    held = outer
             while True:
-                token = _current_slot.set(slot)
+                token = _current_slot.set(held)
                 try:
-                    request.result, request.error = await attempt(), None
+                    result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
+                    request.result, request.error = await result, None
                 except Exception as error:
                     request.result, request.error = None, error
                 finally:
                     _current_slot.reset(token)
-                delay = request.judge(slot)
+                if request.error is None and type(request.result) in _PLAIN_TYPES:
+                    delay = None
+                else:
+                    delay = request.judge(held, await _async_body(request.result))
                 if delay is None:
-                    return None if outer is not None else slot
-                await self._wait_in_task(slot, delay, request)
+                    return held if outer is None else None
+                if request.error is None and _has(request.result, "aclose"):
+                    with contextlib.suppress(Exception):
+                        await request.result.aclose()
+                await self._wait_in_task(held, delay, request)
         except BaseException:
             if outer is None:
-                slot.release()
+                held.release()
             raise
 
     async def _wait_in_task(self, slot: _Slot, delay: "float | None", request: _Request) -> None:
@@ -1553,20 +1766,21 @@ class RequestEngine:
         limits = {"total_timeout": request.deadline}
         try:
             if delay is None:
+                request.name = self._caller_name()
                 self.gate.join(ticket)
                 if self.settings["queue_timeout"] is not None:
                     limits["queue_timeout"] = time.monotonic() + self.settings["queue_timeout"]
             else:
-                self.gate.rejoin(ticket, delay)
-            name = min(limits, key=lambda limit: limits[limit])
+                self.gate.rejoin(ticket, delay, request.holds)
+            name = min(limits, key=limits.__getitem__)
             if limits[name] == math.inf:
                 await ticket.future
             else:
                 await asyncio.wait([ticket.future], timeout=limits[name] - time.monotonic())
                 if not ticket.future.done():
-                    raise RequestTimeout(f"The request took longer than {name} ({self.settings[name]} s).")
+                    raise self._timed_out(name)
                 ticket.future.result()
-            self.gate.take(ticket)
+            ticket.state = _RUNNING
         except BaseException:
             self.gate.withdraw(ticket)
             raise
@@ -1575,76 +1789,76 @@ class RequestEngine:
 
     def delay_after(self, failure: Failure, request: _Request, slot: _Slot) -> "float | None":
         """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
-        settings = self.settings
-        asked = server_delay(failure.headers, failure.body) if failure.headers is not None else None
+        settings, gate = self.settings, self.gate
+        request.holds = False
+        if not failure.retry or not settings["max_retries"] or gate.closed:
+            return None
+        request.name = request.name or self._caller_name()
+        asked = server_delay(failure.headers, failure.body)
         too_long = asked is not None and asked[0] > settings["max_retry_after"]
-        if asked is not None and not too_long and failure.retry and failure.status in _HOLDING_STATUSES:
-            self.gate.hold(asked[0])
-        if not failure.retry or not settings["max_retries"]:
-            return None
-        if not request.name:
-            request.name = self._caller_name()
-        if asked is not None and too_long:
-            self._give_up(
-                request, slot, failure, f"{asked[1]} asks for {asked[0]:.0f} s, over max_retry_after"
-            )
-            return None
-        if request.retries >= settings["max_retries"]:
-            self._give_up(request, slot, failure, f"{request.retries} retries were made")
-            return None
-        if not failure.never_sent and not self._may_send_again(failure, request):
-            self._give_up(request, slot, failure, "sending it twice could do harm")
-            return None
-        delay = backoff_delay(
-            request.retries + 1,
-            settings["initial_retry_delay"],
-            settings["backoff_factor"],
-            settings["max_retry_delay"],
-        )
-        source = "backoff"
+        holds = asked is not None and not too_long and failure.status in _HOLDING_STATUSES
         if asked is not None:
             delay, source = asked
-        if self.gate.delayed:
+        else:
+            source = "backoff"
+            delay = backoff_delay(
+                request.retries + 1,
+                settings["initial_retry_delay"],
+                settings["backoff_factor"],
+                settings["max_retry_delay"],
+            )
+        if not holds and settings["retry_jitter"] and gate.is_backing_off():
             delay *= 1 + random.uniform(0, settings["retry_jitter"])
-        if time.monotonic() + delay > request.deadline:
-            self._give_up(request, slot, failure, "total_timeout would be over before the next attempt")
-            return None
-        request.retries += 1
-        if request.error is None:
-            _discard(request.result)
-        self.logger.warning(
-            "%s.%s: request %d failed: %s; retry %d/%d in %.3g s (%s)",
-            self.label, request.name, slot.number, failure.why, request.retries, settings["max_retries"], delay, source,
+        if too_long:
+            reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
+        elif request.retries >= settings["max_retries"]:
+            reason = f"{request.retries} retries were made"
+        elif not failure.never_sent and not self._may_send_again(failure, request):
+            reason = "sending it twice could do harm"
+        elif time.monotonic() + delay > request.deadline:
+            reason = "total_timeout would be over before the next attempt"
+        else:
+            request.retries += 1
+            request.holds = holds
+            if request.error is None:
+                _discard(request.result)
+            self.logger.warning(
+                "%s.%s: request %d failed: %s; retry %d/%d in %.3g s (%s)",
+                self.label, request.name, slot.number, failure.why, request.retries, settings["max_retries"], delay,
+                source,
+            )  # fmt: skip
+            return delay
+        if holds:
+            gate.hold(delay)
+        self.logger.error(
+            "%s.%s: request %d failed: %s; giving up: %s", self.label, request.name, slot.number, failure.why, reason
         )  # fmt: skip
-        return delay
+        if request.error is not None and hasattr(request.error, "add_note"):
+            request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
+        return None
 
     def _may_send_again(self, failure: Failure, request: _Request) -> bool:
         if request.rewinder is not None and not request.rewinder.rewind():
             return False
         return failure.status is not None or _may_be_repeated(request.call, request.args, request.kwargs)
 
-    def _give_up(self, request: _Request, slot: _Slot, failure: Failure, reason: str) -> None:
-        self.logger.error(
-            "%s.%s: request %d failed: %s; giving up: %s",
-            self.label,
-            request.name,
-            slot.number,
-            failure.why,
-            reason,
-        )
-        if request.error is not None and hasattr(request.error, "add_note"):
-            request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
-
     def _caller_name(self) -> str:
         """Return the name of the owner's method that makes the request now, a public one if possible, for the log."""
         owner = self.reference()
         frame: Any = sys._getframe(1)
-        names = []
-        while owner is not None and frame is not None and len(names) < 40:
-            if any(frame.f_locals.get(name) is owner for name in ("self", "cls")):
-                names.append(frame.f_code.co_name)
+        names: list[str] = []
+        for _ in range(40):
+            code = frame.f_code
+            if code.co_varnames[:1] in (("self",), ("cls",)) or "self" in code.co_freevars:
+                local = frame.f_locals
+                if local.get("self") is owner or local.get("cls") is owner:
+                    names.append(code.co_name)
+                    if not code.co_name.startswith("_"):
+                        break
             frame = frame.f_back
-        return next((name for name in names if not name.startswith("_")), names[0] if names else "request")
+            if frame is None or owner is None:
+                break
+        return next((name for name in reversed(names) if not name.startswith("_")), (names or ["request"])[0])
 
 
 def _forget(key: int, reference: Any) -> None:
@@ -1663,7 +1877,7 @@ def _timeout_until(deadline: float) -> float:
 def _discard(response: Any) -> None:
     """Close a response that nobody will see, so that its connection is free for the next attempt."""
     close = _attribute(response, "close")
-    if callable(close) and not (getattr(_attribute(close, "__code__"), "co_flags", 0) & 0x80):
+    if callable(close) and not _is_coroutine_function(close):
         with contextlib.suppress(Exception):
             close()
 
@@ -1671,67 +1885,133 @@ def _discard(response: Any) -> None:
 # Kinds of calls, and the retries that SDKs make themselves ------------------------------------------------------
 
 _SYNC, _COROUTINE, _ASYNC_OTHER = range(3)
+_CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x80, 0x200
+_ASYNC_FLAGS = _CO_COROUTINE | _CO_ASYNC_GENERATOR
+
+
+def _flags_of(function: Any) -> int:
+    flags = _attribute(_attribute(function, "__code__"), "co_flags")
+    return flags if isinstance(flags, int) else 0
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    return bool(_flags_of(function) & _CO_COROUTINE)
 
 
 def _kind_of(call: Any) -> int:
-    """Tell a coroutine function and a function that gives an async context manager from an ordinary one."""
-    function = call
-    while (inner := _attribute(function, "__wrapped__")) is not None and inner is not function:
-        function = inner
-    flags = getattr(_attribute(function, "__code__"), "co_flags", 0)
-    if flags & 0x80:
-        return _COROUTINE
-    if flags & 0x200 or type(_attribute(call, "__self__")).__module__.partition(".")[0] == "aiohttp":
+    """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
+    function, depth = call, 0
+    while depth < 20:
+        inner = function.func if isinstance(function, partial) else _attribute(function, "__wrapped__")
+        if inner is None:
+            break
+        function, depth = inner, depth + 1
+    flags = _flags_of(function) or _flags_of(_attribute(type(function), "__call__"))
+    if flags & _CO_COROUTINE:
+        wrapper = depth and not isinstance(call, partial) and not _is_coroutine_function(call)
+        return _ASYNC_OTHER if wrapper else _COROUTINE
+    owner = type(_attribute(call, "__self__"))
+    if flags & _CO_ASYNC_GENERATOR or owner.__module__.partition(".")[0] == "aiohttp":
         return _ASYNC_OTHER
-    return _SYNC
+    return _ASYNC_OTHER if owner.__name__.startswith("Async") else _SYNC
 
 
-def _without_own_retries(call: Any) -> Any:
-    """Return `call` with the retries of its SDK turned off, so that there is one layer of them.
+def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
+    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them.
 
-    The SDKs of OpenAI, Anthropic and Groq make a client with other options; botocore's handler is taken out.
+    The SDKs of OpenAI, Anthropic and Groq make a client with other options; a requests.Session is copied, with the
+    same connections; botocore's handler is taken out.
     """
     owner = _attribute(call, "__self__")
-    client = _attribute(owner, "_client")
-    if (
-        client is not None
-        and callable(_attribute(client, "with_options"))
-        and _attribute(client, "max_retries")
-    ):
-        try:
-            return getattr(type(owner)(client.with_options(max_retries=0)), call.__name__)
-        except Exception:
-            return call
+    if owner is None:
+        return call
+    client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
+    adapters = _attribute(owner, "adapters")
     meta = _attribute(owner, "meta")
-    if meta is not None and _attribute(_attribute(meta, "service_model"), "service_name") is not None:
-        service = meta.service_model.service_id.hyphenize()
-        with contextlib.suppress(Exception):
+    meta = _attribute(_attribute(meta, "client"), "meta") or meta  # a resource of boto3
+    try:
+        if client is not None and _attribute(client, "max_retries") and _has(client, "with_options"):
+            client_without = client.with_options(max_retries=0)
+            return getattr(client_without if client is owner else type(owner)(client_without), call.__name__)
+        if isinstance(adapters, dict):
+            without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
+            if any(without[prefix] is not adapter for prefix, adapter in adapters.items()):
+                return getattr(_twin(owner, adapters=type(adapters)(without)), call.__name__)
+        elif meta is not None and _attribute(_attribute(meta, "service_model"), "service_name") is not None:
+            service = meta.service_model.service_id.hyphenize()
             meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+    except Exception as error:
+        name = type(owner).__name__
+        if name not in engine.warned:
+            engine.warned.add(name)
+            engine.logger.warning(
+                "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
+                "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
+            )  # fmt: skip
     return call
 
 
-class _AsyncCall:
-    """A call whose result is awaited or entered with `async with`; it is made then, in its turn."""
+def _without_retry(adapter: Any) -> Any:
+    """Return an adapter of requests as it is, or one without urllib3's `Retry`, on the same connections."""
+    retry = _attribute(adapter, "max_retries")
+    total = _attribute(retry, "total")
+    if not isinstance(total, int) or not total:
+        return adapter
+    return _twin(adapter, max_retries=type(retry)(0, read=False))
+
+
+def _twin(thing: Any, **changes: Any) -> Any:
+    twin = object.__new__(type(thing))
+    twin.__dict__.update(vars(thing), **changes)
+    return twin
+
+
+async def _async_body(response: Any) -> Any:
+    """Return the decoded body of a 429 or 503 of a client whose `json()` is a coroutine, or None."""
+    decode = _attribute(response, "json")
+    if _status_in(response) not in _HOLDING_STATUSES or not _is_coroutine_function(decode):
+        return None
+    try:
+        body = await decode()
+    except Exception:
+        return None
+    return body if isinstance(body, dict | list) else None
+
+
+class _AsyncCall(Coroutine[Any, Any, Any]):
+    """A call whose result is awaited, entered with `async with`, or iterated; it is made then, in its turn."""
 
     def __init__(self, engine: RequestEngine, call: Any, retry: bool, /, *args: Any, **kwargs: Any) -> None:
         self._engine = engine
-        self._request = _Request(engine, call, args, kwargs, retry)
+        self._request = _Request(engine, call, retry, args, kwargs)
+        self._coroutine: Any = None
         self._manager: Any = None
         self._slot: _Slot | None = None
 
     def __await__(self) -> Any:
+        return self._made().__await__()
+
+    def send(self, value: Any) -> Any:
+        """Run it as the coroutine that it stands for."""
+        self._coroutine = self._coroutine or self._made()
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise in the coroutine that it stands for."""
+        self._coroutine = self._coroutine or self._made()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """Close the coroutine that it stands for."""
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    async def _made(self) -> Any:
         request = self._request
-
-        async def make() -> Any:
-            async def attempt() -> Any:
-                return await request.call(*request.args, **request.kwargs)
-
-            slot = await self._engine._make_async(request, attempt)
-            if slot is not None:
-                slot.release()
-            return request.outcome()
-
-        return make().__await__()
+        slot = await self._engine.make_async(request)
+        if slot is not None:
+            request.finish(slot)
+        return request.outcome()
 
     async def __aenter__(self) -> Any:
         request = self._request
@@ -1745,9 +2025,11 @@ class _AsyncCall:
             self._manager = manager
             return entered
 
-        self._slot = await self._engine._make_async(request, attempt)
+        self._slot = await self._engine.make_async(request, attempt=attempt)
         if request.error is not None and self._slot is not None:
             self._slot.release()
+        elif self._slot is not None:
+            _open_streams.set((*_open_streams.get(), weakref.ref(self._slot)))
         return request.outcome()
 
     async def __aexit__(self, *exc: Any) -> Any:
@@ -1757,52 +2039,35 @@ class _AsyncCall:
             if self._slot is not None:
                 self._slot.release()
 
+    async def __aiter__(self) -> Any:
+        request = self._request
 
-class _HeldAsyncStream:
-    """An async stream that keeps its slot until it is exhausted, closed or collected."""
+        async def attempt() -> Any:
+            self._manager = request.call(*request.args, **request.kwargs)
+            return [item async for item in _first(self._manager)]
 
-    def __init__(self, stream: Any, slot: _Slot) -> None:
-        self._stream = stream
-        self._slot = slot
-        weakref.finalize(self, slot.abandon).atexit = False
-
-    def __aiter__(self) -> "_HeldAsyncStream":
-        return self
-
-    async def __anext__(self) -> Any:
+        self._slot = await self._engine.make_async(request, attempt=attempt)
         try:
-            return await self._stream.__anext__()
-        except BaseException:
-            self._slot.release()
-            raise
-
-    async def __aenter__(self) -> "_HeldAsyncStream":
-        await self._stream.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: Any) -> Any:
-        try:
-            return await self._stream.__aexit__(*exc)
+            for item in request.outcome():
+                yield item
+                async for item in self._manager:
+                    yield item
         finally:
-            self._slot.release()
+            if self._slot is not None:
+                self._slot.release()
 
-    async def close(self) -> None:
-        """Close the stream and give its slot back."""
-        try:
-            await self._stream.close()
-        finally:
-            self._slot.release()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+async def _first(stream: Any) -> Any:
+    async for item in stream:
+        yield item
+        return
 
 
 def _after_fork_in_child() -> None:
     """Give the child fresh locks and empty queues: the threads that held and filled the old ones are gone."""
     _alarm.reset()
     for engine in list(_engines.values()):
-        engine.gate.reset()
-        engine.streams.clear()
+        engine.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

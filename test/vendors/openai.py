@@ -18,7 +18,9 @@ def app(request: Request) -> Reply:
     if request.headers.get("authorization") != f"Bearer {KEY}":
         return error(401, "Incorrect API key provided.", "invalid_api_key")
     if (request.method, request.path) == ("GET", "/v1/models"):
-        models = [{"id": name, "object": "model", "created": 1, "owned_by": "openai"} for name in ("gpt-4o", "o3")]
+        models = [
+            {"id": name, "object": "model", "created": 1, "owned_by": "openai"} for name in ("gpt-4o", "o3")
+        ]
         return Reply(200, {"object": "list", "data": models})
     if request.method != "POST":
         return error(404, f"Unknown request URL: {request.method} {request.path}", "unknown_url")
@@ -29,7 +31,10 @@ def app(request: Request) -> Reply:
         text = "Echo: " + body["messages"][-1]["content"]
         if body.get("stream"):
             return sse(
-                {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": word + " "}}]}
+                {
+                    "object": "chat.completion.chunk",
+                    "choices": [{"index": 0, "delta": {"content": word + " "}}],
+                }
                 for word in text.split()
             )
         message = {"role": "assistant", "content": text}
@@ -39,9 +44,13 @@ def app(request: Request) -> Reply:
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         })  # fmt: skip
     if request.path == "/v1/completions":
-        return Reply(200, {"object": "text_completion", "choices": [{"text": "Echo: " + body["prompt"], "index": 0}]})
+        return Reply(
+            200, {"object": "text_completion", "choices": [{"text": "Echo: " + body["prompt"], "index": 0}]}
+        )
     if request.path == "/v1/embeddings":
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        rows = [{"object": "embedding", "index": i, "embedding": [float(len(t))]} for i, t in enumerate(texts)]
+        rows = [
+            {"object": "embedding", "index": i, "embedding": [float(len(t))]} for i, t in enumerate(texts)
+        ]
         return Reply(200, {"object": "list", "data": rows[::-1], "model": body["model"]})
     return error(404, f"Unknown request URL: POST {request.path}", "unknown_url")

@@ -1,0 +1,233 @@
+"""Settles what a class gets: whether it can have blocks, what their members are called, and how they look in it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from . import api_keys, render
+from .model import BLOCKS, Options
+from .names import ClassInfo, Scope, decorator_name
+from .source import Source
+from .strip import ENTRY_POINTS
+
+_MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})
+_MODEL_DECORATORS = frozenset({"dataclass", "define", "attrs", "s", "frozen", "mutable"})
+_HARMLESS_BASES = frozenset({"object", "ABC", "Generic", "Protocol"})
+_NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
+_REFUSED_BASES = {
+    "NamedTuple": _NO_WEAK_REFERENCE,
+    "tuple": _NO_WEAK_REFERENCE,
+    "int": _NO_WEAK_REFERENCE,
+    "bytes": _NO_WEAK_REFERENCE,
+    "TypedDict": "a TypedDict has no methods",
+    "Enum": "the members of an Enum are its attributes",
+    "IntEnum": "the members of an Enum are its attributes",
+    "StrEnum": "the members of an Enum are its attributes",
+    "Flag": "the members of an Enum are its attributes",
+}
+
+
+@dataclass
+class ClassWork:
+    """A class that is to have blocks.
+
+    Attributes:
+        blocks: that it has or gets itself.
+        names: what members of the blocks are called, where their own name is taken.
+        libraries: that its calls go through.
+        entry_point: the method through which its calls go.
+        inherited: blocks that a base class in the file has.
+    """
+
+    info: ClassInfo
+    blocks: tuple[str, ...]
+    names: dict[str, str]
+    libraries: frozenset[str]
+    entry_point: str = ""
+    inherited: tuple[str, ...] = ()
+
+
+def settle(
+    info: ClassInfo,
+    libraries: frozenset[str],
+    bases: Iterable[ClassWork],
+    existing: Mapping[str, Mapping[str, str]],
+    asked: tuple[str, ...],
+    classes: Iterable[ClassInfo],
+    identifiers: frozenset[str],
+) -> ClassWork:
+    """Settle which blocks a class gets, beside those of its bases, and what their members are called.
+
+    Args:
+        bases: the work for its base classes in the file.
+        existing: the blocks that it has -> what their members are called.
+        asked: the blocks that the user wants.
+        classes: all classes of the file.
+        identifiers: every word of the file.
+    """
+    bases = list(bases)
+    inherited = tuple(block for base in bases for block in (*base.blocks, *base.inherited))
+    blocks = tuple(b for b in BLOCKS if b in existing or (b in asked and b not in inherited))
+    names: dict[str, str] = {}
+    for block in blocks:
+        if block in existing:
+            names.update(existing[block])
+        elif block != "env_key":
+            names.update(_other_names(info, block, classes, identifiers))
+    entry = next((block for block in ENTRY_POINTS if block in blocks), "")
+    entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
+    entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
+    return ClassWork(info, blocks, names, libraries, entry_point, inherited)
+
+
+def _other_names(
+    info: ClassInfo, block: str, classes: Iterable[ClassInfo], identifiers: frozenset[str]
+) -> dict[str, str]:
+    """Return other names for what a block defines, where the class or its kin uses the name for its own ends."""
+    family = [other for other in classes if info in other.lineage() or other in info.lineage()]
+    used = {name for other in family for name in other.used | other.defined}
+    if block == "queue" and _closes(info)[0] != "own":
+        used.discard("close")
+    names = {}
+    for member in render.MEMBERS[block]:
+        # The entry point is found again by its name, so no other code of the file may have it.
+        taken = identifiers if member in ENTRY_POINTS.values() else used
+        if member in taken:
+            new = f"retrofit_{member.lstrip('_')}"
+            new = f"_{new}" if member.startswith("_") else new
+            while new in identifiers:
+                new += "_"
+            names[member] = new
+    return names
+
+
+def render_block(work: ClassWork, name: str, engine: str, options: Options) -> render.Block | str:
+    """Render a block for a class, or return why the class gets none.
+
+    Args:
+        engine: the name by which the file knows the runtime's class.
+    """
+    if name == "queue":
+        closes, enters, closers = _closes(work.info)
+        return render.block(name, engine, work.names, closes=closes, enters=enters, closers=closers)
+    if name == "backoff":
+        queued = "queue" in (*work.blocks, *work.inherited)
+        return render.block(name, engine, work.names, queued=queued)
+    return _render_env_key(work, engine, options)
+
+
+def _closes(info: ClassInfo) -> tuple[str, bool, tuple[str, ...]]:
+    """Return how a class is closed: who defines `close`, whether `with` is to be added, and what is to be wrapped."""
+    methods = {
+        node.name: node
+        for node in info.node.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
+    }
+    closers = tuple(name for name in methods if name in ("close", "aclose"))
+    closers = closers or tuple(name for name in methods if name in ("__exit__", "__aexit__"))
+    known = {name for cls in info.lineage() for name in cls.defined}
+    bases = [
+        decorator_name(base.value if isinstance(base, ast.Subscript) else base).rpartition(".")[2]
+        for base in info.node.bases
+    ]
+    has_bases = any(base not in _HARMLESS_BASES for base in bases)
+    enters = not has_bases and not known & {"__enter__", "__exit__", "__aenter__"}
+    if "close" in info.defined:
+        return ("", enters and _is_plain_method(methods.get("close")), closers)
+    return ("super" if has_bases else "own", enters, closers)
+
+
+def _is_plain_method(node: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
+    """Return True for a method that can be called without arguments, in a sync way."""
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    required = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    return required == 1 and not any(default is None for default in node.args.kw_defaults)
+
+
+def _render_env_key(work: ClassWork, engine: str, options: Options) -> render.Block | str:
+    info = work.info
+    if is_model(info):
+        return "the key is a field of a model or dataclass"
+    attribute = next((a for a in api_keys.KEY_ATTRIBUTES if a in info.attributes), "")
+    if not attribute:
+        names = ", ".join(api_keys.KEY_ATTRIBUTES[:2])
+        return f"the class keeps no API key in an attribute ({names}, ...)"
+    if attribute in info.defined:
+        return f"the class defines `{attribute}` itself"
+    assigned = [ast.unparse(value) for value, _ in info.attributes[attribute]]
+    if any("environ" in text or "getenv" in text for text in assigned):
+        return f"`self.{attribute}` is read from the environment already"
+    bare = all(_is_parameter(value, scope) for value, scope in info.attributes[attribute])
+    name = info.node.name
+    variables = options.key_variables or api_keys.key_variables(name, work.libraries)
+    return render.block(
+        "env_key",
+        engine,
+        {},
+        attribute=attribute,
+        variables=variables,
+        metadata_names=api_keys.metadata_names(name, variables),
+        empty_is_missing=not bare,
+    )
+
+
+def _is_parameter(value: ast.expr, scope: Scope) -> bool:
+    """Return True if a value is just a parameter of the function in which it is assigned."""
+    node = scope.node
+    if not isinstance(value, ast.Name) or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return any(arg.arg == value.id for arg in args) and len(scope.bindings.get(value.id, ())) == 1
+
+
+def is_model(info: ClassInfo) -> bool:
+    """Return True for a dataclass, a pydantic model and the like, whose attributes are declared fields."""
+    decorators = {decorator_name(d).rpartition(".")[2] for d in info.node.decorator_list}
+    bases = {decorator_name(base).rpartition(".")[2] for cls in info.lineage() for base in cls.node.bases}
+    return bool(decorators & _MODEL_DECORATORS) or bool(bases & _MODEL_BASES)
+
+
+def why_refused(info: ClassInfo, source: Source) -> str:
+    """Return why a class cannot have blocks, or nothing."""
+    if _stands_on_one_line(info.node, source):
+        return "its body stands on the line of `class`; give it lines of its own"
+    bases = {decorator_name(base).rpartition(".")[2] for cls in info.lineage() for base in cls.node.bases}
+    if refused := next((base for base in _REFUSED_BASES if base in bases), ""):
+        return f"it is a {refused}: {_REFUSED_BASES[refused]}"
+    if _has_slots_only(info):
+        return 'it has `__slots__` without "__weakref__", which the queue needs; add it'
+    keywords = {k.arg: ast.unparse(k.value) for k in info.node.keywords}
+    if "Struct" in bases and keywords.get("weakref") != "True":
+        return "it is a Struct; add weakref=True, which the queue needs"
+    for decorator in info.node.decorator_list:
+        if isinstance(decorator, ast.Call) and decorator_name(decorator).rpartition(".")[2] == "dataclass":
+            keywords = {k.arg: ast.unparse(k.value) for k in decorator.keywords}
+            if keywords.get("slots") == "True" and keywords.get("weakref_slot") != "True":
+                return "it is a dataclass with slots=True; add weakref_slot=True (Python 3.11), which the queue needs"
+    return ""
+
+
+def _stands_on_one_line(node: ast.ClassDef, source: Source) -> bool:
+    first = node.body[0]
+    if first.lineno == node.lineno or source.line(first.lineno)[: first.col_offset].strip(" \t\f@"):
+        return True
+    before = source.line(first.lineno - 1)
+    return before.endswith("\\") and "#" not in before
+
+
+def _has_slots_only(info: ClassInfo) -> bool:
+    """Return True if neither the class nor a base gives its instances a place for weak references."""
+    known = list(info.lineage())
+    names = {cls.node.name for cls in known}
+    for cls in known:
+        if "__slots__" not in cls.attributes:
+            return False
+        if any("__weakref__" in ast.unparse(value) for value, _ in cls.attributes["__slots__"]):
+            return False
+        outside = {decorator_name(base).rpartition(".")[2] for base in cls.node.bases} - names
+        if outside - {"object", "ABC", "Protocol", ""}:
+            return False
+    return True

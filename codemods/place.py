@@ -1,0 +1,158 @@
+"""Tells where in a file text goes: behind a class, behind the imports, in the place of an older block."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+from . import render
+from .markers import Region
+from .model import Edit
+from .names import ClassInfo
+from .source import Source
+
+
+def last_line(node: ast.stmt) -> int:
+    """Return the number of the line on which a statement ends."""
+    return int(node.end_lineno or node.lineno)
+
+
+def first_line(node: ast.stmt) -> int:
+    """Return the number of the line on which a statement begins, with its decorators."""
+    return int(min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]))
+
+
+def indent_of(line: str) -> str:
+    """Return the white space that a line begins with."""
+    return line[: len(line) - len(line.lstrip(" \t\f"))]
+
+
+def owner(source: Source, classes: Iterable[ClassInfo], region: Region) -> ClassInfo | None:
+    """Return the class whose body a block stands in, by its place and its indentation."""
+    indent = indent_of(source.line(region.first))
+    candidates = [
+        info
+        for info in classes
+        if info.node.lineno < region.first
+        and indent_of(source.line(info.node.body[0].lineno)) == indent
+        and not any(
+            len(indent_of(line)) < len(indent) and line.strip() and not line.lstrip().startswith("#")
+            for line in map(source.line, range(last_line(info.node) + 1, region.first))
+        )
+    ]
+    return max(candidates, key=lambda info: info.node.lineno, default=None)
+
+
+def append(
+    source: Source, info: ClassInfo, blocks: Sequence[render.Block], regions: Iterable[Region]
+) -> Edit:
+    """Return the edit that puts new blocks at the end of a class, behind those that it has."""
+    indent, unit = _layout(source, info)
+    last = max([_end_of_class(source, info, indent), *(region.last for region in regions)])
+    lines: list[str] = []
+    for block in blocks:
+        lines += ["", *_lines(block, indent, unit)]
+    return _behind(source, last, lines)
+
+
+def replacement(source: Source, region: Region, info: ClassInfo | None, block: render.Block) -> Edit:
+    """Return the edit that puts a block in the place of its older form; `info` is its class, if it has one."""
+    indent = indent_of(source.line(region.first))
+    unit = _layout(source, info)[1] if info is not None else "    "
+    text = source.newline_at(region.first).join(_lines(block, indent, unit))
+    return Edit(source.line_start(region.first), source.line_end(region.last), text)
+
+
+def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], line: str) -> Edit:
+    """Return the edit that puts an import behind the last import before the code begins, or behind the docstring."""
+    limit = _first_statement(tree, classes)
+    place = None
+    for index, node in enumerate(tree.body):
+        if node.lineno >= limit or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            break
+        docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.Import | ast.ImportFrom) or (docstring and place is None):
+            place = _end_of_line(source, tree.body[index:])
+    if place is None:
+        place = _line_before(tree)
+    return _insert(source, place, [line])
+
+
+def runtime(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], block: render.Block) -> Edit:
+    """Return the edit that puts the runtime before the first statement that holds a class with blocks."""
+    first = _first_statement(tree, classes)
+    previous = [node for node in tree.body if last_line(node) < first]
+    after = _end_of_line(source, previous[-1:]) if previous else _line_before(tree)
+    return _insert(source, after, ["", "", *_lines(block, "", "    ")])
+
+
+def _lines(block: render.Block, indent: str, unit: str) -> list[str]:
+    code = block.code.rstrip("\n").split("\n")
+    return [indent + block.begin, *render.indented(code, indent, unit), indent + block.end]
+
+
+def _layout(source: Source, info: ClassInfo) -> tuple[str, str]:
+    """Return a class's indentation, and what one level more is in it."""
+    body = indent_of(source.line(info.node.body[0].lineno))
+    head = indent_of(source.line(info.node.lineno))
+    unit = body[len(head) :] if body.startswith(head) else ""
+    return body, unit or "    "
+
+
+def _end_of_class(source: Source, info: ClassInfo, indent: str) -> int:
+    """Return a class's last line, with the comments that stand in it behind its last statement."""
+    last = _end_of_line(source, [info.node])
+    number = last + 1
+    while number <= source.line_count:
+        line = source.line(number)
+        if line.strip() and not (line.startswith(indent) and line.lstrip().startswith("#")):
+            break
+        if line.strip():
+            last = number
+        number += 1
+    return last
+
+
+def _end_of_line(source: Source, nodes: Sequence[ast.stmt]) -> int:
+    """Return the line on which the line of the first statement ends, which the others follow.
+
+    That is further down than the statement's own end where a backslash or a semicolon joins more to it.
+    """
+    last = nodes[0]
+    for node in nodes[1:]:
+        if node.lineno > last_line(last):
+            break
+        last = node
+    number = last_line(last)
+    rest = source.text[source.offset(number, last.end_col_offset or 0) : source.line_end(number)]
+    while rest.endswith("\\") and "#" not in rest and number < source.line_count:
+        number += 1
+        rest = source.line(number)
+    return number
+
+
+def _first_statement(tree: ast.Module, classes: Iterable[ClassInfo]) -> int:
+    """Return the first line of the first statement of the module that holds one of the classes."""
+    line = min(info.node.lineno for info in classes)
+    return next(first_line(node) for node in tree.body if first_line(node) <= line <= last_line(node))
+
+
+def _line_before(tree: ast.Module) -> int:
+    """Return the line before the file's first statement; 0 if that is the first line."""
+    return first_line(tree.body[0]) - 1
+
+
+def _insert(source: Source, after: int, lines: list[str]) -> Edit:
+    """Return the edit that puts lines behind a line, or at the top of the file."""
+    if after:
+        return _behind(source, after, lines)
+    while not lines[0]:
+        lines = [*lines[1:], ""]
+    newline = source.newline_at(1)
+    return Edit(0, 0, newline.join(lines) + newline)
+
+
+def _behind(source: Source, line: int, lines: list[str]) -> Edit:
+    newline = source.newline_at(line)
+    offset = source.line_end(line)
+    return Edit(offset, offset, newline + newline.join(lines))

@@ -1,0 +1,241 @@
+"""B3 and B4: reading statuses and delays out of whatever comes; nothing ever raises."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from http import HTTPStatus
+from unittest.mock import AsyncMock, MagicMock, Mock
+
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend_retrofit.templates import request_engine as engine
+from test.runtime.conftest import Answer
+
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
+GARBAGE = [
+    "9" * 5000, "Mon, 01 Jan 99999999999 00:00:00 GMT", "nan", "inf", "-inf", "-5", "1_0", "\u0661\u0662", "120, 120",
+    "", "  ", "soon", "0x10", "1e3", "+5", "Mon, 99 Foo 2030 99:99:99 GMT", "Mon, 01 Jan 2035 00:00:00 +999999",
+    None, MagicMock(), object(), math.nan, math.inf, -1, True, [], {}, b"\xff",
+]  # fmt: skip
+
+
+class Hostile:
+    """Every attribute raises."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError("do not touch")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2", 2), (" 7 ", 7), ("0.5", 0.5), ("0", 0), (3, 3), (1.5, 1.5)]
+)
+def test_B4_seconds(text, seconds):
+    assert engine.parse_retry_after(text) == seconds
+
+
+@pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
+def test_B4_garbage_is_none(value):
+    assert engine.parse_retry_after(value) is None
+    assert engine.server_delay({"Retry-After": value, "retry-after-ms": value, "RateLimit": value}) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        format_datetime(NOW + timedelta(seconds=30), usegmt=True),
+        (NOW + timedelta(seconds=30)).strftime("%A, %d-%b-%y %H:%M:%S GMT"),
+        (NOW + timedelta(seconds=30)).strftime("%a %b %e %H:%M:%S %Y"),
+    ],
+)
+def test_B4_all_three_forms_of_an_http_date(text):
+    assert 25 <= engine.parse_retry_after(text) <= 31
+
+
+def test_B4_date_is_corrected_by_the_servers_clock():
+    ahead = NOW + timedelta(days=3)
+    until, date = (format_datetime(d, usegmt=True) for d in (ahead + timedelta(seconds=9), ahead))
+    assert engine.server_delay({"Retry-After": until, "Date": date}) == (9, "Retry-After")
+
+
+def test_B4_past_date_falls_back():
+    past = format_datetime(NOW - timedelta(days=1), usegmt=True)
+    assert engine.parse_retry_after(past) == 0
+    assert engine.server_delay({"Retry-After": past}) is None
+
+
+def test_B4_order_of_the_sources():
+    retry_info = {"error": {"details": [{"@type": "x"}, {"retryDelay": "33.5s"}]}}
+    headers = {"RateLimit": '"p";r=0;t=44'}
+    assert engine.server_delay(headers) == (44, "RateLimit")
+    assert engine.server_delay(headers, retry_info) == (33.5, "RetryInfo")
+    assert engine.server_delay(None, [retry_info]) == (33.5, "RetryInfo")
+    headers["Retry-After"] = "22"
+    assert engine.server_delay(headers, retry_info) == (22, "Retry-After")
+    headers["Retry-After-Ms"] = "1500"
+    assert engine.server_delay(headers, retry_info) == (1.5, "retry-after-ms")
+    assert engine.server_delay({"ratelimit-remaining": "0", "ratelimit-reset": "5"}) == (5, "RateLimit-Reset")
+    assert engine.server_delay({"RateLimit": '"p";r=10;t=44'}) is None
+
+
+@given(
+    st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.binary()), st.one_of(st.none(), st.text())
+)
+@settings(max_examples=200, deadline=None)
+def test_B4_parser_is_total(value, date):
+    seconds = engine.parse_retry_after(value, date)
+    assert seconds is None or 0 <= seconds < math.inf
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["error", "details", "retryDelay", "code"]), inner)
+        ),
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_B4_bodies_of_any_shape(body):
+    engine.server_delay({}, body)
+    engine._says_no_money(body)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [MagicMock(), Mock(), AsyncMock(), object(), {}, {"ResponseMetadata": 5}, 429, "503", HTTPStatus.OK, [1]],
+    ids=range(10),
+)
+def test_B3_whatever_is_returned_never_raises_and_is_no_failure(hostile):
+    assert engine._failure_in_result(hostile) is None
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 498])
+def test_B2_retried_statuses(status):
+    assert engine._failure_in_result(Answer(status)).retry
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 422, 501])
+def test_B2_statuses_that_are_not_retried(status):
+    assert not engine._failure_in_result(Answer(status)).retry
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "retry"), [(503, "false", False), (400, "true", True), (503, "maybe", True)]
+)
+def test_B2_x_should_retry_overrides(status, word, retry):
+    assert engine._failure_in_result(Answer(status, {"X-Should-Retry": word})).retry is retry
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"code": "insufficient_quota"}}, {"error": {"type": "billing_hard_limit_reached"}}]
+)
+def test_B2_no_money_is_not_retried(body):
+    assert not engine._failure_in_result(Answer(429, body=body)).retry
+
+
+def test_B3_response_is_never_truth_tested():
+    response = requests.Response()
+    response.status_code = 429
+    response.headers["Retry-After"] = "3"
+    assert not response
+    failure = engine._failure_in_result(response)
+    assert failure.retry
+    assert engine.server_delay(failure.headers) == (3, "Retry-After")
+
+
+class WithStatus(Exception):
+    def __init__(self, **attributes):
+        super().__init__("failed")
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        WithStatus(status_code=503), WithStatus(status=503), WithStatus(code=503), WithStatus(response=Answer(503)),
+        WithStatus(response={"ResponseMetadata": {"HTTPStatusCode": 503}}),
+        WithStatus(response={"Error": {"Code": "SlowDown"}, "ResponseMetadata": {}}),
+    ],
+)  # fmt: skip
+def test_B3_status_in_exceptions_by_shape(error):
+    assert engine._failure_in_exception(error).retry
+
+
+def test_B3_cause_chain_and_cycles():
+    outer, inner = ValueError("x"), WithStatus(status_code=503)
+    outer.__cause__, inner.__cause__ = inner, outer
+    assert engine._failure_in_exception(outer).status == 503
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        WithStatus(code="503"),
+        WithStatus(status_code=MagicMock()),
+        WithStatus(code=True),
+        TypeError(),
+        KeyError("x"),
+        MemoryError(),
+        WithStatus(response=MagicMock()),
+        WithStatus(args=None),
+    ],
+)
+def test_B2_what_is_no_evidence_is_not_retried(error):
+    assert not engine._failure_in_exception(error).retry
+
+
+def test_B3_hostile_exception():
+    class Awful(Exception):
+        def __getattr__(self, name):
+            raise RuntimeError("no")
+
+        @property
+        def response(self):
+            raise RuntimeError("no")
+
+    assert not engine._failure_in_exception(Awful()).retry
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(),
+        ConnectionRefusedError(),
+        TimeoutError(),
+        requests.ConnectionError(),
+        requests.ReadTimeout(),
+        requests.exceptions.ChunkedEncodingError(),
+    ],
+)
+def test_B2_lost_connections_are_retried(error):
+    assert engine._failure_in_exception(error).retry
+
+
+def test_B2_bad_certificate_is_not_retried():
+    import ssl
+
+    assert not engine._failure_in_exception(
+        requests.exceptions.SSLError(ssl.SSLCertVerificationError("bad"))
+    ).retry
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ((1, 1, 2, 60), 1),
+        ((5, 1, 2, 60), 16),
+        ((7, 1, 2, 60), 60),
+        ((10**6, 1, 2, 60), 60),
+        ((5000, 1.5, 1.7, 60), 60),
+        ((3, 0, 2, 60), 0),
+        ((3, 4, 0.5, 60), 1),
+    ],
+)
+def test_B1_backoff_delay(args, expected):
+    assert engine.backoff_delay(*args) == expected

@@ -1,0 +1,162 @@
+"""SPEC section 2: the settings."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import pytest
+
+from backend_retrofit.templates.request_engine import RequestEngine
+from test.runtime.conftest import Api, Gated, until
+
+DEFAULTS = {
+    "queue_enabled": True,
+    "max_concurrent_requests": 5,
+    "queue_size": 100,
+    "max_retries": 5,
+    "initial_retry_delay": 1,
+    "backoff_factor": 2,
+    "max_retry_delay": 60,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
+def test_defaults_on_class_and_instance(name, value):
+    assert getattr(Api(), name) == getattr(Api, name) == value
+
+
+@pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "queue_enabled"])
+@pytest.mark.parametrize("value", [-1, math.nan, "5", None, math.inf, True, object()])
+def test_senseless_value_is_refused_and_names_the_attribute(name, value):
+    api = Api()
+    with pytest.raises(ValueError, match=name):
+        setattr(api, name, value)
+    assert getattr(api, name) == DEFAULTS[name]
+
+
+def test_flag_takes_only_true_and_false():
+    with pytest.raises(ValueError, match="queue_enabled"):
+        Api().queue_enabled = 1
+
+
+def test_fraction_is_refused_where_a_count_is_meant():
+    with pytest.raises(ValueError, match="max_retries"):
+        Api().max_retries = 2.5
+
+
+def test_plain_value_in_a_subclass_body_counts_and_stays_settable():
+    class Slow(Api):
+        max_concurrent_requests = 2
+
+    api = Slow()
+    assert api.max_concurrent_requests == 2
+    assert RequestEngine.of(api).gate.limit == 2
+    api.max_concurrent_requests = 3
+    assert RequestEngine.of(api).gate.limit == 3
+    with pytest.raises(ValueError, match="max_concurrent_requests"):
+        api.max_concurrent_requests = -1
+    assert Api().max_concurrent_requests == 5
+
+
+def test_senseless_value_in_a_subclass_body_is_refused_at_the_first_request():
+    class Wrong(Api):
+        max_concurrent_requests = "many"
+
+    with pytest.raises(ValueError, match="max_concurrent_requests"):
+        Wrong().call(len, "abc")
+
+
+def test_init_without_super_may_assign():
+    class Own(Api):
+        def __init__(self):
+            self.max_concurrent_requests = 1
+            self.max_retries = 0
+
+    api = Own()
+    assert RequestEngine.of(api).gate.limit == 1
+    assert RequestEngine.of(api).settings["max_retries"] == 0
+
+
+def test_other_attribute_name():
+    class Other:
+        retries = RequestEngine.setting(7, "max_retries")
+
+    other = Other()
+    other.retries = 3
+    assert RequestEngine.of(other).settings["max_retries"] == 3
+    with pytest.raises(ValueError, match="retries must be"):
+        other.retries = -1
+
+
+def test_class_without_a_queue_block_does_not_queue():
+    class OnlyBackoff:
+        max_retries = RequestEngine.setting(5)
+
+    assert RequestEngine.of(OnlyBackoff()).gate.limit == math.inf
+
+
+def test_queue_disabled_runs_everything_at_once_and_backoff_stays_on(api):
+    gated = Gated()
+    api.max_concurrent_requests = 1
+    api.queue_enabled = False
+    threads = [threading.Thread(target=api.call, args=(gated, n)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: gated.now == 4)
+    gated.end(4)
+    for thread in threads:
+        thread.join(5)
+
+
+def test_class_with_slots():
+    class Slotted:
+        __slots__ = ("__weakref__",)
+        max_concurrent_requests = RequestEngine.setting(5)
+        queue_enabled = RequestEngine.setting(True)
+        _queued = RequestEngine.entry_point()
+
+    api = Slotted()
+    api.max_concurrent_requests = 2
+    assert api.max_concurrent_requests == RequestEngine.of(api).gate.limit == 2
+    assert api._queued(len)("abc") == 3
+
+
+def test_class_holds_the_queue_for_class_methods():
+    class Shared:
+        queue_enabled = RequestEngine.setting(True)
+        max_concurrent_requests = RequestEngine.setting(2)
+        _queued = RequestEngine.entry_point()
+
+        @classmethod
+        def length(cls, text):
+            return cls._queued(len)(text)
+
+    assert Shared.length("abc") == 3
+    Shared.max_concurrent_requests = 1
+    assert Shared.length("abc") == 3
+    assert RequestEngine.of(Shared).gate.limit == 1
+
+
+def test_deleting_a_setting_gives_the_default_back(api):
+    api.max_retries = 1
+    del api.max_retries
+    assert api.max_retries == RequestEngine.of(api).settings["max_retries"] == 5
+
+
+def test_engine_is_made_once_and_is_ready_when_seen():
+    for _ in range(50):
+        api, seen, start = Api(max_concurrent_requests=1), [], threading.Barrier(8)
+
+        def look(api=api, seen=seen, start=start):
+            start.wait(5)
+            engine = RequestEngine.of(api)
+            seen.append((engine, engine.gate.limit))
+
+        threads = [threading.Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+        assert {id(engine) for engine, _ in seen} == {id(RequestEngine.of(api))}
+        assert {limit for _, limit in seen} == {1}
