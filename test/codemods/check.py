@@ -1,0 +1,81 @@
+"""The helpers that every codemod test goes through; they assert what holds for each transformed source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import black
+
+from backend_retrofit.codemods.model import FilePlan, Options
+from backend_retrofit.codemods.plan import plan, strip
+
+PATH = Path("client.py")
+
+
+def planned(source: str | bytes, in_package: bool = True, **options: Any) -> FilePlan:
+    """Plan a source; in a package, so that the runtime stays out of it."""
+    data = source.encode() if isinstance(source, str) else source
+    return plan(data, PATH, Options(**options), in_package)
+
+
+def check_noop(source: str | bytes, **options: Any) -> FilePlan:
+    """Assert that nothing is changed, and that nothing went wrong."""
+    result = planned(source, **options)
+    assert not result.changed
+    assert not result.problems
+    return result
+
+
+def check_refused(source: str | bytes, reason: str, **options: Any) -> FilePlan:
+    """Assert that the file is left alone, for this reason."""
+    result = planned(source, **options)
+    assert not result.changed
+    assert len(result.problems) == 1
+    assert reason in result.problems[0].reason
+    return result
+
+
+def check_transformed(source: str, *wanted: str, **options: Any) -> FilePlan:
+    """Assert that the result has all the `wanted` texts, and that it can be rerun, formatted and taken out again.
+
+    The same holds with CRLF, with a byte order mark, with tabs, without a last line end, and with the runtime inline.
+    """
+    result = _check_one(source.encode(), True, **options)
+    text = result.after.decode()
+    for part in wanted:
+        assert part in text, text
+    for variant in (
+        source.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + source.encode(),
+        source.replace("    ", "\t").encode(),
+        source.rstrip("\n").encode(),
+    ):
+        _check_one(variant, True, **options)
+    _check_one(source.encode(), False, **options)
+    _check_formatted(source, result, **options)
+    return result
+
+
+def _check_one(data: bytes, in_package: bool, **options: Any) -> FilePlan:
+    result = planned(data, in_package, **options)
+    assert not result.problems
+    assert result.changed
+    compile(result.after, "client.py", "exec")
+    again = planned(result.after, in_package, **options)
+    assert not again.problems
+    assert again.after == result.after
+    assert [site.decision for site in again.sites] == [site.decision for site in result.sites]
+    assert planned(result.after, in_package, remove=True).after == data
+    assert strip(result.after) == data
+    return result
+
+
+def _check_formatted(source: str, result: FilePlan, **options: Any) -> None:
+    formatted = black.format_str(result.after.decode(), mode=black.Mode())
+    again = planned(formatted, **options)
+    assert not again.problems
+    assert not again.changed, "a run after black changes something"
+    removed = planned(formatted, remove=True).after.decode()
+    assert ast.dump(ast.parse(removed)) == ast.dump(ast.parse(black.format_str(source, mode=black.Mode())))
