@@ -193,6 +193,8 @@ class _Finder:
             return "module level: there is no `self` or `cls` to hold the queue"
         if isinstance(self.scope.node, ast.ClassDef):
             return "class body: it runs before there is an instance"
+        if any(isinstance(scope.node, ast.ClassDef) for scope in self._scopes_outwards()):
+            return "lambda in a class body: only a `def` has a `self` that can be told"
         return "module function: there is no `self` or `cls` to hold the queue"
 
     def _scope_name(self) -> str:

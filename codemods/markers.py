@@ -22,6 +22,7 @@ import textwrap
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .model import Edit, Problem
 from .source import Source
@@ -81,8 +82,12 @@ def end(block: str) -> str:
     return f"# <<< retrofit:{block}"
 
 
+@lru_cache(maxsize=256)
 def fingerprint(code: str) -> str:
-    """Return ten hexadecimal digits for the syntax tree of a block; "invalid" if it has none."""
+    """Return ten hexadecimal digits for the syntax tree of a block; "invalid" if it has none.
+
+    Remembered, because a folder's files hold the same few blocks, and an inline runtime is 2000 lines long.
+    """
     try:
         tree = ast.parse(textwrap.dedent(code))
     except (SyntaxError, ValueError):

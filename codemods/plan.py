@@ -105,9 +105,12 @@ class _Planner:
         """Plan the removal of the blocks that were asked for; of the last one, also of the import and the wraps."""
         keep = [r for r in self.found.regions if r.block not in (*self.options.blocks, "runtime")]
         going = [r for r in self.found.regions if r.block in self.options.blocks]
+        infos = build(self.tree).classes
         for region in going:
             change = BlockChange(region.block, region.first, "removed")
-            self.class_plans.append(ClassPlan(self._class_at(region.first), region.first, (change,)))
+            info = place.owner(self.source, infos, region)
+            name = info.node.name if info is not None else "<module>"
+            self.class_plans.append(ClassPlan(name, region.first, (change,)))
         if not keep:
             self.edits = strip_edits(self.source, self.found)
             return self._result(False)
@@ -130,14 +133,6 @@ class _Planner:
             classes=(*removed.classes, *rest.classes),
             needs_runtime=rest.needs_runtime,
         )
-
-    def _class_at(self, line: int) -> str:
-        found = [
-            node
-            for node in ast.walk(ast.parse(self.source.text))
-            if isinstance(node, ast.ClassDef) and node.lineno <= line <= (node.end_lineno or 0) + 1
-        ]
-        return max(found, key=lambda node: node.lineno).name if found else "<module>"
 
     # Putting in.
 

@@ -32,7 +32,6 @@ def check_refused(source: str | bytes, reason: str, **options: Any) -> FilePlan:
     """Assert that the file is left alone, for this reason."""
     result = planned(source, **options)
     assert not result.changed
-    assert len(result.problems) == 1
     assert reason in result.problems[0].reason
     return result
 
@@ -46,12 +45,14 @@ def check_transformed(source: str, *wanted: str, **options: Any) -> FilePlan:
     text = result.after.decode()
     for part in wanted:
         assert part in text, text
-    for variant in (
+    variants = [
         source.replace("\n", "\r\n").encode(),
-        b"\xef\xbb\xbf" + source.encode(),
         source.replace("    ", "\t").encode(),
         source.rstrip("\n").encode(),
-    ):
+    ]
+    if "coding:" not in source:  # Python refuses another encoding behind a byte order mark
+        variants.append(b"\xef\xbb\xbf" + source.encode())
+    for variant in variants:
         _check_one(variant, True, **options)
     _check_one(source.encode(), False, **options)
     _check_formatted(source, result, **options)

@@ -272,7 +272,7 @@ def test_a_changed_template_replaces_the_block_in_place(monkeypatch):
 def test_a_block_that_was_edited_by_hand_is_left_with_the_line_and_the_flag():
     edited = planned(CLIENT).after.replace(b"setting(5)", b"setting(7)")
     result = check_refused(edited, "--overwrite-edited")
-    assert result.problems[0].line == 10
+    assert result.problems[0].line == 9
     assert not planned(edited, overwrite_edited=True).problems
     check_refused(edited, "edited by hand", remove=True)
 
