@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 567b364b63
+# Put here by add-queue-backoff; retrofit:runtime v1 1eeecfb492
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -34,7 +34,7 @@ from queue import Empty, SimpleQueue
 from types import FunctionType
 from typing import Any, NamedTuple
 
-__all__ = ["QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
+__all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
 
 
 class QueueError(RuntimeError):
@@ -51,6 +51,10 @@ class RequestTimeout(QueueError, TimeoutError):
 
 class QueueClosed(QueueError):
     """The backend was closed while the request waited, or before it was made."""
+
+
+class CircuitOpen(QueueError):
+    """The last `circuit_breaker` attempts failed, so the API is left alone for a while."""
 
 
 # Settings ------------------------------------------------------------------------------------------------------
@@ -84,6 +88,12 @@ def _factor(value: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
+def _count_or_none(value: Any) -> "int | None":
+    if value is not None and _count(value) == 0:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
 # Option -> (check, what is allowed, value where the class has no such block).
 _OPTIONS: dict[str, tuple[Callable[[Any], Any], str, Any]] = {
     "queue_enabled": (_flag, "True or False", False),
@@ -91,13 +101,19 @@ _OPTIONS: dict[str, tuple[Callable[[Any], Any], str, Any]] = {
     "queue_size": (_count, "a whole number, 0 or more", 100),
     "queue_timeout": (_seconds_or_none, "seconds, 0 or more, or None", None),
     "total_timeout": (_seconds_or_none, "seconds, 0 or more, or None", None),
+    "reuse_connections": (_flag, "True or False", False),
     "max_retries": (_count, "a whole number, 0 or more", None),
     "initial_retry_delay": (_seconds, "seconds, 0 or more", 1),
     "backoff_factor": (_factor, "a number above 0", 2),
     "max_retry_delay": (_seconds, "seconds, 0 or more", 60),
     "max_retry_after": (_seconds, "seconds, 0 or more", 120),
     "retry_jitter": (_seconds, "a fraction, 0 or more", 0.1),
+    "retry_budget": (_count_or_none, "a whole number, 1 or more, or None", None),
+    "circuit_breaker": (_count_or_none, "a whole number, 1 or more, or None", None),
 }
+
+# Class -> its settings by name, to know them again where a plain value was assigned to the class.
+_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting]]" = weakref.WeakKeyDictionary()
 
 
 class Setting(property):
@@ -121,6 +137,7 @@ class Setting(property):
         self.attribute = name
         self.option = self.option or name
         self.default = self.checked(self.default)
+        _declared.setdefault(owner, {})[name] = self
 
     def checked(self, value: Any) -> Any:
         """Return `value`; raise ValueError, naming the attribute, where it makes no sense."""
@@ -157,18 +174,19 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
 
     `max_retries` is None where the class has no backoff.
 
-    A plain value in the body of a subclass hides the base's Setting: a Setting is put in its place, so that later
-    assignments are noticed.
+    A plain value in the body of a subclass, or assigned to a class, hides the Setting: a Setting is put in its place,
+    so that later assignments are noticed.
     """
     values = {option: neutral for option, (_, _, neutral) in _OPTIONS.items()}
     classes = (owner if isinstance(owner, type) else type(owner)).__mro__
     settings: dict[str, Setting] = {}
     for cls in reversed(classes):
+        declared = _declared.get(cls, {})
         for name, value in list(vars(cls).items()):
             if isinstance(value, Setting):
                 settings[name] = value
-            elif name in settings and not hasattr(value, "__get__"):
-                replacement = Setting(value, settings[name].option)
+            elif (hidden := settings.get(name) or declared.get(name)) and not hasattr(value, "__get__"):
+                replacement = Setting(value, hidden.option)
                 replacement.__set_name__(cls, name)
                 setattr(cls, name, replacement)
                 settings[name] = replacement
