@@ -44,7 +44,9 @@ def test_B4_garbage_is_none(value):
     assert engine.server_delay({"Retry-After": value, "retry-after-ms": value, "RateLimit": value}) is None
 
 
-@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
+@pytest.mark.parametrize(
+    "form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+)
 def test_B4_all_three_forms_of_an_http_date(form):
     moment = datetime.now(timezone.utc) + timedelta(hours=1)
     assert 3500 <= engine.parse_retry_after(moment.strftime(form)) <= 3600
