@@ -967,7 +967,10 @@ def _work(gate: _Gate) -> None:
                     gate.workers.discard(threading.current_thread())
                     return
         else:
-            job.run()
+            try:
+                job.run()
+            except BaseException as error:  # SystemExit from a future's callback, say
+                job.request.engine.logger.error("a callback of a future raised %s", type(error).__name__)
             del job
             with gate.lock:
                 gate.idle += 1

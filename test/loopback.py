@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -45,6 +46,10 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     """Seconds to wait before the status line."""
+    body_delay: float = 0.0
+    """Seconds to wait between the headers and the body."""
+    cut_after: int | None = None
+    """Cut the connection after so many bytes of the body, or chunks of a stream."""
 
 
 @dataclass
@@ -92,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.command, url.path, parse_qs(url.query),
             {name.lower(): value for name, value in self.headers.items()}, body, time.monotonic(),
         )  # fmt: skip
-        with loopback.counting(request) as reply:
+        with loopback.counting(request) as counting:
+            reply = counting.reply
             if reply.delay:
                 loopback.stopping.wait(reply.delay)
             if isinstance(reply, Reset):
@@ -101,9 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.close()
                 self.close_connection = True
                 return
-            self._send(reply)
+            self._send(reply, counting.done)
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply, done: Callable[[], None]) -> None:
+        """Send a reply; `done` is called before its last byte, lest the next request seems to overlap with it."""
         body = reply.body
         headers = dict(reply.headers)
         if isinstance(body, dict | list):
@@ -117,20 +124,35 @@ class _Handler(BaseHTTPRequestHandler):
                 headers.setdefault("Content-Length", str(len(body)))
                 for name, value in headers.items():
                     self.send_header(name, value)
+                if self.command == "HEAD" or not body:
+                    done()
                 self.end_headers()
+                self._pause(reply)
+                done()
                 if self.command != "HEAD":
-                    self.wfile.write(body)
+                    self.wfile.write(body[: reply.cut_after])
+                self.close_connection = self.close_connection or reply.cut_after is not None
                 return
             headers["Transfer-Encoding"] = "chunked"
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            for chunk in body:
+            self._pause(reply)
+            for number, chunk in enumerate(body):
+                if number == reply.cut_after:
+                    self.close_connection = True
+                    return
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 self.wfile.flush()
+            done()
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
+
+    def _pause(self, reply: Reply) -> None:
+        if reply.body_delay:
+            self.wfile.flush()
+            self.server.loopback.stopping.wait(reply.body_delay)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve
 
@@ -145,35 +167,40 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Counting:
-    """Counts a request as in flight while it is answered."""
+    """Counts a request as in flight while it is answered, and knows what the answer is."""
 
     def __init__(self, loopback: LoopbackServer, request: Request) -> None:
-        self.loopback, self.request = loopback, request
-
-    def __enter__(self) -> Any:
-        loopback = self.loopback
+        self.loopback = loopback
+        self.in_flight = True
         with loopback._lock:
-            loopback.requests.append(self.request)
+            loopback.requests.append(request)
             loopback.in_flight += 1
             loopback.most_in_flight = max(loopback.most_in_flight, loopback.in_flight)
             scripted = loopback._script.popleft() if loopback._script else None
-        return scripted if scripted is not None else loopback.app(self.request)
+        self.reply: Any = scripted if scripted is not None else loopback.app(request)
+
+    def done(self) -> None:
+        with self.loopback._lock:
+            self.loopback.in_flight -= self.in_flight
+            self.in_flight = False
+
+    def __enter__(self) -> _Counting:
+        return self
 
     def __exit__(self, *exc: object) -> None:
-        with self.loopback._lock:
-            self.loopback.in_flight -= 1
+        self.done()
 
 
 class LoopbackServer:
     """A server on a free port of 127.0.0.1, in threads of its own; a context manager.
 
     Attributes:
-        url: `http://127.0.0.1:port`
+        url: `http://127.0.0.1:port`, or `https://localhost:port` if it was given a TLS context
         requests: all requests that arrived, in the order of their arrival.
         in_flight, most_in_flight: how many are being answered now, and were at most.
     """
 
-    def __init__(self, app: App | None = None) -> None:
+    def __init__(self, app: App | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.app: App = app or (lambda request: Reply(200, {"ok": True}))
         self.requests: list[Request] = []
         self.in_flight = 0
@@ -184,6 +211,12 @@ class LoopbackServer:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.loopback = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            # The handshake is made in the connection's own thread, at its first read.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.url = f"https://localhost:{self._server.server_address[1]}"
 
     def script(self, *replies: Reply | Reset) -> None:
         """Give these answers to the next requests, before the app is asked again."""

@@ -1,15 +1,16 @@
-"""A backend class with all blocks, as the codemod makes it, and a loopback server."""
+"""A backend class with all blocks, as the codemod makes it; calls to try it with; a loopback server."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from backend_retrofit.templates.request_engine import RequestEngine
+from backend_retrofit.templates.request_engine import RequestEngine, _Gate
 from test.loopback import LoopbackServer
 
 
@@ -52,11 +53,11 @@ class Api:
     def close(self) -> None:
         RequestEngine.of(self).close()
 
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Make one request with `function`, as the methods of a backend do."""
         return self._queued(function)(*args, **kwargs)
 
-    async def acall(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def acall(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return await self._queued(function)(*args, **kwargs)
 
 
@@ -117,6 +118,54 @@ class Gated:
 
     def end(self, count: int = 1) -> None:
         self.may_end.release(count)
+
+
+def caller(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    """Call a function in a thread of its own, as a caller of the backend would; return its outcome as a future."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="caller", daemon=True).start()
+    return future
+
+
+def queue_up(api: Any, call: Callable[..., Any], count: int) -> list[Future[Any]]:
+    """Let so many callers queue, one after the other, so that their order is known; call(n) is their request."""
+    before = len(api.request_queue)
+    callers = []
+    for number in range(count):
+        callers.append(caller(api.call, call, number))
+        until(lambda: len(api.request_queue) == before + len(callers))
+    return callers
+
+
+def assert_at_rest(api: Any) -> None:
+    """Check that nothing is counted any more, and that the backend takes requests: no slot was lost."""
+    gate = RequestEngine.of(api).gate
+    until(lambda: api.current_requests == 0)
+    assert len(api.request_queue) == gate.active == gate.waiting == gate.unstaffed == 0
+    assert list(api.request_queue) == []
+    for _ in range(api.max_concurrent_requests + 1):
+        assert api.call(len, "abc") == 3
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let no backoff take time; return the list of the delays, in seconds, that there would have been."""
+    recorded: list[float] = []
+    rejoin = _Gate.rejoin
+
+    def rejoin_at_once(gate: _Gate, ticket: Any, delay: float, *args: Any, **kwargs: Any) -> None:
+        recorded.append(delay)
+        rejoin(gate, ticket, 0)
+
+    monkeypatch.setattr(_Gate, "rejoin", rejoin_at_once)
+    return recorded
 
 
 @pytest.fixture
