@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 1eeecfb492
+# Put here by add-queue-backoff; retrofit:runtime v1 7ae657fb67
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -968,7 +968,10 @@ def _work(gate: _Gate) -> None:
                     gate.workers.discard(threading.current_thread())
                     return
         else:
-            job.run()
+            try:
+                job.run()
+            except BaseException as error:  # SystemExit from a future's callback, say
+                job.request.engine.logger.error("a callback of a future raised %s", type(error).__name__)
             del job
             with gate.lock:
                 gate.idle += 1
