@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 7ae657fb67
+# Put here by add-queue-backoff; retrofit:runtime v1 a06a2df72e
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -24,14 +24,14 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 __all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
@@ -1111,6 +1111,16 @@ class _Request:
             del error
 
 
+def _is_settled(result: Any) -> bool:
+    """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
+    if type(result) in _PLAIN_TYPES:
+        return True
+    try:
+        return type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
+    except Exception:
+        return False
+
+
 def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
     if result is None or type(result) in _PLAIN_TYPES or type(result) is dict:
@@ -1585,7 +1595,7 @@ class RequestEngine:
 
     def wrap(self, call: Callable[..., Any], retry: bool = True) -> Callable[..., Any]:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
-        if type(call) is FunctionType and not call.__dict__ and not call.__code__.co_flags & _ASYNC_FLAGS:
+        if _is_ordinary(call):
             return partial(self._run, call, retry)
         if retry and self.settings["max_retries"] is not None:
             call = _without_own_retries(call, self)
@@ -1640,7 +1650,7 @@ class RequestEngine:
                 token = _current_slot.set(slot)
                 try:
                     result = call(*args, **kwargs)
-                    if type(result) in _PLAIN_TYPES:
+                    if _is_settled(result):
                         gate.leave(slot)
                         return result
                     request = _Request(self, call, retry, args, kwargs)
@@ -1918,6 +1928,29 @@ def _flags_of(function: Any) -> int:
 
 def _is_coroutine_function(function: Any) -> bool:
     return bool(_flags_of(function) & _CO_COROUTINE)
+
+
+def _is_ordinary(call: Any) -> bool:
+    """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
+
+    They are a plain function, and a method of a session of requests that is as it was made.
+    """
+    method = type(call) is MethodType
+    function = call.__func__ if method else call
+    if type(function) is not FunctionType or function.__dict__ or function.__code__.co_flags & _ASYNC_FLAGS:
+        return False
+    if not method:
+        return True
+    try:
+        adapters = call.__self__.adapters
+        if type(adapters) is not OrderedDict:
+            return False
+        for adapter in adapters.values():
+            if adapter.max_retries.total:
+                return False
+    except Exception:
+        return False
+    return True
 
 
 def _kind_of(call: Any) -> int:

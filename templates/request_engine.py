@@ -1115,7 +1115,9 @@ def _is_settled(result: Any) -> bool:
     if type(result) in _PLAIN_TYPES:
         return True
     try:
-        return type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
+        return (
+            type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
+        )
     except Exception:
         return False
 
