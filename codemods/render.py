@@ -22,7 +22,14 @@ VERSIONS: Mapping[str, int] = {"queue": 1, "backoff": 1, "env_key": 1, "runtime"
 """Raised when a template changes in a way that a user should hear of."""
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "queue": ("queue_enabled", "max_concurrent_requests", "queue_size", "queue_timeout", "total_timeout"),
+    "queue": (
+        "queue_enabled",
+        "max_concurrent_requests",
+        "queue_size",
+        "queue_timeout",
+        "total_timeout",
+        "reuse_connections",
+    ),
     "backoff": (
         "max_retries",
         "initial_retry_delay",
@@ -30,11 +37,22 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
         "max_retry_delay",
         "max_retry_after",
         "retry_jitter",
+        "retry_budget",
+        "circuit_breaker",
     ),
     "env_key": (),
 }
 MEMBERS: Mapping[str, tuple[str, ...]] = {
-    "queue": (*SETTINGS["queue"], "request_queue", "current_requests", "submit", "close", "_queued"),
+    "queue": (
+        *SETTINGS["queue"],
+        "request_queue",
+        "current_requests",
+        "submit",
+        "priority",
+        "queue_stats",
+        "close",
+        "_queued",
+    ),
     "backoff": (*SETTINGS["backoff"], "_retried"),
     "env_key": (),
 }

@@ -79,6 +79,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def setup(self) -> None:
+        super().setup()
+        with self.server.loopback._lock:
+            self.server.loopback.connections += 1
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
@@ -154,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.server.loopback.stopping.wait(reply.body_delay)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve
 
 
 class _Server(ThreadingHTTPServer):
@@ -198,6 +203,7 @@ class LoopbackServer:
         url: `http://127.0.0.1:port`, or `https://localhost:port` if it was given a TLS context
         requests: all requests that arrived, in the order of their arrival.
         in_flight, most_in_flight: how many are being answered now, and were at most.
+        connections: how many were accepted.
     """
 
     def __init__(self, app: App | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -205,6 +211,7 @@ class LoopbackServer:
         self.requests: list[Request] = []
         self.in_flight = 0
         self.most_in_flight = 0
+        self.connections = 0
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._script: deque[Reply | Reset] = deque()

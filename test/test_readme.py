@@ -36,7 +36,7 @@ def test_every_python_block_runs(monkeypatch):
 
 def test_every_default_of_the_settings_table_is_the_real_one():
     rows = re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", README, re.MULTILINE)
-    assert len(rows) == 11
+    assert len(rows) == 14
     api = openai_api()
     for name, default in rows:
         assert getattr(api, name) == eval(default), name

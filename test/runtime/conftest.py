@@ -22,12 +22,15 @@ class Api:
     queue_size = RequestEngine.setting(100)
     queue_timeout = RequestEngine.setting(None)
     total_timeout = RequestEngine.setting(None)
+    reuse_connections = RequestEngine.setting(False)
     max_retries = RequestEngine.setting(5)
     initial_retry_delay = RequestEngine.setting(1)
     backoff_factor = RequestEngine.setting(2)
     max_retry_delay = RequestEngine.setting(60)
     max_retry_after = RequestEngine.setting(120)
     retry_jitter = RequestEngine.setting(0.1)
+    retry_budget = RequestEngine.setting(None)
+    circuit_breaker = RequestEngine.setting(None)
     api_key = RequestEngine.api_key(
         "RUNTIME_TEST_KEY", "RUNTIME_TEST_TOKEN", metadata_names=("runtime_api_key",)
     )
@@ -49,6 +52,12 @@ class Api:
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def priority(self, level: Any) -> Any:
+        return RequestEngine.of(self).priority(level)
+
+    def queue_stats(self) -> dict[str, Any]:
+        return RequestEngine.of(self).stats()
 
     def close(self) -> None:
         RequestEngine.of(self).close()
