@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 a06a2df72e
+# Put here by add-queue-backoff; retrofit:runtime v1 470ad2a872
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -549,6 +549,10 @@ class _Rewinder:
 
 _WAITING, _GRANTED, _RUNNING, _GONE = range(4)
 
+_RANKS = {"high": -1, "normal": 0, "low": 1}
+# Gate -> rank of the requests that this context makes; lower numbers go first.
+_ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar("ranks", default={})
+
 
 class _Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
@@ -580,14 +584,21 @@ class _Slot:
 class _Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("ready_at", "slot", "state")
+    __slots__ = ("rank", "ready_at", "since", "slot", "state")
 
     def __init__(self, slot: _Slot) -> None:
         self.slot = slot
+        self.rank = _ranks.get().get(slot.gate, 0)
+        self.since = 0.0  # when it began to wait for a slot
         self.ready_at = 0.0
         self.state = _RUNNING  # its owner has it in hand
 
-    def __lt__(self, other: "_Ticket") -> bool:  # only among tickets of the same number, of which one is gone
+    @property
+    def place(self) -> "tuple[int, int]":
+        """Its place in line: first in, first out within each rank."""
+        return self.rank, self.slot.number
+
+    def __lt__(self, other: "_Ticket") -> bool:  # only among tickets of the same place, of which one is gone
         return id(self) < id(other)
 
     def hand_over(self) -> bool:
@@ -733,8 +744,11 @@ class _Gate:
         self.waiting = 0
         self.closed = False
         self.hold_until = 0.0
-        self.ready: list[tuple[int, _Ticket]] = []
+        self.ready: list[tuple[tuple[int, int], _Ticket]] = []
         self.delayed: list[tuple[float, int, _Ticket]] = []
+        self.counts = dict.fromkeys(("joined", "granted", "unsent", "refused", "retried", "failed"), 0)
+        self.waited = 0.0  # seconds that requests have waited for a slot, in all
+        self.backed_off = 0.0  # seconds of backoff, in all
         self.abandoned: deque[_Slot] = deque()
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
@@ -777,15 +791,18 @@ class _Gate:
             if self.active < self.limit or self.abandoned:
                 self._pump()  # there may be room now
             if self.waiting >= self.size and (self.ready or self.hold_until or self.active >= self.limit):
+                self.counts["refused"] += 1
                 raise RequestQueueFull(
                     f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, "
                     "or raise `max_concurrent_requests` if the API allows more requests at once."
                 )
             self.number += 1
             ticket.slot.number = self.number
+            ticket.since = time.monotonic()
             ticket.state = _WAITING
             self.waiting += 1
-            heapq.heappush(self.ready, (self.number, ticket))
+            self.counts["joined"] += 1
+            heapq.heappush(self.ready, (ticket.place, ticket))
         self.pump()
 
     def rejoin(self, ticket: _Ticket, delay: float, hold: bool = False) -> None:
@@ -805,8 +822,10 @@ class _Gate:
                 ticket.ready_at = time.monotonic() + delay
                 if hold:
                     self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
+                ticket.since = ticket.ready_at
                 ticket.state = _WAITING
                 self.waiting += 1
+                self.backed_off += delay
                 heapq.heappush(self.delayed, (ticket.ready_at, slot.number, ticket))
         self.pump()
         if ticket.state == _GONE:
@@ -826,6 +845,7 @@ class _Gate:
             if ticket.state == _WAITING:
                 self.waiting -= 1
             elif ticket.state == _GRANTED:
+                self.counts["unsent"] += 1
                 if ticket.slot.held == self.generation:
                     self.active -= 1
                 ticket.slot.held = 0
@@ -850,6 +870,27 @@ class _Gate:
         with self.lock:
             return any(ticket.state == _WAITING for _, _, ticket in self.delayed)
 
+    def count(self, what: str) -> None:
+        """Count one more of something."""
+        with self.lock:
+            self.counts[what] += 1
+
+    def stats(self) -> dict[str, Any]:
+        """Return what happened so far, and how things stand now."""
+        with self.lock:
+            counts = self.counts
+            return {
+                "requests": self.number,
+                "sent": self.number - counts["joined"] + counts["granted"] - counts["unsent"],
+                "retried": counts["retried"],
+                "failed": counts["failed"],
+                "refused": counts["refused"],
+                "waiting": self.waiting,
+                "in_flight": self.active,
+                "waited_seconds": self.waited,
+                "backoff_seconds": self.backed_off,
+            }
+
     def line(self) -> list[_Ticket]:
         """Return the tickets that wait, oldest first."""
         with self.lock:
@@ -857,8 +898,9 @@ class _Gate:
 
     def _line(self) -> list[_Ticket]:
         line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
-        waiting = (ticket for ticket in line if ticket.state == _WAITING)
-        return sorted(waiting, key=lambda ticket: ticket.slot.number)
+        return sorted(
+            (ticket for ticket in line if ticket.state == _WAITING), key=lambda ticket: ticket.place
+        )
 
     def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
@@ -903,9 +945,9 @@ class _Gate:
             if now >= self.hold_until:
                 self.hold_until = 0.0
             while self.delayed and (self.delayed[0][0] <= now or self.delayed[0][2].state != _WAITING):
-                _, number, ticket = self.delayed[0]
+                ticket = self.delayed[0][2]
                 if ticket.state == _WAITING:
-                    heapq.heappush(self.ready, (number, ticket))
+                    heapq.heappush(self.ready, (ticket.place, ticket))
                 heapq.heappop(self.delayed)
         while self.ready:
             ticket = self.ready[0][1]
@@ -916,8 +958,11 @@ class _Gate:
                 ticket.slot.held = self.generation
                 self.waiting -= 1
                 self.active += 1
+                self.counts["granted"] += 1
+                self.waited += max(0.0, time.monotonic() - ticket.since)
             if ticket.state == _GRANTED and not ticket.hand_over():
                 ticket.state = _GONE
+                self.counts["unsent"] += 1
                 ticket.slot.held = 0
                 self.active -= 1
             heapq.heappop(self.ready)
@@ -1072,6 +1117,8 @@ class _Request:
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
         token = _current_slot.set(slot)
         try:
+            if self.engine.health is not None:
+                self.engine.health.check()
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
             self.result, self.error = None, error
@@ -1087,11 +1134,15 @@ class _Request:
         """
         error = self.error
         failure = _failure_in_result(self.result) if error is None else _failure_in_exception(error)
-        if failure is None or not self.retry:
-            return None
-        if body is not None:
+        if failure is not None and body is not None:
             failure = _failure_by_status(failure.status or 0, failure.headers, body)
-        return self.engine.delay_after(failure, self, slot)
+        if self.engine.health is not None:
+            self.engine.health.note(failure)
+        if failure is None:
+            return None
+        delay = self.engine.delay_after(failure, self, slot) if self.retry else None
+        slot.gate.count("failed" if delay is None else "retried")
+        return delay
 
     def finish(self, slot: _Slot) -> None:
         """Give the slot back, or let it stay with the stream that was returned."""
@@ -1116,7 +1167,9 @@ def _is_settled(result: Any) -> bool:
     if type(result) in _PLAIN_TYPES:
         return True
     try:
-        return type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
+        return (
+            type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
+        )
     except Exception:
         return False
 
@@ -1513,6 +1566,8 @@ class RequestEngine:
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
         self.has_deadline = False
+        self.health: _Health | None = None  # where a setting asks for it
+        self.connections: _Connections | None = None  # where `reuse_connections` asks for it
         self.configuring = threading.Lock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 
@@ -1540,7 +1595,7 @@ class RequestEngine:
             @wraps(function)
             async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
                 if (engine := _engines.get(id(self))) is not None:
-                    engine.gate.close(join=False)
+                    engine.close(join=False)
                 return await function(self, *args, **kwargs)
 
             return close_queue_then_await
@@ -1551,7 +1606,7 @@ class RequestEngine:
                 if function.__name__ == "__del__":
                     engine.gate.closed = True
                 else:
-                    engine.gate.close()
+                    engine.close()
             return function(self, *args, **kwargs)
 
         return close_queue_then
@@ -1564,6 +1619,17 @@ class RequestEngine:
                 return
             self.settings = settings
             self.has_deadline = settings["total_timeout"] is not None
+            if settings["retry_budget"] is None and settings["circuit_breaker"] is None:
+                self.health = None
+            else:
+                self.health = self.health or _Health()
+                self.health.configure(
+                    settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
+                )
+            if not settings["reuse_connections"]:
+                self.connections = None
+            elif self.connections is None:
+                self.connections = _Connections()
             enabled = settings["queue_enabled"]
             self.gate.resize(
                 settings["max_concurrent_requests"] if enabled else math.inf,
@@ -1573,6 +1639,10 @@ class RequestEngine:
     def after_fork(self) -> None:
         """In the child of a fork: start with fresh locks and an empty queue."""
         self.configuring = threading.Lock()
+        if self.connections is not None:
+            self.connections = _Connections()
+        if self.health is not None:
+            self.health.lock = threading.Lock()
         self.gate.reset()
 
     @property
@@ -1587,14 +1657,45 @@ class RequestEngine:
             self.gate.pump()
         return self.gate.active
 
-    def close(self) -> None:
+    def stats(self) -> dict[str, Any]:
+        """Return counts since the first request, and how things stand now.
+
+        `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
+        last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
+        slot, and `backoff_seconds`: between attempts, of all requests together.
+        """
+        if self.gate.abandoned:
+            self.gate.pump()
+        return self.gate.stats()
+
+    @contextlib.contextmanager
+    def priority(self, level: "str | int") -> Iterator[None]:
+        """Let the requests made inside the `with` block wait in a line before or behind the others.
+
+        Args:
+            level: "high", "normal", "low", or a number; lower ones go first.
+        """
+        rank = _RANKS.get(level) if isinstance(level, str) else operator.index(level)
+        if rank is None:
+            raise ValueError(f"priority must be one of {', '.join(_RANKS)} or a whole number, not {level!r}")
+        token = _ranks.set({**_ranks.get(), self.gate: rank})
+        try:
+            yield
+        finally:
+            _ranks.reset(token)
+
+    def close(self, join: bool = True) -> None:
         """Fail the waiting requests, let the running ones end, and join the queue's threads."""
-        self.gate.close()
+        self.gate.close(join)
+        if self.connections is not None and not self.gate.active:
+            self.connections.close()
 
     # Calls.
 
     def wrap(self, call: Callable[..., Any], retry: bool = True) -> Callable[..., Any]:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
+        if self.connections is not None:
+            call = self.connections.through(call)
         if _is_ordinary(call):
             return partial(self._run, call, retry)
         if retry and self.settings["max_retries"] is not None:
@@ -1630,7 +1731,12 @@ class RequestEngine:
     def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
         """Make a request in this thread if a slot is free, else through the queue."""
         request = None
-        if _current_slot.get() is not None or self.has_deadline or _may_hold_a_body(args, kwargs):
+        if (
+            _current_slot.get() is not None
+            or self.has_deadline
+            or self.health is not None
+            or _may_hold_a_body(args, kwargs)
+        ):
             request = _Request(self, call, retry, args, kwargs)
             outer = self._slot_in_hand()
             if outer is not None:
@@ -1769,6 +1875,8 @@ class RequestEngine:
             while True:
                 token = _current_slot.set(held)
                 try:
+                    if self.health is not None:
+                        self.health.check()
                     result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
                     request.result, request.error = await result, None
                 except Exception as error:
@@ -1849,6 +1957,8 @@ class RequestEngine:
             reason = "sending it twice could do harm"
         elif time.monotonic() + delay > request.deadline:
             reason = "total_timeout would be over before the next attempt"
+        elif self.health is not None and (refusal := self.health.why_no_retry(delay)):
+            reason = refusal
         else:
             request.retries += 1
             request.holds = holds
@@ -1912,6 +2022,155 @@ def _discard(response: Any) -> None:
     if callable(close) and not _is_coroutine_function(close):
         with contextlib.suppress(Exception):
             close()
+
+
+# Health --------------------------------------------------------------------------------------------------------
+
+
+class _Health:
+    """The retry budget and the circuit breaker of one engine. Invariant: all is read and changed under `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.budget: int | None = None
+        self.breaker: int | None = None
+        self.pause = 0.0
+        self.spent = (
+            0.0  # of the budget: a retry costs 1, a success gives 0.1 back (gRPC A6, retry throttling)
+        )
+        self.failures = 0  # in a row
+        self.open_until = 0.0
+
+    def configure(self, budget: "int | None", breaker: "int | None", pause: float) -> None:
+        """Change the settings: retries in the budget, failures that open the breaker, seconds that it stays open."""
+        with self.lock:
+            self.budget, self.breaker, self.pause = budget, breaker, pause
+
+    def check(self) -> None:
+        """Raise CircuitOpen while the breaker is open. After its pause it lets one attempt through, a pause."""
+        with self.lock:
+            if self.breaker is None or self.failures < self.breaker:
+                return
+            now = time.monotonic()
+            if now >= self.open_until:
+                self.open_until = now + self.pause
+                return
+            raise CircuitOpen(
+                f"The circuit breaker is open: the last {self.failures} attempts failed. "
+                f"The next one is made in {self.open_until - now:.0f} s."
+            )
+
+    def note(self, failure: "Failure | None") -> None:
+        """Count an attempt. One that failed for a reason of its own, such as a 404, says nothing about the API."""
+        with self.lock:
+            if failure is None:
+                self.failures = 0
+                self.spent = max(self.spent - 0.1, 0.0)
+            elif failure.retry:
+                self.failures += 1
+                if self.failures == self.breaker:
+                    self.open_until = time.monotonic() + self.pause
+
+    def why_no_retry(self, delay: float) -> str:
+        """Return why there is to be no retry after `delay` seconds; or nothing, having taken it off the budget."""
+        with self.lock:
+            is_open = self.breaker is not None and self.failures >= self.breaker
+            if is_open and time.monotonic() + delay < self.open_until:
+                return "the circuit breaker is open"
+            if self.budget is not None and self.spent + 1 > self.budget:
+                return "the retry budget is spent"
+            self.spent += 1
+            return ""
+
+
+# Connections ---------------------------------------------------------------------------------------------------
+
+# What an environment variable of these says, httpx reads when a client is made.
+_CLIENT_VARIABLES = tuple(
+    variable
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    for variable in (name, name.lower())
+)
+
+
+class _Connections:
+    """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
+
+    Such a function is copied, with the same code, over names of its module in which the session's class gives a twin of
+    one that is kept: with the same connections, and without cookies. So arguments, results and errors are the same.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[Any, Any] = {}
+        self.copies: dict[Any, Any] = {}
+
+    def through(self, call: Any) -> Any:
+        """Return `call` over kept connections; or as it is, where it is another function or was replaced (mocked)."""
+        function = _attribute(call, "__wrapped__") or call  # httpx.stream is a context manager's function
+        names = _attribute(function, "__globals__")
+        module = names.get("__name__") if type(function) is FunctionType and type(names) is dict else None
+        if module == "requests.api":
+            session = names["sessions"].Session
+            replaced: dict[str, Any] = {"sessions": _Names(Session=partial(self._requests_session, session))}
+        elif module == "httpx._api":
+            session = names["Client"]
+            replaced = {"Client": partial(self._httpx_client, session)}
+        else:
+            return call
+        request = names["request"]
+        if not isinstance(session, type) or type(request) is not FunctionType:
+            return call
+        key = (call, session, request)
+        if key not in self.copies:
+            names = {**names, **replaced}
+            names["request"] = _copy_of(request, names)
+            copy = _copy_of(function, names)
+            self.copies[key] = copy if function is call else contextlib.contextmanager(copy)
+        return self.copies[key]
+
+    def _requests_session(self, session_class: Any) -> Any:
+        kept = self.kept.get(session_class)
+        if kept is None:
+            session = session_class()
+            for prefix, adapter in list(session.adapters.items()):
+                session.mount(prefix, type(adapter)(pool_maxsize=100))
+            kept = self.kept.setdefault(session_class, session)
+        return contextlib.nullcontext(_twin(kept, cookies=type(kept.cookies)()))
+
+    def _httpx_client(
+        self, client_class: Any, cookies: Any = None, timeout: Any = None, **options: Any
+    ) -> Any:
+        variables = tuple(map(os.environ.get, _CLIENT_VARIABLES)) if options.get("trust_env", True) else ()
+        key = (client_class, variables, *options.items())
+        try:
+            kept = self.kept.get(key)
+        except TypeError:  # an option that is no key: a client of its own, as without us
+            return client_class(cookies=cookies, timeout=timeout, **options)
+        if kept is None:
+            limits = sys.modules["httpx"].Limits(max_connections=None, max_keepalive_connections=100)
+            kept = self.kept.setdefault(key, client_class(limits=limits, **options))
+        twin = _twin(kept)
+        twin.cookies, twin.timeout = cookies, timeout
+        return contextlib.nullcontext(twin)
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        kept, self.kept = list(self.kept.values()), {}
+        for session in kept:
+            session.close()
+
+
+class _Names:
+    """An object with the given attributes."""
+
+    def __init__(self, **names: Any) -> None:
+        self.__dict__.update(names)
+
+
+def _copy_of(function: Any, names: dict[str, Any]) -> Any:
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 # Kinds of calls, and the retries that SDKs make themselves ------------------------------------------------------

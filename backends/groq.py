@@ -125,13 +125,14 @@ class groq:
         )
         return checked(response, GroqError)
 
-    # >>> retrofit:queue v1 15ad894528
+    # >>> retrofit:queue v1 779c7b7db7
     # Request queue: so many API requests are in flight at once; the others wait in line.
     queue_enabled = RequestEngine.setting(True)
     max_concurrent_requests = RequestEngine.setting(5)
     queue_size = RequestEngine.setting(100)
     queue_timeout = RequestEngine.setting(None)
     total_timeout = RequestEngine.setting(None)
+    reuse_connections = RequestEngine.setting(False)
 
     @property
     def request_queue(self):
@@ -147,6 +148,14 @@ class groq:
         """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
         return RequestEngine.of(self).submit(call, *args, **kwargs)
 
+    def priority(self, level):
+        """In a `with` block: let requests wait before ("high") or behind ("low") the others."""
+        return RequestEngine.of(self).priority(level)
+
+    def queue_stats(self):
+        """Return a dict of counts: requests, sent, retried, failed, waiting, seconds waited, ..."""
+        return RequestEngine.of(self).stats()
+
     def __enter__(self):
         return self
 
@@ -157,7 +166,7 @@ class groq:
     _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
     # <<< retrofit:queue
 
-    # >>> retrofit:backoff v1 81bf5846fc
+    # >>> retrofit:backoff v1 be28e6e28c
     # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
     max_retries = RequestEngine.setting(5)
     initial_retry_delay = RequestEngine.setting(1)
@@ -165,6 +174,8 @@ class groq:
     max_retry_delay = RequestEngine.setting(60)
     max_retry_after = RequestEngine.setting(120)
     retry_jitter = RequestEngine.setting(0.1)
+    retry_budget = RequestEngine.setting(None)
+    circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
     # >>> retrofit:env_key v1 faf430f2e4
