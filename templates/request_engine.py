@@ -30,7 +30,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
-from types import FunctionType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 __all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
@@ -550,7 +550,9 @@ _WAITING, _GRANTED, _RUNNING, _GONE = range(4)
 
 _RANKS = {"high": -1, "normal": 0, "low": 1}
 # Gate -> rank of the requests that this context makes; lower numbers go first.
-_ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar("ranks", default={})
+_ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar(
+    "ranks", default=MappingProxyType({})
+)
 
 
 class _Slot:
