@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 470ad2a872
+# Put here by add-queue-backoff; retrofit:runtime v1 b744f0e58c
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -31,7 +31,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
-from types import FunctionType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 __all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
@@ -551,7 +551,9 @@ _WAITING, _GRANTED, _RUNNING, _GONE = range(4)
 
 _RANKS = {"high": -1, "normal": 0, "low": 1}
 # Gate -> rank of the requests that this context makes; lower numbers go first.
-_ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar("ranks", default={})
+_ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar(
+    "ranks", default=MappingProxyType({})
+)
 
 
 class _Slot:
