@@ -1,82 +1,26 @@
-"""The command line: turns arguments into a run, and a run into an exit status."""
+"""The command line: turns arguments into a run, and a run into output and an exit status."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
-from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from . import apis, files, report
-from .model import BLOCKS, FilePlan, Options, Run
+from . import apis, files, github, report, stdin
+from .arguments import Parser, parser
+from .facts import Facts, facts
+from .model import Options, Run
+from .sarif import sarif
 
-DONE, CHANGES, USAGE, LEFT_ALONE = 0, 1, 2, 3
-
-_EPILOG = """\
-examples:
-  add-queue-backoff src/clients --diff        show what would change
-  add-queue-backoff src/clients               change the files in place
-  add-queue-backoff src/clients --remove      take everything out again
-  add-queue-backoff --api all                 make this project's eleven enhanced backends
-
-exit status: 0 done, or nothing to do; 1 --check or --diff found changes; 2 wrong usage; 3 a file was left alone
-"""
-
-
-def parser(prog: str) -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    result = argparse.ArgumentParser(
-        prog=prog,
-        description="Give Python API clients a request queue, exponential backoff and environment keys.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    what = result.add_argument_group("what to work on")
-    what.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="files or folders, changed in place"
-    )
-    what.add_argument(
-        "--api", action="append", default=[], metavar="NAME|all", help="a backend of this project"
-    )
-    how = result.add_argument_group("what to do")
-    how.add_argument("--diff", action="store_true", help="print what would change; write nothing")
-    how.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
-    how.add_argument("--remove", action="store_true", help="take the retrofit out again")
-    how.add_argument(
-        "--blocks", default=",".join(BLOCKS), metavar="LIST", help="queue,backoff,env_key (default: all)"
-    )
-    how.add_argument(
-        "--runtime", choices=("auto", "shared", "inline"), default="auto", help="where the runtime goes"
-    )
-    how.add_argument("--existing", choices=("queue-only", "wrap", "skip"), default="queue-only",
-                     help="calls that a loop or decorator retries already (default: queue-only)")  # fmt: skip
-    how.add_argument(
-        "--key-env", action="append", default=[], metavar="VAR", help="environment variable of the API key"
-    )
-    how.add_argument(
-        "--overwrite-edited", action="store_true", help="replace blocks that were edited by hand"
-    )
-    say = result.add_argument_group("what to print")
-    say.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    say.add_argument("--list-apis", action="store_true", help="print the names for --api")
-    say.add_argument("-q", "--quiet", action="store_true", help="print only what went wrong")
-    say.add_argument("-v", "--verbose", action="store_true", help="print unchanged files and notes, too")
-    say.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (default: as many as cores)")
-    say.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    return result
-
-
-def _version() -> str:
-    try:
-        return metadata.version("backend-retrofit")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
+DONE, CHANGES, USAGE, LEFT_ALONE, INTERRUPTED = 0, 1, 2, 3, 130
+_PROGRESS_FROM = 100
+"""How many files it takes for a progress bar to be worth while."""
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api: str = "") -> int:
@@ -88,93 +32,158 @@ def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api
         api: the backend to work on where neither a path nor `--api` is given.
     """
     arguments_parser = parser(prog)
-    arguments = arguments_parser.parse_args(argv)
-    if arguments.list_apis:
-        print("\n".join(apis.APIS))
-        return DONE
-    if not arguments.paths and not arguments.api and api:
-        arguments.api = [api]
+    command = _Command(arguments_parser)
     try:
-        options = _options(arguments)
+        status = command.run(arguments_parser.parse_args(argv), api)
+        sys.stdout.flush()
+        return status
+    except SystemExit as exit_:  # argparse: --help, --version, wrong usage
+        return exit_.code if isinstance(exit_.code, int) else USAGE
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough. The work itself was done before anything was printed.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return command.status
+    except KeyboardInterrupt:
+        print(f"\n{prog}: interrupted; {command.written_so_far()}", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Command:
+    """One run of the command."""
+
+    def __init__(self, arguments_parser: Parser) -> None:
+        self.parser = arguments_parser
+        self.found = Run()
+        self.written = 0
+        self.status = DONE
+
+    def run(self, arguments: argparse.Namespace, api: str) -> int:
+        """Do what the arguments ask for; return the exit status."""
+        if arguments.list_apis:
+            print("\n".join(apis.APIS))
+            return DONE
+        if not arguments.paths and not arguments.api and api:
+            arguments.api = [api]
+        self._check(arguments)
+        options = options_of(arguments)
         names = apis.names_of(arguments.api)
-    except ValueError as error:
-        return _usage(arguments_parser, str(error))
-    if not arguments.paths and not names:
-        return _usage(arguments_parser, "name a file or folder, or a backend with --api")
-    missing = [str(path) for path in arguments.paths if not path.exists()]
-    if missing:
-        return _usage(arguments_parser, f"there is no {missing[0]}")
-    console = Console(stderr=arguments.format == "json" or arguments.diff, highlight=False)
-    run = _plan(arguments, options, names, console)
-    dry = arguments.diff or arguments.check
-    if not dry:
-        _write(run)
-    _print(arguments, run, console, dry)
-    if any(plan.problems for plan in run.plans):
-        return LEFT_ALONE
-    return CHANGES if dry and any(plan.changed for plan in run.plans) else DONE
+        dry = arguments.diff or arguments.check or arguments.explain
+        self.err = report.Terminal(stderr=True)
+        self.out = report.Terminal()
+        if stdin.MARK in arguments.paths:
+            self.found.plans = [stdin.plan(arguments.stdin_filename, options)]
+            if not dry:
+                stdin.write(self.found.plans[0])
+        else:
+            self._plan(arguments, options, names)
+            if not dry:
+                self._write()
+        self.status = self._status(arguments)
+        self._print(arguments, facts(self.found, written=not dry))
+        return self.status
+
+    def _check(self, arguments: argparse.Namespace) -> None:
+        """Refuse what makes no sense, and say what does."""
+        error = self.parser.error
+        to_stdout = [
+            name for name, on in (("--diff", arguments.diff), ("--explain", arguments.explain)) if on
+        ]
+        if arguments.format != "text":
+            to_stdout.append(f"--format {arguments.format}")
+        if len(to_stdout) > 1:
+            error(
+                f"{' and '.join(to_stdout)} both print to standard output; give one, or --check instead of --diff"
+            )
+        if stdin.MARK in arguments.paths:
+            if len(arguments.paths) > 1 or arguments.api:
+                error("- stands for standard input and goes with no other PATH and no --api")
+            if arguments.format != "text" and not arguments.check:
+                error(
+                    f"- writes the result to standard output; give --check with --format {arguments.format}"
+                )
+        elif arguments.stdin_filename:
+            error("--stdin-filename names what - reads; give - as the PATH")
+        elif not arguments.paths and not arguments.api:
+            error("name a file or a folder, or a backend of this project with --api")
+        for path in arguments.paths:
+            if path != stdin.MARK and not path.exists():
+                hint = f" Did you mean --api {path}?" if str(path) in (*apis.APIS, "all") else ""
+                error(f"there is no file or folder {str(path)!r}.{hint}")
+
+    def _plan(self, arguments: argparse.Namespace, options: Options, names: list[str]) -> None:
+        run = self.found
+        paths = list(files.python_files(arguments.paths, run))
+        shown = self.err.is_terminal and len(paths) >= _PROGRESS_FROM and not arguments.quiet
+        columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+        with Progress(*columns, console=self.err, transient=True, disable=not shown) as progress:
+            task = progress.add_task("Reading", total=len(paths))
+            run.plans += files.plan_files(
+                paths, options, arguments.jobs, lambda done: progress.update(task, completed=done)
+            )
+        run.plans += files.runtime_plans(run.plans, options)
+        if names:
+            plans = apis.plan_apis(names, options, from_plain=arguments.diff)
+            run.plans += [*plans, *files.runtime_plans(plans, options)]
+        run.plans.sort(key=lambda planned: planned.path)
+
+    def _write(self) -> None:
+        """Write what is to change; first the runtime modules, which the other files import."""
+        plans = self.found.plans
+        for index in sorted(range(len(plans)), key=lambda i: not plans[i].path.name.startswith("_")):
+            planned = plans[index]
+            if planned.changed and not planned.problems:
+                problem = files.write(planned)
+                if problem is not None:
+                    plans[index] = replace(planned, after=planned.before, problems=(problem,))
+                else:
+                    self.written += 1
+
+    def written_so_far(self) -> str:
+        """Return what is on disk, for a run that is broken off."""
+        if not self.written:
+            return "nothing was written"
+        return f"{self.written} files were written, each of them whole; run again for the others"
+
+    def _status(self, arguments: argparse.Namespace) -> int:
+        if any(plan.problems for plan in self.found.plans):
+            return LEFT_ALONE
+        looked = arguments.diff or arguments.check
+        return CHANGES if looked and any(plan.changed for plan in self.found.plans) else DONE
+
+    def _print(self, arguments: argparse.Namespace, found: Facts) -> None:
+        if arguments.diff:
+            report.print_diff(self.out, self.found.plans)
+        elif arguments.format == "json":
+            print(json.dumps(found, indent=2))
+        elif arguments.format == "sarif":
+            print(json.dumps(sarif(found, self.status), indent=2))
+        elif arguments.format == "github":
+            print("\n".join(github.commands(found)))
+        self._print_text(arguments, found)
+
+    def _print_text(self, arguments: argparse.Namespace, found: Facts) -> None:
+        """Print the report for a person: to standard output, unless that has the patch or the like already."""
+        taken = arguments.diff or arguments.format != "text" or stdin.MARK in arguments.paths
+        out = self.err if taken and not arguments.explain else self.out
+        level = report.QUIET if arguments.quiet else report.VERBOSE if arguments.verbose else report.NORMAL
+        if arguments.explain:
+            level = report.EXPLAIN
+        if not taken or arguments.explain or level > report.NORMAL:
+            report.print_files(out, found, level)
+        sys.stdout.flush()
+        report.print_problems(self.err, found)
+        if not arguments.quiet:
+            report.print_summary(out, found, removing=arguments.remove)
 
 
-def _usage(arguments_parser: argparse.ArgumentParser, message: str) -> int:
-    arguments_parser.print_usage(sys.stderr)
-    print(f"{arguments_parser.prog}: {message}", file=sys.stderr)
-    return USAGE
-
-
-def _options(arguments: argparse.Namespace) -> Options:
-    asked = [name.strip() for name in arguments.blocks.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in BLOCKS]
-    if unknown or not asked:
-        raise ValueError(f"--blocks takes {','.join(BLOCKS)}, not {arguments.blocks!r}")
-    bad = [name for name in arguments.key_env if not name.isidentifier()]
-    if bad:
-        raise ValueError(f"--key-env takes the name of an environment variable, not {bad[0]!r}")
+def options_of(arguments: argparse.Namespace) -> Options:
+    """Return what the arguments ask of the planner."""
     return Options(
-        blocks=tuple(name for name in BLOCKS if name in asked),
+        blocks=arguments.blocks,
         remove=arguments.remove,
         runtime=arguments.runtime,
         overwrite_edited=arguments.overwrite_edited,
         key_variables=tuple(arguments.key_env),
         existing=arguments.existing,
     )
-
-
-def _plan(arguments: argparse.Namespace, options: Options, names: list[str], console: Console) -> Run:
-    run = Run()
-    paths = list(files.python_files(arguments.paths, run))
-    shown = console.is_terminal and len(paths) > 200 and not arguments.quiet
-    with Progress(console=console, transient=True, disable=not shown) as progress:
-        task = progress.add_task("Reading", total=len(paths))
-        run.plans += files.plan_files(
-            paths, options, arguments.jobs, lambda done: progress.update(task, completed=done)
-        )
-    run.plans += files.runtime_plans(run.plans, options)
-    if names:
-        plans = apis.plan_apis(names, options, from_plain=arguments.diff)
-        run.plans += [*plans, *files.runtime_plans(plans, options)]
-    return run
-
-
-def _write(run: Run) -> None:
-    """Write what is to change; first the runtime modules, which the other files import."""
-    order = sorted(range(len(run.plans)), key=lambda i: not run.plans[i].path.name.startswith("_"))
-    for index in order:
-        planned = run.plans[index]
-        if planned.changed and not planned.problems:
-            problem = files.write(planned)
-            if problem is not None:
-                run.plans[index] = replace(planned, after=planned.before, problems=(problem,))
-
-
-def _print(arguments: argparse.Namespace, run: Run, console: Console, dry: bool) -> None:
-    if arguments.diff:
-        report.print_diff(Console(highlight=False), _in_order(run.plans))
-    if arguments.format == "json":
-        print(json.dumps(report.as_json(run), indent=2))
-        return
-    verbose = -1 if arguments.quiet else int(arguments.verbose)
-    report.print_report(console, run, written=not dry, verbose=verbose)
-
-
-def _in_order(plans: list[FilePlan]) -> list[FilePlan]:
-    return sorted(plans, key=lambda planned: planned.path)

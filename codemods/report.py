@@ -1,186 +1,219 @@
-"""Tells what a run found and did: as text for the terminal, as a diff, and as JSON."""
+"""Tells a person at a terminal what a run found and did: per file, as an explanation of everything, and as a diff."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Iterable
 
 from rich.console import Console
-from rich.markup import escape
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
 
-from .model import Decision, FilePlan, Run
+from .facts import ClassFacts, Facts, FileFacts, SiteFacts
+from .model import Decision, FilePlan
+from .patch import inner_changes, unified_diff
 
-_STYLES = {Decision.WRAPPED: "green", Decision.QUEUED_ONLY: "yellow", Decision.SKIPPED: "dim"}
-_LINES = re.compile(b"[^\n]*\n|[^\n]+")
+QUIET, NORMAL, VERBOSE, EXPLAIN = -1, 0, 1, 2
+"""How much is printed: what went wrong; what changes or was not wrapped; everything; everything, each with its place."""
 
-
-def unified_diff(plan: FilePlan) -> bytes:
-    """Return a patch that `git apply` accepts, byte for byte: line ends and a missing last one included."""
-    name = _posix(plan.path)
-    before, after = _LINES.findall(plan.before), _LINES.findall(plan.after)
-    old = b"a/" + name if plan.before else b"/dev/null"
-    new = b"b/" + name if plan.after else b"/dev/null"
-    out = [b"diff --git a/%s b/%s\n" % (name, name)]
-    if not plan.before:
-        out.append(b"new file mode 100644\n")
-    if not plan.after:
-        out.append(b"deleted file mode 100644\n")
-    out += [b"--- %s\n" % old, b"+++ %s\n" % new]
-    for group in difflib.SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(3):
-        out.append(_hunk_head(group))
-        for tag, i1, i2, j1, j2 in group:
-            if tag == "equal":
-                out += _marked(b" ", before[i1:i2])
-            if tag in ("replace", "delete"):
-                out += _marked(b"-", before[i1:i2])
-            if tag in ("replace", "insert"):
-                out += _marked(b"+", after[j1:j2])
-    return b"".join(out)
+_STYLES = {
+    Decision.WRAPPED.value: "green",
+    Decision.QUEUED_ONLY.value: "yellow",
+    Decision.SKIPPED.value: "magenta",
+    "left alone": "bold red",
+    "changed": "bold green",
+    "would change": "bold yellow",
+    "unchanged": "dim",
+}
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold", "n": "bold", "\\": "dim"}
+_LABEL_WIDTH = max(len(decision.value) for decision in Decision)
 
 
-def _posix(path: Path) -> bytes:
-    text = path.as_posix()
-    return text.lstrip("/").encode(errors="surrogateescape")
+class Terminal(Console):
+    """A console that writes plain text where it is not a terminal, or where `NO_COLOR` is set.
 
-
-def _hunk_head(group: list[tuple[str, int, int, int, int]]) -> bytes:
-    def span(start: int, stop: int) -> str:
-        length = stop - start
-        return f"{start + 1 if length else start},{length}"
-
-    return f"@@ -{span(group[0][1], group[-1][2])} +{span(group[0][3], group[-1][4])} @@\n".encode()
-
-
-def _marked(sign: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
-    for line in lines:
-        yield sign + line
-        if not line.endswith(b"\n"):
-            yield b"\n\\ No newline at end of file\n"
-
-
-def print_diff(console: Console, plans: Iterable[FilePlan]) -> None:
-    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere."""
-    for plan in plans:
-        if not plan.changed:
-            continue
-        patch = unified_diff(plan)
-        if not console.is_terminal:
-            console.file.flush()
-            stream = getattr(console.file, "buffer", None)
-            if stream is not None:
-                stream.write(patch)
-                stream.flush()
-            else:
-                console.file.write(patch.decode(errors="replace"))
-            continue
-        for line in patch.decode(errors="replace").splitlines():
-            style = {"+": "green", "-": "red", "@": "cyan", "d": "bold"}.get(line[:1], "")
-            console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_report(console: Console, run: Run, written: bool, verbose: int = 0, dry: bool = False) -> None:
-    """Print, for each file, what was done and why, then one line that sums it up.
-
-    Args:
-        written: the files were written; otherwise they would be.
-        verbose: 0 prints what changed, was skipped or went wrong; 1 everything; -1 only what went wrong.
-        dry: the run was a `--check` or a `--diff`.
+    A reader that goes away, as `head` does, ends in a `BrokenPipeError` for the caller to deal with.
     """
-    for plan in run.plans:
-        _print_file(console, plan, verbose)
-    if verbose > 0:
-        for note in run.notes:
-            console.print(f"note: {note}", style="dim", markup=False, highlight=False)
-    if verbose >= 0:
-        _print_summary(console, run, written)
+
+    def __init__(self, stderr: bool = False) -> None:
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(stderr=stderr, highlight=False, color_system=None if plain else "auto")
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller."""
+        raise BrokenPipeError
+
+    def put(self, text: Text | str, style: str = "") -> None:
+        """Print one line; its text is taken literally, and it is not broken into several."""
+        self.print(text if isinstance(text, Text) else Text(text), style=style or None, soft_wrap=True)
 
 
-def _print_file(console: Console, plan: FilePlan, verbose: int) -> None:
-    for problem in plan.problems:
-        where = f"{plan.path}:{problem.line}" if problem.line else str(plan.path)
-        console.print(f"[bold red]left alone[/] {escape(where)}: {escape(problem.reason)}", soft_wrap=True)
-    quiet = verbose < 0 or plan.problems or not (plan.classes or plan.sites or plan.changed)
-    if quiet or (verbose == 0 and not plan.changed and not any(_is_news(site) for site in plan.sites)):
-        return
-    state = "" if plan.changed else " (unchanged)"
-    console.print(f"[bold]{escape(str(plan.path))}[/]{state}", soft_wrap=True)
-    for cls in plan.classes:
-        blocks = ", ".join(
-            f"{b.block} {b.change}" + (f" ({b.reason})" if b.reason else "") for b in cls.blocks
-        )
-        console.print(f"  class {cls.name}: {blocks}", markup=False, highlight=False, soft_wrap=True)
-        for note in cls.notes:
-            console.print(f"    {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for site in plan.sites:
-        reason = f": {site.reason}" if site.reason else ""
-        text = f"  {site.line}:{site.column} {site.decision.value} {site.callee} in {site.scope}{reason}"
-        console.print(text, style=_STYLES[site.decision], markup=False, highlight=False, soft_wrap=True)
+def print_files(console: Terminal, facts: Facts, level: int) -> None:
+    """Print for each file what was done, and why."""
+    for file in facts["files"]:
+        if level == EXPLAIN:
+            _explain(console, file)
+        elif level > QUIET and not file["problems"] and _is_news(file, level):
+            _print_file(console, file, level)
+    if level >= VERBOSE:
+        for note in facts["notes"]:
+            console.put(f"note: {note}", style="dim")
 
 
-def _is_news(site: Any) -> bool:
-    return site.decision is Decision.SKIPPED
+def _is_news(file: FileFacts, level: int) -> bool:
+    if level >= VERBOSE:
+        return bool(file["classes"] or file["sites"] or file["changed"])
+    return file["changed"] or any(site["decision"] == Decision.SKIPPED.value for site in file["sites"])
 
 
-def _print_summary(console: Console, run: Run, written: bool) -> None:
-    sites = Counter(site.decision for plan in run.plans for site in plan.sites)
-    changed = sum(plan.changed for plan in run.plans)
-    left = sum(bool(plan.problems) for plan in run.plans)
+def _print_file(console: Terminal, file: FileFacts, level: int) -> None:
+    head = Text(file["path"], style="bold")
+    head.append(f"  {file['state']}", style=Style.parse(_STYLES[file["state"]]))
+    console.put(head)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(justify="right", width=6)
+    grid.add_column(width=_LABEL_WIDTH)
+    grid.add_column(overflow="fold")
+    entries: list[tuple[int, str, str, str]] = []
+    for cls in file["classes"]:
+        if level >= VERBOSE or file["changed"]:
+            entries.append((cls["line"], "class", "bold", _class_text(cls)))
+    for site in file["sites"]:
+        if level >= VERBOSE or file["changed"] or site["decision"] == Decision.SKIPPED.value:
+            entries.append((site["line"], site["decision"], _STYLES[site["decision"]], _site_text(site)))
+    entries.sort(key=lambda entry: entry[0])
+    for line, label, style, text in entries:
+        if console.is_terminal:
+            grid.add_row(str(line), Text(label, style=style), Text(text))
+        else:
+            console.put(f"{line:6} {label:{_LABEL_WIDTH}} {text}")
+    if console.is_terminal:
+        console.print(grid)
+
+
+def _class_text(cls: ClassFacts) -> str:
+    changes: dict[tuple[str, str], list[str]] = {}
+    for block in cls["blocks"]:
+        changes.setdefault((block["change"], block["reason"]), []).append(block["block"])
     parts = [
-        f"{_count(len(run.plans), 'file')}",
-        f"{changed} {'changed' if written else 'would change'}",
-        f"{sites[Decision.WRAPPED]} calls wrapped",
+        f"{', '.join(blocks)} {change}" + (f" ({reason})" if reason else "")
+        for (change, reason), blocks in changes.items()
     ]
-    if sites[Decision.QUEUED_ONLY]:
-        parts.append(f"{sites[Decision.QUEUED_ONLY]} queued only")
-    parts.append(f"{sites[Decision.SKIPPED]} skipped")
-    if left:
-        parts.append(f"{left} left alone")
-    console.print(", ".join(parts) + ".", highlight=False, style="bold")
+    return "; ".join([f"{cls['name']}: " + ("; ".join(parts) or "no blocks"), *cls["notes"]])
+
+
+def _site_text(site: SiteFacts) -> str:
+    return f"{site['callee']} in {site['scope']}" + (f": {site['reason']}" if site["reason"] else "")
+
+
+def _explain(console: Terminal, file: FileFacts) -> None:
+    """Print every fact about a file on a line of its own that begins with the place."""
+    entries: list[tuple[int, int, str, str, str]] = []
+    for cls in file["classes"]:
+        for block in cls["blocks"]:
+            text = f"class {cls['name']}: {block['block']} {block['change']}"
+            text += f": {block['reason']}" if block["reason"] else ""
+            entries.append((cls["line"], 0, "", "bold", text))
+        entries += [(cls["line"], 0, "", "", f"class {cls['name']}: {note}") for note in cls["notes"]]
+    for site in file["sites"]:
+        text = _site_text(site) if site["reason"] else f"{_site_text(site)}: {_why_wrapped(site)}"
+        entries.append((site["line"], site["column"], site["decision"], _STYLES[site["decision"]], text))
+    for line, column, label, style, text in sorted(entries, key=lambda entry: entry[:2]):
+        out = Text(f"{file['path']}:{line}:{f'{column}:' if column else ''} ")
+        out.append(f"{label} " if label else "", style=style)
+        console.put(out.append(text))
+
+
+def _why_wrapped(site: SiteFacts) -> str:
+    return f"a request of {site['library']}"
+
+
+def print_problems(console: Terminal, facts: Facts) -> None:
+    """Print each file that was left alone, with line and reason."""
+    for file in facts["files"]:
+        for problem in file["problems"]:
+            where = file["path"] + (f":{problem['line']}" if problem["line"] else "")
+            text = Text("error: ", style="bold red")
+            console.put(
+                text.append(f"{where}: {problem['reason']}", style=Style(bold=False, color="default"))
+            )
+
+
+def print_summary(console: Terminal, facts: Facts, removing: bool = False) -> None:
+    """Print one line that sums the run up."""
+    console.put(summary_line(facts, removing), style="bold")
+
+
+def summary_line(facts: Facts, removing: bool = False) -> str:
+    """Return the line that sums a run up."""
+    numbers = facts["summary"]
+    if not numbers["files"]:
+        return "There is no Python file to work on." + (
+            " (-v says what was passed over.)" if facts["notes"] else ""
+        )
+    verb = "changed" if facts["written"] else "would change"
+    all_ = _count(numbers["files"], "file")
+    of = "" if numbers["changed"] == numbers["files"] else f"{numbers['changed']} of "
+    head = f"{of}{all_} {verb}" if numbers["changed"] else f"{all_}, nothing to change"
+    parts = []
+    if numbers["wrapped"] or numbers["queued_only"] or numbers["skipped"] or not removing:
+        parts.append(f"{_count(numbers['wrapped'], 'call')} wrapped")
+        if numbers["queued_only"]:
+            parts.append(f"{numbers['queued_only']} queued only")
+        parts.append(f"{numbers['skipped']} skipped")
+    if numbers["left_alone"]:
+        parts.append(f"{_count(numbers['left_alone'], 'file')} left alone")
+    return head + (": " if parts else "") + ", ".join(parts) + "."
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def as_json(run: Run) -> dict[str, Any]:
-    """Return the facts of a run for machines."""
-    return {
-        "version": 1,
-        "files": [
-            {
-                "path": str(plan.path),
-                "changed": plan.changed,
-                "problems": [{"line": p.line, "reason": p.reason} for p in plan.problems],
-                "classes": [
-                    {
-                        "name": cls.name,
-                        "line": cls.line,
-                        "notes": list(cls.notes),
-                        "blocks": [
-                            {"block": b.block, "line": b.line, "change": b.change, "reason": b.reason}
-                            for b in cls.blocks
-                        ],
-                    }
-                    for cls in plan.classes
-                ],
-                "sites": [
-                    {
-                        "line": site.line,
-                        "column": site.column,
-                        "scope": site.scope,
-                        "callee": site.callee,
-                        "library": site.library,
-                        "decision": site.decision.value,
-                        "reason": site.reason,
-                    }
-                    for site in plan.sites
-                ],
-            }
-            for plan in run.plans
-        ],
-        "notes": run.notes,
-    }
+def print_diff(console: Terminal, plans: Iterable[FilePlan]) -> None:
+    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere."""
+    for plan in plans:
+        if not plan.changed:
+            continue
+        patch = unified_diff(plan)
+        if console.is_terminal:
+            _print_coloured(console, patch.decode(errors="replace").splitlines())
+        else:
+            console.file.flush()
+            console.file.buffer.write(patch)  # type: ignore[attr-defined]
+            console.file.flush()
+
+
+def _print_coloured(console: Terminal, lines: list[str]) -> None:
+    """Print a patch in colour, and what changes within a line with emphasis."""
+    index = 0
+    while index < len(lines):
+        gone = _run_of("-", lines, index)
+        come = _run_of("+", lines, index + len(gone))
+        if gone and len(gone) == len(come) and not gone[0].startswith("--- "):
+            pairs = [inner_changes(old[1:], new[1:]) for old, new in zip(gone, come, strict=True)]
+            for line, (spans, _) in zip(gone, pairs, strict=True):
+                console.put(_emphasised(line, spans))
+            for line, (_, spans) in zip(come, pairs, strict=True):
+                console.put(_emphasised(line, spans))
+            index += len(gone) + len(come)
+            continue
+        console.put(_emphasised(lines[index], []))
+        index += 1
+
+
+def _run_of(sign: str, lines: list[str], start: int) -> list[str]:
+    stop = start
+    while stop < len(lines) and lines[stop].startswith(sign):
+        stop += 1
+    return lines[start:stop]
+
+
+def _emphasised(line: str, spans: list[tuple[int, int]]) -> Text:
+    bold = line.startswith(("--- ", "+++ "))
+    style = "bold" if bold else _DIFF_STYLES.get(line[:1], "")
+    text = Text(line, style=style)
+    for start, stop in spans:
+        text.stylize("bold underline", start + 1, stop + 1)
+    return text

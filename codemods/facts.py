@@ -1,0 +1,181 @@
+"""The facts of a run as plain data: what `--format json` prints, and what the SARIF log, the annotations and the page
+are made from. Keys in the user's code are taken out here, once for all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import metadata
+from typing import TypedDict
+
+from .model import ClassPlan, Decision, FilePlan, Run
+from .patch import changed_lines, line_map, shown_path
+from .redact import redact
+
+FORMAT_VERSION = 1
+
+
+class ProblemFacts(TypedDict):
+    """Why a file was left alone."""
+
+    line: int
+    reason: str
+
+
+class BlockFacts(TypedDict):
+    """What happens to one block."""
+
+    block: str
+    line: int
+    change: str
+    reason: str
+
+
+class ClassFacts(TypedDict):
+    """A class that has, gets or loses blocks."""
+
+    name: str
+    line: int
+    notes: list[str]
+    blocks: list[BlockFacts]
+
+
+class SiteFacts(TypedDict):
+    """A call site and what was decided about it."""
+
+    line: int
+    column: int
+    scope: str
+    callee: str
+    library: str
+    decision: str
+    reason: str
+    changed: bool
+    """This run changes the line: the call was not wrapped before, or not so."""
+
+
+class FileFacts(TypedDict):
+    """A file and what is in it."""
+
+    path: str
+    state: str
+    changed: bool
+    problems: list[ProblemFacts]
+    classes: list[ClassFacts]
+    sites: list[SiteFacts]
+
+
+class Facts(TypedDict):
+    """A whole run."""
+
+    version: int
+    tool: dict[str, str]
+    written: bool
+    summary: dict[str, int]
+    files: list[FileFacts]
+    notes: list[str]
+
+
+def tool_version() -> str:
+    """Return the version of this tool."""
+    try:
+        return metadata.version("backend-retrofit")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def facts(run: Run, written: bool) -> Facts:
+    """Return what a run found and did.
+
+    Line numbers are those of the files on disk: after a run that wrote, those of the changed file.
+
+    Args:
+        written: the changes were written; otherwise they would be.
+    """
+    return {
+        "version": FORMAT_VERSION,
+        "tool": {"name": "add-queue-backoff", "version": tool_version()},
+        "written": written,
+        "summary": summary(run),
+        "files": [file_facts(plan, written) for plan in run.plans],
+        "notes": [redact(note) for note in run.notes],
+    }
+
+
+def summary(run: Run) -> dict[str, int]:
+    """Return the numbers of a run."""
+    decisions = Counter(site.decision for plan in run.plans for site in plan.sites)
+    return {
+        "files": len(run.plans),
+        "changed": sum(plan.changed for plan in run.plans),
+        "left_alone": sum(bool(plan.problems) for plan in run.plans),
+        "classes": sum(len(plan.classes) for plan in run.plans),
+        **{decision.value.replace(" ", "_"): decisions[decision] for decision in Decision},
+    }
+
+
+def state(plan: FilePlan, written: bool) -> str:
+    """Return in a word or two what became of a file."""
+    if plan.problems:
+        return "left alone"
+    if not plan.changed:
+        return "unchanged"
+    return "changed" if written else "would change"
+
+
+def file_facts(plan: FilePlan, written: bool) -> FileFacts:
+    """Return the facts of one file."""
+    moved, touched = line_map(plan), changed_lines(plan)
+    if not written or plan.problems:
+        moved = {}
+    return {
+        "path": shown_path(plan.path),
+        "state": state(plan, written),
+        "changed": plan.changed,
+        "problems": [{"line": problem.line, "reason": redact(problem.reason)} for problem in plan.problems],
+        "classes": [_class(cls, moved) for cls in plan.classes],
+        "sites": [
+            {
+                "line": moved.get(site.line, site.line),
+                "column": site.column,
+                "scope": site.scope,
+                "callee": redact(site.callee),
+                "library": site.library,
+                "decision": site.decision.value,
+                "reason": redact(site.reason),
+                "changed": site.line in touched,
+            }
+            for site in plan.sites
+        ],
+    }
+
+
+def _class(cls: ClassPlan, moved: dict[int, int]) -> ClassFacts:
+    return {
+        "name": cls.name,
+        "line": moved.get(cls.line, cls.line),
+        "notes": [redact(note) for note in cls.notes],
+        "blocks": [
+            {
+                "block": block.block,
+                "line": moved.get(block.line, block.line),
+                "change": block.change,
+                "reason": redact(block.reason),
+            }
+            for block in cls.blocks
+        ],
+    }
+
+
+def is_pending(site: SiteFacts, written: bool) -> bool:
+    """Return True if the call is one that a run which writes would wrap."""
+    return site["changed"] and not written and site["decision"] != Decision.SKIPPED.value
+
+
+def site_message(site: SiteFacts, written: bool) -> str:
+    """Return a sentence that says what was decided about a call."""
+    what = f"{site['callee']} in {site['scope']}"
+    if is_pending(site, written):
+        what += " is to be wrapped"
+    else:
+        what += f" is {site['decision']}"
+    return f"{what}: {site['reason']}" if site["reason"] else what
