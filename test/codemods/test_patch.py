@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -88,9 +89,7 @@ def test_opcodes_turn_the_old_lines_into_the_new(before, after):
     made = [line for tag, a, b, c, d in codes for line in (before[a:b] if tag == "equal" else after[c:d])]
     assert made == after
     assert [i for _, a, b, _, _ in codes for i in range(a, b)] == list(range(len(before)))
-    assert all(
-        first[0] != "equal" or second[0] != "equal" for first, second in zip(codes, codes[1:], strict=False)
-    )
+    assert all(first[0] != "equal" or second[0] != "equal" for first, second in itertools.pairwise(codes))
 
 
 def test_rows_pair_replaced_lines_and_leave_a_side_empty_where_lines_come():
