@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from backend_retrofit.templates.request_engine import CircuitOpen, Failure, _Health
+from backend_retrofit.templates.request_engine import CircuitOpen, Failure, RequestEngine, _Health
 from test.runtime.conftest import Answer, Api, Flaky, Gated, until
 
 
@@ -215,3 +215,22 @@ def test_breaker_holds_for_tasks_too(api):
 
     asyncio.run(asyncio.wait_for(main(), 5))
     assert api.current_requests == 0
+
+
+def test_listeners_hear_of_each_retry_and_of_giving_up_and_cannot_disturb(api):
+    heard = []
+
+    def broken(event):
+        raise SystemError("a listener's own business")
+
+    RequestEngine.listeners += [broken, heard.append]
+    try:
+        api.max_retries = 1
+        api.call(Flaky(Answer(503), Answer(500)))
+    finally:
+        RequestEngine.listeners.clear()
+    assert [(event["event"], event["status"], event["retries"], event["delay"]) for event in heard] == [
+        ("retry", 503, 1, 0.01),
+        ("gave up", 500, 1, None),
+    ]
+    assert {(event["backend"], event["method"], event["request"]) for event in heard} == {("Api", "call", 1)}
