@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 b744f0e58c
+# Put here by add-queue-backoff; retrofit:runtime v1 e7a28c8511
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1556,6 +1556,8 @@ class RequestEngine:
     setting = Setting
     api_key = ApiKey
     entry_point = EntryPoint
+    # Called with a dict for each retry and for each request that is given up, of all backends that use this module.
+    listeners: "list[Callable[[dict[str, Any]], Any]]" = []
 
     def __init__(self, owner: Any) -> None:
         self.owner_is_class = isinstance(owner, type)
@@ -1931,55 +1933,70 @@ class RequestEngine:
 
     def delay_after(self, failure: Failure, request: _Request, slot: _Slot) -> "float | None":
         """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
-        settings, gate = self.settings, self.gate
         request.holds = False
-        if not failure.retry or not settings["max_retries"] or gate.closed:
+        if not failure.retry or not self.settings["max_retries"] or self.gate.closed:
             return None
         request.name = request.name or self._caller_name()
         asked = server_delay(failure.headers, failure.body)
-        too_long = asked is not None and asked[0] > settings["max_retry_after"]
+        too_long = asked is not None and asked[0] > self.settings["max_retry_after"]
         holds = asked is not None and not too_long and failure.status in _HOLDING_STATUSES
-        if asked is not None:
-            delay, source = asked
-        else:
-            source = "backoff"
-            delay = backoff_delay(
-                request.retries + 1,
-                settings["initial_retry_delay"],
-                settings["backoff_factor"],
-                settings["max_retry_delay"],
-            )
-        if not holds and settings["retry_jitter"] and gate.is_backing_off():
-            delay *= 1 + random.uniform(0, settings["retry_jitter"])
+        delay, source = asked or (self._backoff(request.retries + 1), "backoff")
+        if not holds and self.settings["retry_jitter"] and self.gate.is_backing_off():
+            delay *= 1 + random.uniform(0, self.settings["retry_jitter"])
         if too_long:
             reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
-        elif request.retries >= settings["max_retries"]:
-            reason = f"{request.retries} retries were made"
-        elif not failure.never_sent and not self._may_send_again(failure, request):
-            reason = "sending it twice could do harm"
-        elif time.monotonic() + delay > request.deadline:
-            reason = "total_timeout would be over before the next attempt"
-        elif self.health is not None and (refusal := self.health.why_no_retry(delay)):
-            reason = refusal
         else:
-            request.retries += 1
-            request.holds = holds
-            if request.error is None:
-                _discard(request.result)
-            self.logger.warning(
-                "%s.%s: request %d failed: %s; retry %d/%d in %.3g s (%s)",
-                self.label, request.name, slot.number, failure.why, request.retries, settings["max_retries"], delay,
-                source,
-            )  # fmt: skip
-            return delay
-        if holds:
-            gate.hold(delay)
-        self.logger.error(
-            "%s.%s: request %d failed: %s; giving up: %s", self.label, request.name, slot.number, failure.why, reason
-        )  # fmt: skip
-        if request.error is not None and hasattr(request.error, "add_note"):
-            request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
-        return None
+            reason = self._why_no_retry(failure, request, delay)
+        if reason:
+            if holds:
+                self.gate.hold(delay)
+            self._tell(failure, request, slot, None, f"giving up: {reason}")
+            if request.error is not None and hasattr(request.error, "add_note"):
+                request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
+            return None
+        request.retries += 1
+        request.holds = holds
+        if request.error is None:
+            _discard(request.result)
+        turn = f"{request.retries}/{self.settings['max_retries']}"
+        self._tell(failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
+        return delay
+
+    def _backoff(self, retry: int) -> float:
+        settings = self.settings
+        return backoff_delay(
+            retry, settings["initial_retry_delay"], settings["backoff_factor"], settings["max_retry_delay"]
+        )
+
+    def _why_no_retry(self, failure: Failure, request: _Request, delay: float) -> str:
+        """Return why a request that may well succeed after `delay` seconds is not made again, or nothing."""
+        if request.retries >= self.settings["max_retries"]:
+            return f"{request.retries} retries were made"
+        if not failure.never_sent and not self._may_send_again(failure, request):
+            return "sending it twice could do harm"
+        if time.monotonic() + delay > request.deadline:
+            return "total_timeout would be over before the next attempt"
+        return self.health.why_no_retry(delay) if self.health is not None else ""
+
+    def _tell(
+        self, failure: Failure, request: _Request, slot: _Slot, delay: "float | None", outcome: str
+    ) -> None:
+        """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request."""
+        event = {
+            "event": "gave up" if delay is None else "retry",
+            "backend": self.label,
+            "method": request.name,
+            "request": slot.number,
+            "status": failure.status,
+            "why": failure.why,
+            "retries": request.retries,
+            "delay": delay,
+        }
+        level = logging.ERROR if delay is None else logging.WARNING
+        text = f"{self.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
+        for hear in (lambda _: self.logger.log(level, "%s", text), *self.listeners):
+            with contextlib.suppress(Exception):
+                hear(dict(event))
 
     def _may_send_again(self, failure: Failure, request: _Request) -> bool:
         if request.rewinder is not None and not request.rewinder.rewind():
