@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 e7a28c8511
+# Put here by add-queue-backoff; retrofit:runtime v1 77830c4f0c
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1018,7 +1018,12 @@ def _work(gate: _Gate) -> None:
             try:
                 job.run()
             except BaseException as error:  # SystemExit from a future's callback, say
-                job.request.engine.logger.error("a callback of a future raised %s", type(error).__name__)
+                _log(
+                    job.request.engine.logger,
+                    logging.ERROR,
+                    "a future's callback raised %s",
+                    type(error).__name__,
+                )
             del job
             with gate.lock:
                 gate.idle += 1
@@ -1478,7 +1483,13 @@ class ApiKey(property):
             if found is None:
                 return ""
             keys[self.attribute], source = found
-            _logger_of(instance).info("%s: API key taken from %s", type(instance).__name__, source)
+            _log(
+                _logger_of(instance),
+                logging.INFO,
+                "%s: API key taken from %s",
+                type(instance).__name__,
+                source,
+            )
         return keys[self.attribute]
 
     def _find(self, instance: Any) -> "tuple[str, str] | None":
@@ -1515,14 +1526,20 @@ def _read_dotenv(logger: logging.Logger) -> Mapping[str, "str | None"]:
     try:
         from dotenv import dotenv_values, find_dotenv
     except ImportError:
-        logger.debug("python-dotenv is not installed: no .env file is read")
+        _log(logger, logging.DEBUG, "python-dotenv is not installed: no .env file is read")
         return {}
     try:
         path = find_dotenv(usecwd=True)
         return dotenv_values(path, interpolate=False, encoding="utf-8-sig") if path else {}
     except (OSError, ValueError) as error:
-        logger.debug("the .env file could not be read: %s", type(error).__name__)
+        _log(logger, logging.DEBUG, "the .env file could not be read: %s", type(error).__name__)
         return {}
+
+
+def _log(logger: logging.Logger, level: int, message: str, *args: Any) -> None:
+    """Log a line; a handler or filter that raises harms no request."""
+    with contextlib.suppress(Exception):
+        logger.log(level, message, *args)
 
 
 def _logger_of(owner: Any) -> logging.Logger:
@@ -1981,7 +1998,10 @@ class RequestEngine:
     def _tell(
         self, failure: Failure, request: _Request, slot: _Slot, delay: "float | None", outcome: str
     ) -> None:
-        """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request."""
+        """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request.
+
+        They hear of it under the slot, so that one that calls the backend does not wait for itself.
+        """
         event = {
             "event": "gave up" if delay is None else "retry",
             "backend": self.label,
@@ -1994,9 +2014,13 @@ class RequestEngine:
         }
         level = logging.ERROR if delay is None else logging.WARNING
         text = f"{self.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
-        for hear in (lambda _: self.logger.log(level, "%s", text), *self.listeners):
-            with contextlib.suppress(Exception):
-                hear(dict(event))
+        token = _current_slot.set(slot)
+        try:
+            for hear in (lambda _: self.logger.log(level, "%s", text), *self.listeners):
+                with contextlib.suppress(Exception):
+                    hear(dict(event))
+        finally:
+            _current_slot.reset(token)
 
     def _may_send_again(self, failure: Failure, request: _Request) -> bool:
         if request.rewinder is not None and not request.rewinder.rewind():
@@ -2277,8 +2301,8 @@ def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
         name = type(owner).__name__
         if name not in engine.warned:
             engine.warned.add(name)
-            engine.logger.warning(
-                "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
+            _log(
+                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
                 "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
             )  # fmt: skip
     return call
