@@ -129,6 +129,21 @@ def test_stats_count_what_happened(api):
     assert stats["backoff_seconds"] >= 0.01 + 0.01 + 0.02
 
 
+def test_stats_count_requests_inside_requests_and_their_retries(api):
+    inner = Flaky(Answer(503), "inner")
+    assert api.call(lambda: api.call(inner)) == "inner"
+
+    async def outer():
+        return await api.acall(request)
+
+    async def request():
+        return "inner"
+
+    assert asyncio.run(api.acall(outer)) == "inner"
+    stats = api.queue_stats()
+    assert (stats["requests"], stats["sent"], stats["retried"], stats["failed"]) == (4, 5, 1, 0)
+
+
 def test_stats_do_not_count_a_request_that_was_cancelled_while_it_waited(api):
     api.max_concurrent_requests = 1
     gated = Gated()
@@ -215,6 +230,21 @@ def test_breaker_holds_for_tasks_too(api):
 
     asyncio.run(asyncio.wait_for(main(), 5))
     assert api.current_requests == 0
+
+
+def test_budget_hears_of_the_successes_of_tasks(api):
+    api.retry_budget, api.initial_retry_delay = 1, 0
+    assert api.call(Flaky(Answer(503), "done")) == "done"
+
+    async def request():
+        return "done"
+
+    async def main():
+        for _ in range(10):
+            assert await api.acall(request) == "done"
+
+    asyncio.run(asyncio.wait_for(main(), 5))
+    assert api.call(Flaky(Answer(503), "done")) == "done"
 
 
 def test_listeners_hear_of_each_retry_and_of_giving_up_and_cannot_disturb(api):
