@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 77830c4f0c
+# Put here by add-queue-backoff; retrofit:runtime v1 cea4b748f4
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -748,7 +748,9 @@ class _Gate:
         self.hold_until = 0.0
         self.ready: list[tuple[tuple[int, int], _Ticket]] = []
         self.delayed: list[tuple[float, int, _Ticket]] = []
-        self.counts = dict.fromkeys(("joined", "granted", "unsent", "refused", "retried", "failed"), 0)
+        self.counts = dict.fromkeys(
+            ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
+        )
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
         self.abandoned: deque[_Slot] = deque()
@@ -881,9 +883,10 @@ class _Gate:
         """Return what happened so far, and how things stand now."""
         with self.lock:
             counts = self.counts
+            started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
             return {
-                "requests": self.number,
-                "sent": self.number - counts["joined"] + counts["granted"] - counts["unsent"],
+                "requests": self.number + counts["nested"],
+                "sent": started + counts["nested"],
                 "retried": counts["retried"],
                 "failed": counts["failed"],
                 "refused": counts["refused"],
@@ -1197,15 +1200,19 @@ def _has(thing: Any, method: str) -> bool:
     return callable(_attribute(thing, method))
 
 
+def _note_open_stream(slot: _Slot) -> None:
+    """Remember in this context that it has the stream of this slot, and forget those that have ended."""
+    still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and other.held)
+    _open_streams.set((*still_open, weakref.ref(slot)))
+
+
 def _hold(request: _Request, slot: _Slot) -> Any:
     """Let a streamed result keep its slot until it is exhausted, closed or collected; return what to hand out.
 
     A response of requests, httpx or aiohttp stays the very same object: what it reads from is watched.
     """
     result = request.result
-    _open_streams.set(
-        (*(ref for ref in _open_streams.get() if (other := ref()) and other.held), weakref.ref(slot))
-    )
+    _note_open_stream(slot)
     if _is_aiohttp(result):
         connection = _attribute(result, "connection")
         if connection is None:  # the body came with the headers
@@ -1799,6 +1806,7 @@ class RequestEngine:
 
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot that that one holds."""
+        self.gate.count("nested")
         while (delay := request.attempt(slot)) is not None:
             self.wait_for_slot(slot, delay, request)
         return request.outcome()
@@ -1825,7 +1833,7 @@ class RequestEngine:
             request.retry = False  # an attempt is under way; it is the last one
             raise
         if request.error is None and _is_stream(request.result, request.kwargs) and slot.held:
-            _open_streams.set((*_open_streams.get(), weakref.ref(slot)))
+            _note_open_stream(slot)
         return request.outcome()
 
     def wait_for_slot(self, slot: _Slot, delay: float, request: _Request) -> None:
@@ -1882,6 +1890,8 @@ class RequestEngine:
         outer = self._slot_in_hand() if slot is None else None
         held = outer or slot or _Slot(self.gate)
         try:
+            if outer is not None:
+                self.gate.count("nested")
             if slot is not None:
                 delay = request.judge(held)
                 if delay is None:
@@ -1893,6 +1903,7 @@ class RequestEngine:
                     await self._wait_in_task(held, None, request)
                 else:
                     held = outer
+                    self.gate.count("nested")
             while True:
                 token = _current_slot.set(held)
                 try:
@@ -1904,7 +1915,7 @@ class RequestEngine:
                     request.result, request.error = None, error
                 finally:
                     _current_slot.reset(token)
-                if request.error is None and type(request.result) in _PLAIN_TYPES:
+                if request.error is None and self.health is None and type(request.result) in _PLAIN_TYPES:
                     delay = None
                 else:
                     delay = request.judge(held, await _async_body(request.result))
@@ -2152,20 +2163,19 @@ class _Connections:
         function = _attribute(call, "__wrapped__") or call  # httpx.stream is a context manager's function
         names = _attribute(function, "__globals__")
         module = names.get("__name__") if type(function) is FunctionType and type(names) is dict else None
-        if module == "requests.api":
-            session = names["sessions"].Session
-            replaced: dict[str, Any] = {"sessions": _Names(Session=partial(self._requests_session, session))}
-        elif module == "httpx._api":
-            session = names["Client"]
-            replaced = {"Client": partial(self._httpx_client, session)}
-        else:
+        if module not in ("requests.api", "httpx._api"):
             return call
         request = names["request"]
-        if not isinstance(session, type) or type(request) is not FunctionType:
+        session = names["sessions"].Session if module == "requests.api" else names["Client"]
+        if type(request) is not FunctionType or not isinstance(session, type):
             return call
-        key = (call, session, request)
+        key = (call, request, session)
         if key not in self.copies:
-            names = {**names, **replaced}
+            names = dict(names)
+            if module == "requests.api":
+                names["sessions"] = _Names(Session=partial(self._requests_session, session))
+            else:
+                names["Client"] = partial(self._httpx_client, session)
             names["request"] = _copy_of(request, names)
             copy = _copy_of(function, names)
             self.copies[key] = copy if function is call else contextlib.contextmanager(copy)
@@ -2386,7 +2396,7 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
         if request.error is not None and self._slot is not None:
             self._slot.release()
         elif self._slot is not None:
-            _open_streams.set((*_open_streams.get(), weakref.ref(self._slot)))
+            _note_open_stream(self._slot)
         return request.outcome()
 
     async def __aexit__(self, *exc: Any) -> Any:
