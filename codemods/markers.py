@@ -1,4 +1,4 @@
-"""The marker lines around what the codemod adds, and the fingerprints that tell an edited block from a clean one.
+"""The marker lines around what the codemod adds: their form, and how they are found again.
 
 A block stands between two marker lines at its own indentation:
 
@@ -6,33 +6,36 @@ A block stands between two marker lines at its own indentation:
     ...
     # <<< retrofit:backoff
 
-The import of the runtime is one line that ends in the comment `# retrofit:import`. The fingerprint is that of the
-block's syntax tree, so formatters, line ends and quotes do not change it, and a person's edit does.
+The import of the runtime is a statement that carries the comment `# retrofit:import`. The fingerprint is that of the
+block's syntax tree as it was made, so a person's edit shows, and a formatter's work does not.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
-import inspect
 import io
 import json
+import keyword
 import re
 import textwrap
 import tokenize
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-from .model import Edit, Problem
-from .source import Source
+from .fingerprints import fingerprint
+from .model import Edit, Problem, State
+from .source import Source, parse
+
+__all__ = ["Markers", "Region", "begin", "end", "find", "fingerprint", "masked", "removal"]
 
 MENTION = "retrofit:"
-_BEGIN = re.compile(r"# >>> retrofit:(\w+) v(\d+) ([0-9a-f]{10})(?: (\{.*\}))?\s*$")
+_BEGIN = re.compile(r"# >>> retrofit:(\w+) v(\d{1,6}) ([0-9a-f]{10})(?: (\{.*\}))?\s*$")
 _END = re.compile(r"# <<< retrofit:(\w+)\s*$")
-_ANY = re.compile(r"#\s*(?:>>>|<<<)\s*retrofit:")
+_MARK = re.compile(r"#[ \t]*(?:(?:>>>|<<<)[ \t]*retrofit:|retrofit:import[ \t]*$)", re.MULTILINE)
 IMPORT_COMMENT = "# retrofit:import"
-_IMPORT = re.compile(r"from \.?(\w+) import (\w+)(?: as (\w+))?\s+# retrofit:import\s*$")
+_MOST_VALUES = 10_000
+"""Characters; no marker line of ours comes near."""
 BLANK_LINES = {"runtime": 2}
 """How many blank lines stand before a block; 1 where it is not named here."""
 
@@ -43,7 +46,7 @@ class Region:
 
     Attributes:
         first, last: the lines of its markers.
-        code: what stands between them, with its common indentation taken off.
+        code: what stands between them, with its common indentation taken off, and line feeds as line ends.
         values: what its begin marker carries besides, such as other names for what it defines.
     """
 
@@ -66,6 +69,9 @@ class Markers:
 
     regions: tuple[Region, ...] = ()
     import_line: int = 0
+    """The first line of the import of the runtime; 0 if there is none."""
+    import_last: int = 0
+    """Its last line; another one where a formatter has broken it up."""
     engine: str = ""
     """The name by which the file knows the runtime's class, if the import line is there."""
     problems: tuple[Problem, ...] = ()
@@ -82,92 +88,169 @@ def end(block: str) -> str:
     return f"# <<< retrofit:{block}"
 
 
-@lru_cache(maxsize=256)
-def fingerprint(code: str) -> str:
-    """Return ten hexadecimal digits for the syntax tree of a block; "invalid" if it has none.
+def find(source: Source, tree: ast.Module | None = None) -> Markers:
+    """Find the blocks and the import line in a file, by its comments: what stands inside a string is none.
 
-    Remembered, because a folder's files hold the same few blocks, and an inline runtime is 2000 lines long.
+    Args:
+        tree: the file's syntax tree, if it is known already.
+
+    Raises:
+        SyntaxError: the file has something that looks like a mark, and does not parse.
     """
-    try:
-        tree = ast.parse(textwrap.dedent(code))
-    except (SyntaxError, ValueError):
-        return "invalid"
-    return hashlib.sha256("\n".join(_dump(tree)).encode()).hexdigest()[:10]
-
-
-def _dump(node: ast.AST) -> Iterator[str]:
-    """Yield a description of a tree that is the same in every version of Python and for every layout."""
-    yield type(node).__name__
-    for name, value in ast.iter_fields(node):
-        if value is None or value == [] or name in ("ctx", "kind", "type_comment", "type_params"):
-            continue
-        yield name
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, ast.AST):
-                yield from _dump(item)
-            elif isinstance(item, str):
-                yield repr(inspect.cleandoc(item))
-            else:
-                yield repr(item)
-
-
-def find(source: Source) -> Markers:
-    """Find the blocks and the import line in a file, by its comments: what stands inside a string is none."""
     if MENTION not in source.text:
         return Markers()
-    problems: list[Problem] = []
-    regions: list[Region] = []
-    open_match: tuple[int, re.Match[str]] | None = None
-    import_line, engine = 0, ""
-    for number, comment in _comments(source.text):
-        if comment.strip() == IMPORT_COMMENT and (match := _IMPORT.match(source.line(number))):
-            if import_line:
-                problems.append(
-                    Problem(number, f"the import of the runtime is here and in line {import_line}")
-                )
-            import_line, engine = number, match[3] or match[2]
-            continue
-        if not _ANY.match(comment):
-            continue
+    offsets = [match.start() for match in _MARK.finditer(source.text)]
+    if not offsets:
+        return Markers()
+    lines = [source.line_at(offset) for offset in offsets]
+    nodes = list(_nodes_at(tree or parse(source.text), lines))
+    finder = _Finder(source, [node for node in nodes if isinstance(node, ast.ImportFrom)])
+    strings = _Strings(source, [node for node in nodes if not isinstance(node, ast.ImportFrom)])
+    for line, offset in zip(lines, offsets, strict=True):
+        if not strings.hold(offset):
+            finder.see(line, offset)
+    return finder.finish()
+
+
+class _Finder:
+    """Goes through the marks of a file from top to bottom."""
+
+    def __init__(self, source: Source, imports: list[ast.ImportFrom]) -> None:
+        self.source = source
+        self.import_on = {
+            line: node for node in imports for line in range(node.lineno, (node.end_lineno or 0) + 1)
+        }
+        self.problems: list[Problem] = []
+        self.regions: list[Region] = []
+        self.open: tuple[int, re.Match[str]] | None = None
+        self.runtime_import: ast.ImportFrom | None = None
+
+    def see(self, line: int, offset: int) -> None:
+        comment = self.source.text[offset : self.source.line_end(line)]
+        if comment.strip() == IMPORT_COMMENT:
+            self._see_import(line)
+            return
+        alone = not self.source.text[self.source.line_start(line) : offset].strip()
         begins, ends = _BEGIN.match(comment), _END.match(comment)
-        if begins and open_match is None:
-            open_match = (number, begins)
-        elif ends and open_match is not None and open_match[1][1] == ends[1]:
-            first, match = open_match
-            code = source.text[source.line_end(first) : source.line_start(number)]
-            values = json.loads(match[4]) if match[4] else {}
-            code = textwrap.dedent(code.replace("\r\n", "\n").replace("\r", "\n"))
-            regions.append(Region(match[1], int(match[2]), match[3], first, number, code, values))
-            open_match = None
+        if begins and alone and self.open is None:
+            self.open = (line, begins)
+        elif ends and alone and self.open is not None and self.open[1][1] == ends[1]:
+            self._close(line)
         else:
-            problems.append(
-                Problem(number, "this marker line has no partner, or is damaged; mend or delete it")
-            )
-    if open_match is not None:
-        problems.append(
-            Problem(open_match[0], "the line that ends this block is missing; mend or delete the block")
-        )
-    return Markers(tuple(regions), import_line, engine, tuple(problems))
+            self._complain(line, "this marker line has no partner, or is damaged; mend or delete it")
+
+    def _see_import(self, line: int) -> None:
+        node = self.import_on.get(line)
+        if node is None:
+            return
+        if len(node.names) != 1:
+            self._complain(line, "this import of the runtime imports more; give that a line of its own")
+        elif self.runtime_import not in (None, node):
+            other = self.runtime_import.lineno if self.runtime_import is not None else 0
+            reason = f"the import of the runtime is here and in line {other}; delete one"
+            self._complain(line, reason, State.DUPLICATED)
+        else:
+            self.runtime_import = node
+
+    def _close(self, last: int) -> None:
+        assert self.open is not None
+        first, match = self.open
+        self.open = None
+        values = _values(match[4])
+        if values is None:
+            self._complain(first, "what this marker line says of names is damaged; mend it or delete the block")
+            return
+        code = self.source.text[self.source.line_end(first) : self.source.line_start(last)]
+        code = textwrap.dedent(code.replace("\r\n", "\n").replace("\r", "\n"))
+        self.regions.append(Region(match[1], int(match[2]), match[3], first, last, code, values))
+
+    def _complain(self, line: int, reason: str, state: State = State.DAMAGED) -> None:
+        self.problems.append(Problem(line, reason, state))
+
+    def finish(self) -> Markers:
+        if self.open is not None:
+            self._complain(self.open[0], "the line that ends this block is missing; mend or delete the block")
+        regions, problems = tuple(self.regions), tuple(self.problems)
+        node = self.runtime_import
+        if node is None:
+            return Markers(regions, problems=problems)
+        name = node.names[0].asname or node.names[0].name
+        return Markers(regions, node.lineno, node.end_lineno or node.lineno, name, problems)
 
 
-def _comments(text: str) -> Iterator[tuple[int, str]]:
+def _values(text: str | None) -> Mapping[str, str] | None:
+    """Return what a marker line carries; None if it is not a set of names, as somebody may have written anything."""
+    if not text:
+        return {}
     try:
-        for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
-            if token.type == tokenize.COMMENT:
-                yield token.start[0], token.string
-    except (tokenize.TokenError, SyntaxError):
-        return
+        values = json.loads(text) if len(text) <= _MOST_VALUES else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        return None
+    good = all(value.isidentifier() and not keyword.iskeyword(value) for value in values.values())
+    return values if good and len(set(values.values())) == len(values) else None
+
+
+def _nodes_at(tree: ast.Module, lines: list[int]) -> Iterator[ast.expr | ast.ImportFrom]:
+    """Yield the strings and imports that reach over one of the lines. Only what reaches over one is looked into."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        first, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
+        if first is not None and last is not None:
+            first = min([first, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+            index = bisect_left(lines, first)
+            if index == len(lines) or lines[index] > last:
+                continue
+        is_string = isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        if is_string or isinstance(node, ast.JoinedStr | ast.ImportFrom):
+            assert isinstance(node, ast.expr | ast.ImportFrom)
+            yield node
+        else:
+            todo.extend(ast.iter_child_nodes(node))
+
+
+class _Strings:
+    """The strings of a file that could hold a mark, none inside another."""
+
+    def __init__(self, source: Source, nodes: list[ast.expr]) -> None:
+        self.source = source
+        self.spans = sorted(source.span(node) for node in nodes)
+        self.comments: dict[int, frozenset[int]] = {}
+
+    def hold(self, offset: int) -> bool:
+        """Return True if what stands at an offset is part of a string."""
+        index = bisect_left(self.spans, (offset, 0)) - 1
+        if index < 0 or offset >= self.spans[index][1]:
+            return False
+        if index not in self.comments:
+            # Strings that are joined without an operator can have comments between them.
+            self.comments[index] = frozenset(self._comments(*self.spans[index]))
+        return offset not in self.comments[index]
+
+    def _comments(self, start: int, stop: int) -> Iterator[int]:
+        part = Source(f"({self.source.text[start:stop]})", "utf-8", b"")
+        try:
+            for token in tokenize.generate_tokens(io.StringIO(part.text, newline="").readline):
+                if token.type == tokenize.COMMENT:
+                    yield start + part.line_start(token.start[0]) + token.start[1] - 1
+        except (tokenize.TokenError, SyntaxError):
+            return
 
 
 def masked(source: Source, markers: Markers) -> str:
     """Return the text with the retrofit's own lines left blank, so that line numbers stay."""
-    text = source.text
-    lines = {number for region in markers.regions for number in range(region.first, region.last + 1)}
+    spans = [(region.first, region.last) for region in markers.regions]
     if markers.import_line:
-        lines.add(markers.import_line)
-    for number in sorted(lines, reverse=True):
-        text = text[: source.line_start(number)] + text[source.line_end(number) :]
-    return text
+        spans.append((markers.import_line, markers.import_last))
+    pieces: list[str] = []
+    done = 0
+    for first, last in sorted(spans):
+        for number in range(first, last + 1):
+            pieces.append(source.text[done : source.line_start(number)])
+            done = source.line_end(number)
+    return "".join([*pieces, source.text[done:]])
 
 
 def removal(source: Source, first: int, last: int, blank_lines: int) -> Edit:

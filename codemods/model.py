@@ -18,6 +18,25 @@ class Decision(str, Enum):
     SKIPPED = "skipped"
 
 
+class State(str, Enum):
+    """What has become of a block, or of the mark of one, since it was put into a file."""
+
+    CLEAN = "clean"
+    """As it was made."""
+    REFORMATTED = "reformatted"
+    """The same code in another layout."""
+    EDITED = "edited"
+    """Somebody has changed its code."""
+    ORPHANED = "orphaned"
+    """It stands in no class, or its class has nothing else."""
+    DUPLICATED = "duplicated"
+    """A class, or the file, has it twice."""
+    NEWER = "newer"
+    """It was made by a newer version of this tool."""
+    DAMAGED = "damaged"
+    """A marker line is missing, or cannot be read."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the user asked for."""
@@ -27,6 +46,8 @@ class Options:
     runtime: str = "auto"
     """`shared`, `inline`, or `auto`: shared in a package, inline elsewhere."""
     overwrite_edited: bool = False
+    merge: bool = False
+    """Bring edited blocks up to date and keep the edits, where the two do not meet."""
     key_variables: tuple[str, ...] = ()
     """Environment variables of the API key; empty: from the table, or from the class's name."""
     existing: str = "queue-only"
@@ -39,6 +60,8 @@ class Problem:
 
     line: int
     reason: str
+    state: State | None = None
+    """What has become of the block, where it is a block's doing."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +95,10 @@ class BlockChange:
     block: str
     line: int
     change: str
-    """`added`, `upgraded`, `kept`, `removed`, or `skipped`."""
+    """`added`, `upgraded`, `merged`, `kept`, `removed`, or `skipped`."""
     reason: str = ""
+    state: State = State.CLEAN
+    """Of the block as it was found; `clean` for one that is new."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import codecs
 import io
 import re
 import tokenize
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from .model import Edit
 
 _LINE_END = re.compile("\r\n|\r|\n")
+
+
+def parse(text: str) -> ast.Module:
+    """Parse a file's text; raise SyntaxError or ValueError. What Python would warn of is the author's to see, not ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
 
 
 @dataclass
@@ -30,6 +40,8 @@ class Source:
     bom: bytes
     _starts: list[int] = field(init=False, repr=False)
     _ends: list[int] = field(init=False, repr=False)
+    _columns: dict[int, list[int] | None] = field(init=False, repr=False, default_factory=dict)
+    """Line -> at which byte each of its characters begins; None where a character is a byte."""
 
     def __post_init__(self) -> None:
         self._starts, self._ends = [0], []
@@ -74,10 +86,20 @@ class Source:
     def offset(self, line: int, column: int) -> int:
         """Return the offset of a position as `ast` gives it: a line from 1, and UTF-8 bytes into it."""
         start = self._starts[line - 1]
-        text = self.text[start : start + column]
-        if text.isascii():
+        if self.text.isascii():
             return start + column
-        return start + len(self.line(line).encode()[:column].decode())
+        if line not in self._columns:
+            text = self.line(line)
+            widths = None if text.isascii() else [0, *accumulate(len(char.encode()) for char in text)]
+            self._columns[line] = widths
+        columns = self._columns[line]
+        return start + (column if columns is None else bisect_right(columns, column) - 1)
+
+    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        """Return the offsets at which an expression or statement begins and ends."""
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return self.offset(node.lineno, node.col_offset), self.offset(node.end_lineno, node.end_col_offset)
 
     def newline_at(self, number: int) -> str:
         """Return the line end that fits at a line: its own, else the file's first, else a line feed."""

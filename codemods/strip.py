@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 from . import markers
 from .markers import Markers, Region
 from .model import Edit
-from .source import Source, apply
+from .source import Source, apply, parse
+
+_LINE_END = re.compile("[\r\n]")
 
 ENTRY_POINTS = {"queue": "_queued", "backoff": "_retried"}
 """Block -> the method through which calls go; the queue's is the one if a class has both."""
@@ -29,7 +32,7 @@ def strip_edits(source: Source, found: Markers) -> list[Edit]:
     """Return the edits that take out all blocks, the import of the runtime, and all wraps."""
     edits = [region_removal(source, region) for region in found.regions]
     if found.import_line:
-        edits.append(markers.removal(source, found.import_line, found.import_line, 0))
+        edits.append(import_removal(source, found))
     if found.regions:
         edits += unwrap_edits(source, found, entry_points(found.regions))
     return edits
@@ -38,6 +41,11 @@ def strip_edits(source: Source, found: Markers) -> list[Edit]:
 def region_removal(source: Source, region: Region) -> Edit:
     """Return the edit that takes one block out, with the blank lines that came with it."""
     return markers.removal(source, region.first, region.last, markers.BLANK_LINES.get(region.block, 1))
+
+
+def import_removal(source: Source, found: Markers) -> Edit:
+    """Return the edit that takes the import of the runtime out."""
+    return markers.removal(source, found.import_line, found.import_last, 0)
 
 
 def entry_points(regions: Iterable[Region]) -> frozenset[str]:
@@ -56,11 +64,13 @@ def unwrap_edits(source: Source, found: Markers, names: frozenset[str]) -> list[
     Args:
         names: of the entry points.
     """
+    text = markers.masked(source, found)
+    if not any(name in text for name in names):
+        return []
     edits: list[Edit] = []
-    for node in ast.walk(ast.parse(markers.masked(source, found))):
+    for node in ast.walk(parse(text)):
         if isinstance(node, ast.Call) and wraps_with(node) in names:
-            outer, inner = span(source, node), span(source, node.args[0])
-            edits += [Edit(outer[0], inner[0], ""), Edit(inner[1], outer[1], "")]
+            edits += _unwrap(source, node)
     return edits
 
 
@@ -76,8 +86,27 @@ def wraps_with(node: ast.Call) -> str:
     return function.attr if looks_so and isinstance(function, ast.Attribute) else ""
 
 
-def span(source: Source, node: ast.expr) -> tuple[int, int]:
-    """Return the offsets at which an expression begins and ends."""
-    assert node.end_lineno is not None
-    assert node.end_col_offset is not None
-    return source.offset(node.lineno, node.col_offset), source.offset(node.end_lineno, node.end_col_offset)
+def _unwrap(source: Source, node: ast.Call) -> tuple[Edit, Edit]:
+    """Return the edits that leave the wrapped function only.
+
+    A wrap that a formatter has broken over lines, or that somebody has put a comment into, leaves its parentheses
+    where the function could not stand without them.
+    """
+    (start, stop), (inner, inner_stop) = source.span(node), source.span(node.args[0])
+    opening = source.span(node.func)[1]
+    before, after = source.text[opening:inner], source.text[inner_stop:stop]
+    if "#" in before or "#" in after:
+        return Edit(start, opening, ""), Edit(inner_stop, stop, "".join(_without_code(after)))
+    enclosed = source.text.startswith("(", start - 1) and source.text.startswith(")", stop)
+    primary = isinstance(node.args[0], ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+    broken = before != "(" and _LINE_END.search(source.text, inner, inner_stop) is not None
+    if enclosed or (primary and not broken):
+        return Edit(start, inner, ""), Edit(inner_stop, stop, "")
+    return Edit(start, inner, "("), Edit(inner_stop, stop, ")")
+
+
+def _without_code(after: str) -> Iterator[str]:
+    """Yield what stands behind a wrapped function, up to the closing parenthesis, without `, retry=False` and commas."""
+    for line in after.splitlines(keepends=True):
+        code, hash_sign, comment = line.partition("#")
+        yield re.sub(r",|retry\s*=\s*False", "", code) + hash_sign + comment
