@@ -186,7 +186,11 @@ def _add_how(result: Parser) -> None:
         metavar="VAR",
         help="environment variable of the API key",
     )
-    how.add_argument(
+    edited = how.add_mutually_exclusive_group()
+    edited.add_argument(
+        "--merge", action="store_true", help="bring blocks edited by hand up to date, keep the edits"
+    )
+    edited.add_argument(
         "--overwrite-edited", action="store_true", help="replace blocks that were edited by hand"
     )
     how.add_argument(

@@ -184,6 +184,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         remove=arguments.remove,
         runtime=arguments.runtime,
         overwrite_edited=arguments.overwrite_edited,
+        merge=arguments.merge,
         key_variables=tuple(arguments.key_env),
         existing=arguments.existing,
     )

@@ -19,6 +19,8 @@ class ProblemFacts(TypedDict):
 
     line: int
     reason: str
+    state: str
+    """Of the block, where it is a block's doing: `edited`, `orphaned`, `duplicated`, `newer`, `damaged`; or empty."""
 
 
 class BlockFacts(TypedDict):
@@ -28,6 +30,8 @@ class BlockFacts(TypedDict):
     line: int
     change: str
     reason: str
+    state: str
+    """Of the block as it was found: `clean`, `reformatted`, `edited`."""
 
 
 class ClassFacts(TypedDict):
@@ -131,7 +135,14 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
         "path": shown_path(plan.path),
         "state": state(plan, written),
         "changed": plan.changed,
-        "problems": [{"line": problem.line, "reason": redact(problem.reason)} for problem in plan.problems],
+        "problems": [
+            {
+                "line": problem.line,
+                "reason": redact(problem.reason),
+                "state": problem.state.value if problem.state else "",
+            }
+            for problem in plan.problems
+        ],
         "classes": [_class(cls, moved) for cls in plan.classes],
         "sites": [
             {
@@ -160,6 +171,7 @@ def _class(cls: ClassPlan, moved: dict[int, int]) -> ClassFacts:
                 "line": moved.get(block.line, block.line),
                 "change": block.change,
                 "reason": redact(block.reason),
+                "state": block.state.value,
             }
             for block in cls.blocks
         ],

@@ -32,7 +32,7 @@ __all__ = ["Markers", "Region", "begin", "end", "find", "fingerprint", "masked",
 MENTION = "retrofit:"
 _BEGIN = re.compile(r"# >>> retrofit:(\w+) v(\d{1,6}) ([0-9a-f]{10})(?: (\{.*\}))?\s*$")
 _END = re.compile(r"# <<< retrofit:(\w+)\s*$")
-_MARK = re.compile(r"#[ \t]*(?:(?:>>>|<<<)[ \t]*retrofit:|retrofit:import[ \t]*$)", re.MULTILINE)
+_MARK = re.compile(r"#[ \t]*(?:(?:>>>|<<<)[ \t]*retrofit:|retrofit:import[ \t]*(?:[\r\n]|\Z))")
 IMPORT_COMMENT = "# retrofit:import"
 _MOST_VALUES = 10_000
 """Characters; no marker line of ours comes near."""
@@ -77,10 +77,10 @@ class Markers:
     problems: tuple[Problem, ...] = ()
 
 
-def begin(block: str, version: int, code: str, values: Mapping[str, str]) -> str:
-    """Return the line that begins a block with this code."""
+def begin(block: str, version: int, mark: str, values: Mapping[str, str]) -> str:
+    """Return the line that begins a block; `mark` is the fingerprint of its code as it was made."""
     extra = " " + json.dumps(dict(sorted(values.items())), separators=(",", ":")) if values else ""
-    return f"# >>> retrofit:{block} v{version} {fingerprint(code)}{extra}"
+    return f"# >>> retrofit:{block} v{version} {mark}{extra}"
 
 
 def end(block: str) -> str:
@@ -158,7 +158,9 @@ class _Finder:
         self.open = None
         values = _values(match[4])
         if values is None:
-            self._complain(first, "what this marker line says of names is damaged; mend it or delete the block")
+            self._complain(
+                first, "what this marker line says of names is damaged; mend it or delete the block"
+            )
             return
         code = self.source.text[self.source.line_end(first) : self.source.line_start(last)]
         code = textwrap.dedent(code.replace("\r\n", "\n").replace("\r", "\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from . import render
@@ -27,27 +28,44 @@ def indent_of(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t\f"))]
 
 
-def owner(source: Source, classes: Iterable[ClassInfo], region: Region) -> ClassInfo | None:
-    """Return the class whose body a block stands in, by its place and its indentation."""
-    indent = indent_of(source.line(region.first))
-    candidates = [
-        info
-        for info in classes
-        if info.node.lineno < region.first
-        and indent_of(source.line(info.node.body[0].lineno)) == indent
-        and not any(
-            len(indent_of(line)) < len(indent) and line.strip() and not line.lstrip().startswith("#")
-            for line in map(source.line, range(last_line(info.node) + 1, region.first))
-        )
-    ]
-    return max(candidates, key=lambda info: info.node.lineno, default=None)
+class Owners:
+    """Tells in which class's body a block stands, by its place and its indentation.
+
+    A class's own end does not tell: a block that stands at its end is not part of the tree it is taken from.
+    """
+
+    def __init__(self, source: Source, classes: Iterable[ClassInfo]) -> None:
+        self.source = source
+        self.by_indent: dict[str, list[ClassInfo]] = {}
+        for info in sorted(classes, key=lambda info: info.node.lineno):
+            first = info.node.body[0].lineno
+            if first == info.node.lineno:
+                continue
+            indent = indent_of(source.line(first))
+            self.by_indent.setdefault(indent, []).append(info)
+
+    def of(self, region: Region) -> ClassInfo | None:
+        """Return the class; None if nothing but a class that has ended stands above the block."""
+        indent = indent_of(self.source.line(region.first))
+        infos = self.by_indent.get(indent, [])
+        index = bisect_left(infos, region.first, key=lambda info: info.node.lineno) - 1
+        if index < 0:
+            return None
+        # Of classes with one indentation, the nearest above is the only one that can reach so far.
+        info = infos[index]
+        for number in range(last_line(info.node) + 1, region.first):
+            line = self.source.line(number)
+            dedented = len(indent_of(line)) < len(indent)
+            if dedented and line.strip() and not line.lstrip().startswith("#"):
+                return None
+        return info
 
 
 def append(
     source: Source, info: ClassInfo, blocks: Sequence[render.Block], regions: Iterable[Region]
 ) -> Edit:
     """Return the edit that puts new blocks at the end of a class, behind those that it has."""
-    indent, unit = _layout(source, info)
+    indent, unit = layout(source, info)
     last = max([_end_of_class(source, info, indent), *(region.last for region in regions)])
     lines: list[str] = []
     for block in blocks:
@@ -58,7 +76,7 @@ def append(
 def replacement(source: Source, region: Region, info: ClassInfo | None, block: render.Block) -> Edit:
     """Return the edit that puts a block in the place of its older form; `info` is its class, if it has one."""
     indent = indent_of(source.line(region.first))
-    unit = _layout(source, info)[1] if info is not None else "    "
+    unit = layout(source, info)[1] if info is not None else "    "
     text = source.newline_at(region.first).join(_lines(block, indent, unit))
     return Edit(source.line_start(region.first), source.line_end(region.last), text)
 
@@ -91,7 +109,7 @@ def _lines(block: render.Block, indent: str, unit: str) -> list[str]:
     return [indent + block.begin, *render.indented(code, indent, unit), indent + block.end]
 
 
-def _layout(source: Source, info: ClassInfo) -> tuple[str, str]:
+def layout(source: Source, info: ClassInfo) -> tuple[str, str]:
     """Return a class's indentation, and what one level more is in it."""
     body = indent_of(source.line(info.node.body[0].lineno))
     head = indent_of(source.line(info.node.lineno))

@@ -8,14 +8,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from . import classes, discover, markers, place, render
+from . import classes, discover, markers, place, render, states, upgrade
 from .classes import ClassWork
+from .fingerprints import fingerprint
 from .libraries import MENTIONED
 from .markers import Markers, Region
-from .model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Edit, FilePlan, Options, Problem
+from .model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Edit, FilePlan, Options, Problem, State
 from .names import ClassInfo, build
-from .source import Source, apply
-from .strip import ENTRY_POINTS, entry_points, region_removal, span, strip, strip_edits, unwrap_edits
+from .source import Source, apply, parse
+from .strip import (
+    ENTRY_POINTS,
+    entry_points,
+    import_removal,
+    region_removal,
+    strip,
+    strip_edits,
+    unwrap_edits,
+)
 from .verify import Refusal, verify
 
 __all__ = ["plan", "strip"]
@@ -40,11 +49,10 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
             raise Refusal(0, f"its encoding, {source.encoding}, does not give the same bytes back")
         found = markers.find(source)
         if found.problems:
-            ast.parse(source.text)
             return replace(unchanged, problems=found.problems)
         planner = _Planner(source, path, found, options, in_package)
         planned = planner.remove() if options.remove else planner.add()
-        verify(source, found, planned)
+        verify(source, found, planned, planner.tree)
         return planned
     except Refusal as refusal:
         return replace(unchanged, problems=(refusal.problem,))
@@ -72,24 +80,19 @@ class _Planner:
         self.edits: list[Edit] = []
         self.sites: list[CallSite] = []
         self.class_plans: list[ClassPlan] = []
-        for region in found.regions:
-            self._check(region)
+        states.check_blocks(found, options)
         self.text = markers.masked(source, found)
-        self.tree = ast.parse(self.text)
+        self.tree = self._parsed()
 
-    def _check(self, region: Region) -> None:
-        if region.block not in render.VERSIONS:
-            raise Refusal(region.first, f"there is no block called {region.block!r}; mend or delete it")
-        if region.version > render.VERSIONS[region.block]:
-            raise Refusal(
-                region.first, f"the {region.block} block was made by a newer version of this tool; update it"
-            )
-        if region.edited and not self.options.overwrite_edited:
-            raise Refusal(
-                region.first,
-                f"the {region.block} block was edited by hand; undo the edit, move it out of the block, "
-                "or give --overwrite-edited to lose it",
-            )
+    def _parsed(self) -> ast.Module:
+        try:
+            return parse(self.text)
+        except SyntaxError as error:
+            if not self.found.regions:
+                raise
+            parse(self.source.text)
+            reason = "without the blocks this does not parse: a block is all that is left of its class, or stands in the midst"
+            raise Refusal(error.lineno or 0, reason, State.ORPHANED) from None
 
     def _result(self, needs_runtime: bool) -> FilePlan:
         before = self.source.encode(self.source.text)
@@ -105,10 +108,11 @@ class _Planner:
         """Plan the removal of the blocks that were asked for; of the last one, also of the import and the wraps."""
         keep = [r for r in self.found.regions if r.block not in (*self.options.blocks, "runtime")]
         going = [r for r in self.found.regions if r.block in self.options.blocks]
-        infos = build(self.tree).classes
+        owners = place.Owners(self.source, build(self.tree).classes)
         for region in going:
-            change = BlockChange(region.block, region.first, "removed")
-            info = place.owner(self.source, infos, region)
+            state = State.EDITED if region.edited else State.CLEAN
+            change = BlockChange(region.block, region.first, "removed", state=state)
+            info = owners.of(region)
             name = info.node.name if info is not None else "<module>"
             self.class_plans.append(ClassPlan(name, region.first, (change,)))
         if not keep:
@@ -142,7 +146,7 @@ class _Planner:
         self.identifiers = frozenset(re.findall(r"\w+", self.text))
         known = entry_points(self.found.regions) | frozenset(ENTRY_POINTS.values())
         sites = discover.find(self.tree, self.names, known)
-        self.regions_of = self._assign_regions()
+        self.regions_of = states.blocks_by_class(self.source, self.names.classes, self.found)
         self.inline_engine = next((r for r in self.found.regions if r.block == "runtime"), None)
         self.engine = self._engine_name()
         works: dict[int, ClassWork] = {}
@@ -177,32 +181,6 @@ class _Planner:
     def _wanted(self, site: discover.Found) -> bool:
         return site.retry or self.options.existing != "skip" or site.wrapper is not None
 
-    def _assign_regions(self) -> dict[int, dict[str, Region]]:
-        """Return the blocks that each class has already."""
-        result: dict[int, dict[str, Region]] = {}
-        runtimes = [region for region in self.found.regions if region.block == "runtime"]
-        if len(runtimes) > 1:
-            raise Refusal(runtimes[1].first, "the file has two runtime blocks; delete one of them")
-        for region in self.found.regions:
-            if region.block == "runtime":
-                continue
-            info = self._owner(region)
-            blocks = result.setdefault(id(info), {})
-            if region.block in blocks:
-                raise Refusal(
-                    region.first, f"class {info.node.name} has two {region.block} blocks; delete one of them"
-                )
-            blocks[region.block] = region
-        return result
-
-    def _owner(self, region: Region) -> ClassInfo:
-        info = place.owner(self.source, self.names.classes, region)
-        if info is None:
-            raise Refusal(
-                region.first, f"this {region.block} block stands in no class; move it back or delete it"
-            )
-        return info
-
     def _engine_name(self) -> str:
         if self.inline_engine is not None:
             return self.inline_engine.values.get("engine", render.ENGINE)
@@ -220,7 +198,7 @@ class _Planner:
         if site.wrapper is not None:
             self._rename_wrap(site.wrapper, work.entry_point)
             return
-        start, stop = span(self.source, site.node)
+        start, stop = self.source.span(site.node)
         retry = "" if decision is Decision.WRAPPED else ", retry=False"
         self.edits.append(Edit(start, start, f"{site.owner}.{work.entry_point}("))
         self.edits.append(Edit(stop, stop, f"{retry})"))
@@ -246,7 +224,7 @@ class _Planner:
         """Let a wrapped call go through another entry point, as when the queue comes to the backoff."""
         assert isinstance(wrapper.func, ast.Attribute)
         if wrapper.func.attr != entry_point:
-            stop = span(self.source, wrapper.func)[1]
+            stop = self.source.span(wrapper.func)[1]
             self.edits.append(Edit(stop - len(wrapper.func.attr), stop, entry_point))
 
     def _plan_class(self, work: ClassWork) -> bool:
@@ -258,20 +236,13 @@ class _Planner:
         for name in work.blocks:
             region = regions.get(name)
             rendered = classes.render_block(work, name, self.engine, self.options)
-            if region is None:
-                if isinstance(rendered, str):
-                    changes.append(BlockChange(name, info.node.lineno, "skipped", rendered))
-                else:
-                    new.append(rendered)
-                    changes.append(BlockChange(name, place.last_line(info.node), "added"))
+            if region is not None:
+                changes.append(self._plan_block(region, rendered, info))
             elif isinstance(rendered, str):
-                self.edits.append(region_removal(self.source, region))
-                changes.append(BlockChange(name, region.first, "removed", rendered))
-            elif markers.fingerprint(rendered.code) == region.fingerprint and not region.edited:
-                changes.append(BlockChange(name, region.first, "kept"))
+                changes.append(BlockChange(name, info.node.lineno, "skipped", rendered))
             else:
-                self.edits.append(place.replacement(self.source, region, info, rendered))
-                changes.append(BlockChange(name, region.first, "upgraded"))
+                new.append(rendered)
+                changes.append(BlockChange(name, place.last_line(info.node), "added"))
         for name in dict.fromkeys(work.inherited):
             if name not in work.blocks:
                 changes.append(
@@ -285,6 +256,30 @@ class _Planner:
         ]
         self.class_plans.append(ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes)))
         return bool(new or regions)
+
+    def _plan_block(
+        self, region: Region, rendered: render.Block | str, info: ClassInfo | None
+    ) -> BlockChange:
+        """Plan what becomes of a block that is there: it stays, is brought up to date, or goes."""
+        name, line = region.block, region.first
+        if isinstance(rendered, str):
+            self.edits.append(region_removal(self.source, region))
+            return BlockChange(name, line, "removed", rendered)
+        unit = place.layout(self.source, info)[1] if info is not None else "    "
+        state = states.state_of(region, rendered, unit)
+        if state is State.EDITED and self.options.merge and not self.options.overwrite_edited:
+            rendered = upgrade.merged(region, rendered, self.engine, unit)
+            edit = place.replacement(self.source, region, info, rendered)
+            if self.source.text[edit.start : edit.end] == edit.text:
+                return BlockChange(name, line, "kept", "with the edit made by hand", state)
+            self.edits.append(edit)
+            return BlockChange(name, line, "merged", "with the edit made by hand", state)
+        if state is not State.EDITED and fingerprint(rendered.code) == region.fingerprint:
+            return BlockChange(name, line, "kept", "reformatted" if state is State.REFORMATTED else "", state)
+        self.edits.append(place.replacement(self.source, region, info, rendered))
+        return BlockChange(
+            name, line, "upgraded", "the edit made by hand is lost" if region.edited else "", state
+        )
 
     # The runtime.
 
@@ -302,11 +297,11 @@ class _Planner:
             block = render.inline_runtime(self.engine)
             self.edits.append(place.runtime(self.source, self.tree, users, block))
         elif not shared and runtime is not None:
-            block = render.inline_runtime(self.engine)
-            if markers.fingerprint(block.code) != runtime.fingerprint or runtime.edited:
-                self.edits.append(place.replacement(self.source, runtime, None, block))
+            change = self._plan_block(runtime, render.inline_runtime(self.engine), None)
+            if change.change != "kept" or change.state is State.EDITED:
+                self.class_plans.append(ClassPlan("<module>", runtime.first, (change,)))
         if not shared and imported:
-            self.edits.append(markers.removal(self.source, imported, imported, 0))
+            self.edits.append(import_removal(self.source, self.found))
         return shared
 
     def _import_line(self) -> str:

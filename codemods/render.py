@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 import textwrap
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 import jinja2
 
 from . import markers
+from .fingerprints import fingerprint
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 RUNTIME_MODULE = "_request_engine"
@@ -66,10 +68,13 @@ class Block:
     name: str
     code: str
     values: Mapping[str, str]
+    mark: str = ""
+    """Its fingerprint, if that is not to be the code's: of an edited block, what it is without the edit."""
 
     @property
     def begin(self) -> str:
-        return markers.begin(self.name, VERSIONS[self.name], self.code, self.values)
+        mark = self.mark or fingerprint(self.code)
+        return markers.begin(self.name, VERSIONS[self.name], mark, self.values)
 
     @property
     def end(self) -> str:
@@ -113,7 +118,7 @@ def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Bl
 
     def renamed(member: str) -> str:
         new = names.get(member, member)
-        if not new.isidentifier():
+        if not new.isidentifier() or keyword.iskeyword(new):
             raise ValueError(f"{new!r} is not an identifier")
         return new
 
@@ -149,7 +154,7 @@ def runtime_source() -> str:
 def runtime_module() -> bytes:
     """Return the runtime as a module of its own, with the line that tells where it comes from."""
     source = runtime_source()
-    mark = markers.fingerprint(source)
+    mark = fingerprint(source)
     return (
         f"# Put here by add-queue-backoff; retrofit:runtime v{VERSIONS['runtime']} {mark}\n{source}".encode(
             "ascii"
@@ -171,10 +176,10 @@ def runtime_state(data: bytes) -> str:
         return "edited"
     if int(match[1]) > VERSIONS["runtime"]:
         return "newer"
-    mark = markers.fingerprint(code.replace("\r\n", "\n"))
+    mark = fingerprint(code.replace("\r\n", "\n"))
     if mark != match[2].decode():
         return "edited"
-    return "current" if mark == markers.fingerprint(runtime_source()) else "old"
+    return "current" if mark == fingerprint(runtime_source()) else "old"
 
 
 @cache

@@ -1,0 +1,84 @@
+"""Tells what has become of the blocks that are in a file, and refuses those that must not be touched unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import place, render
+from .fingerprints import fingerprint
+from .markers import Markers, Region
+from .model import Options, State
+from .names import ClassInfo
+from .source import Source
+from .verify import Refusal
+
+LayoutOfClass = dict[int, dict[str, Region]]
+"""`id` of a class's ClassInfo -> block -> where it stands."""
+
+
+def check_blocks(found: Markers, options: Options) -> None:
+    """Refuse a file with blocks that this tool does not know, or that were edited by hand and are not to be lost."""
+    seen_runtime = 0
+    for region in found.regions:
+        name = region.block
+        if name not in render.VERSIONS:
+            reason = f"there is no block called {name!r}; mend or delete it"
+            raise Refusal(region.first, reason, State.DAMAGED)
+        if region.version > render.VERSIONS[name]:
+            reason = f"the {name} block was made by a newer version of this tool (v{region.version}); update the tool"
+            raise Refusal(region.first, reason, State.NEWER)
+        if name == "runtime" and seen_runtime:
+            reason = f"the file has two runtime blocks, the other in line {seen_runtime}; delete one of them"
+            raise Refusal(region.first, reason, State.DUPLICATED)
+        if name == "runtime":
+            seen_runtime = region.first
+        merged = options.merge and not options.remove
+        if region.edited and not merged and not options.overwrite_edited:
+            raise Refusal(region.first, _edited(name, options.remove), State.EDITED)
+
+
+def _edited(name: str, remove: bool) -> str:
+    ways = "undo the edit, or move it out of the block"
+    if remove:
+        return f"the {name} block was edited by hand; {ways}, or give --overwrite-edited to remove it all the same"
+    return (
+        f"the {name} block was edited by hand; {ways}, or give --merge to keep it and bring the rest up to date, "
+        "or --overwrite-edited to lose it"
+    )
+
+
+def blocks_by_class(source: Source, classes: Iterable[ClassInfo], found: Markers) -> LayoutOfClass:
+    """Return the blocks that each class has; refuse a block that is in no class, or twice in one."""
+    result: LayoutOfClass = {}
+    owners = place.Owners(source, classes)
+    for region in found.regions:
+        if region.block == "runtime":
+            continue
+        info = owners.of(region)
+        if info is None:
+            reason = f"this {region.block} block stands in no class; move it back or delete it"
+            raise Refusal(region.first, reason, State.ORPHANED)
+        blocks = result.setdefault(id(info), {})
+        if other := blocks.get(region.block):
+            reason = (
+                f"class {info.node.name} has two {region.block} blocks, the other in line {other.first}; "
+                "delete one of them"
+            )
+            raise Refusal(region.first, reason, State.DUPLICATED)
+        blocks[region.block] = region
+    return result
+
+
+def state_of(region: Region, made: render.Block, unit: str) -> State:
+    """Return the state of a block that is in its place.
+
+    Args:
+        made: the block as it would be made now.
+        unit: the white space of one level of indentation there.
+    """
+    if region.edited:
+        return State.EDITED
+    if region.fingerprint != fingerprint(made.code):
+        return State.CLEAN  # an older form, whose layout is not known
+    lines = render.indented(made.code.rstrip("\n").split("\n"), "", unit)
+    return State.CLEAN if region.code.strip("\n") == "\n".join(lines) else State.REFORMATTED
