@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 cea4b748f4
+# Put here by add-queue-backoff; retrofit:runtime v1 ed3b474d17
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.

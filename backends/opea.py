@@ -129,7 +129,7 @@ class opea:
         )
         return checked(response, OPEAError)
 
-    # >>> retrofit:queue v1 779c7b7db7
+    # >>> retrofit:queue v1 2a7630e8c8
     # Request queue: so many API requests are in flight at once; the others wait in line.
     queue_enabled = RequestEngine.setting(True)
     max_concurrent_requests = RequestEngine.setting(5)

@@ -162,7 +162,7 @@ class s3_kit:
         """Close the connections."""
         self.client.close()
 
-    # >>> retrofit:queue v1 779c7b7db7
+    # >>> retrofit:queue v1 2a7630e8c8
     # Request queue: so many API requests are in flight at once; the others wait in line.
     queue_enabled = RequestEngine.setting(True)
     max_concurrent_requests = RequestEngine.setting(5)
