@@ -1,10 +1,13 @@
-"""The wheel of this checkout works in a clean environment, and beside another package of the same name."""
+"""The sdist is complete; the wheel works in a clean environment, and beside another package of the same name."""
 
 from __future__ import annotations
 
+import email
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -36,17 +39,29 @@ def run(*command: str | Path, **options: object) -> str:
     return str(done.stdout)
 
 
+def tracked_files() -> list[str]:
+    """Return what belongs to the project, whether it is committed already or not."""
+    names = run("git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    return [name for name in names if (ROOT / name).exists()]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not (ROOT / "codemods").is_dir():
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the sdist, and with the wheel that was built from it."""
+    if not (ROOT / ".git").exists():
         pytest.skip("this is not a checkout")
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    run("git", "clone", "--quiet", ROOT, source)  # so that the build leaves nothing in the checkout
-    for name in ("pyproject.toml", "codemods", "templates", "backends"):
-        run("cp", "-r", ROOT / name, source)
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source)
-    return next(folder.glob("*.whl"))
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "source"  # so that the build leaves nothing in the checkout
+    for name in tracked_files():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, source / name)
+    run(sys.executable, "-m", "build", "--outdir", folder, source)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +71,44 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", folder)
     run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     return folder / "bin"
+
+
+def test_the_sdist_has_all_that_the_checkout_has(built):
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert set(tracked_files()) - names == set()
+    assert not any("__pycache__" in name or name.startswith("docs/_build") for name in names)
+
+
+def test_wheel_and_sdist_pass_the_checks_of_the_index(built):
+    run(sys.executable, "-m", "twine", "check", "--strict", *built.glob("*.whl"), *built.glob("*.tar.gz"))
+
+
+def test_the_wheel_has_no_stray_files(wheel):
+    run(sys.executable, "-m", "check_wheel_contents", wheel, cwd=ROOT)
+
+
+def test_the_metadata_is_complete(wheel):
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = email.message_from_bytes(archive.read(name))
+    for field in ("Summary", "Author", "Keywords", "License-Expression", "License-File", "Requires-Python"):
+        assert metadata[field], field
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    classifiers = metadata.get_all("Classifier")
+    assert "Typing :: Typed" in classifiers
+    for version in ("3.10", "3.11", "3.12", "3.13"):
+        assert f"Programming Language :: Python :: {version}" in classifiers
+
+
+def test_every_package_says_that_it_is_typed(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for package in (
+        "backend_retrofit/codemods",
+        "backend_retrofit/templates",
+        "ipfs_accelerate_py/api_backends",
+    ):
+        assert f"{package}/py.typed" in names
 
 
 def test_the_wheel_has_templates_backends_and_types_and_nothing_else(wheel):
