@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from . import api_keys, render
+from .libraries import NONE, OFF, Library
 from .model import BLOCKS, Options
 from .names import ClassInfo, Scope, decorator_name
 from .source import Source
@@ -44,14 +45,14 @@ class ClassWork:
     info: ClassInfo
     blocks: tuple[str, ...]
     names: dict[str, str]
-    libraries: frozenset[str]
+    libraries: frozenset[Library]
     entry_point: str = ""
     inherited: tuple[str, ...] = ()
 
 
 def settle(
     info: ClassInfo,
-    libraries: frozenset[str],
+    libraries: frozenset[Library],
     bases: Iterable[ClassWork],
     existing: Mapping[str, Mapping[str, str]],
     asked: tuple[str, ...],
@@ -101,6 +102,15 @@ def _other_names(
                 new += "_"
             names[member] = new
     return names
+
+
+def notes(work: ClassWork) -> list[str]:
+    """Return what a user has to know of a class beside its blocks."""
+    return [
+        f"{library.name} retries by itself, which cannot be turned off from here: {library.own_retries}"
+        for library in sorted(work.libraries, key=lambda library: library.name)
+        if library.own_retries not in (OFF, NONE)
+    ]
 
 
 def render_block(work: ClassWork, name: str, engine: str, options: Options) -> render.Block | str:
@@ -162,7 +172,8 @@ def _render_env_key(work: ClassWork, engine: str, options: Options) -> render.Bl
         return f"`self.{attribute}` is read from the environment already"
     bare = all(_is_parameter(value, scope) for value, scope in info.attributes[attribute])
     name = info.node.name
-    variables = options.key_variables or api_keys.key_variables(name, work.libraries)
+    words = frozenset(library.name.partition(".")[0] for library in work.libraries)
+    variables = options.key_variables or api_keys.key_variables(name, words)
     return render.block(
         "env_key",
         engine,

@@ -6,24 +6,25 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .libraries import CLIENT_WORDS, HTTP_METHODS, NESTED_SDK_CALL, Transport, transport
+from . import guess, retried
+from .catalogue import Transport
+from .libraries import Library
 from .model import Decision
-from .names import ClassInfo, Names, Scope, decorator_name, own_nodes
+from .names import ClassInfo, Names, Scope, own_nodes
 
-RETRY_DECORATORS = frozenset(
-    {
-        "retry",
-        "retrying",
-        "on_exception",
-        "on_predicate",
-        "retry_with_exponential_backoff",
-        "retry_on_exception",
-    }
-)
-"""Last parts of the names of decorators that retry: tenacity, backoff, retry, retrying, stamina and home-made ones."""
-_RETRY_WORDS = ("retry", "retries", "attempt", "tries")
 _NOT_CALLERS = frozenset(
-    {"callable", "hasattr", "id", "isinstance", "issubclass", "repr", "signature", "type"}
+    {
+        "callable",
+        "hasattr",
+        "id",
+        "isinstance",
+        "issubclass",
+        "repr",
+        "signature",
+        "type",
+        "getattr",
+        "setattr",
+    }
 )
 """Functions that look at a function they are given, but do not call it."""
 
@@ -36,6 +37,8 @@ class Found:
         node: the expression to be wrapped: the callee of a call, or a function that is handed on.
         info: the class whose queue it goes through; None if it cannot be wrapped.
         owner: the name by which the class or instance is known there: `self`, `cls`.
+        library: that is called; None if that is not known.
+        reason: why it was decided so, where that needs telling.
         wrapper: the call of the entry point, if the call is wrapped already.
         retry: False if a loop or a decorator around it retries already.
     """
@@ -44,50 +47,79 @@ class Found:
     info: ClassInfo | None
     owner: str
     scope_name: str
-    library: str
+    library: Library | None
     decision: Decision
     reason: str
     wrapper: ast.Call | None = None
     retry: bool = True
 
 
-def find(tree: ast.Module, names: Names, entry_points: frozenset[str]) -> list[Found]:
+def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing: bool = True) -> list[Found]:
     """Return all call sites, in no particular order.
 
     Args:
         entry_points: names of the retrofit's own methods; what they wrap is wrapped already.
+        guessing: take a receiver of unknown type for a client where all else says so (see `guess`).
     """
+    callers = _Callers(names)
     found: list[Found] = []
     for node, scope in names.scopes.items():
-        found += _Finder(names, scope, entry_points).find(node)
+        found += _Finder(names, scope, entry_points, callers, guessing).find(node)
     return found
 
 
 class _Finder:
     """Looks through one scope."""
 
-    def __init__(self, names: Names, scope: Scope, entry_points: frozenset[str]) -> None:
+    def __init__(
+        self, names: Names, scope: Scope, entry_points: frozenset[str], callers: _Callers, guessing: bool
+    ) -> None:
         self.names = names
         self.scope = scope
         self.entry_points = entry_points
+        self.callers = callers
+        self.guessing = guessing
+        self.entered: frozenset[int] = frozenset()
+        """Calls that `async with` enters."""
+        self.called: frozenset[int] = frozenset()
+        """Calls whose result is called."""
 
     def find(self, node: ast.AST) -> Iterator[Found]:
+        """Yield the call sites of the scope that `node` opens."""
         parts = list(own_nodes(node))
         wrapped: dict[int, ast.Call] = {}
         for part in parts:
             if isinstance(part, ast.Call) and self._entry_point(part):
                 wrapped[id(part.args[0])] = part
+        self.entered = frozenset(
+            id(item.context_expr) for part in parts if isinstance(part, ast.AsyncWith) for item in part.items
+        )
+        self.called = frozenset(id(part.func) for part in parts if isinstance(part, ast.Call))
         for part in parts:
-            if not isinstance(part, ast.Call):
-                continue
-            if self._entry_point(part):
-                yield from self._site(part.args[0], part, wrapped)
-            elif not (isinstance(part.func, ast.Call) and self._entry_point(part.func)):
-                yield from self._site(part.func, part, wrapped)
-            if not self._looks_only(part.func):
-                for value in (*part.args, *(keyword.value for keyword in part.keywords)):
-                    if isinstance(value, ast.Attribute | ast.Name) and id(value) not in wrapped:
-                        yield from self._handed_on(value)
+            if isinstance(part, ast.Call):
+                yield from self._of_call(part, wrapped)
+            else:
+                for value in _values_kept(part):
+                    if id(value) not in wrapped:
+                        yield from self._handed_on(value, None)
+
+    def _of_call(self, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Found]:
+        inner = call.func
+        if isinstance(inner, ast.Call) and self._entry_point(inner):
+            yield from self._site(inner.args[0], call, inner)
+        elif self._entry_point(call):
+            if not self._is_called(call):
+                yield from self._handed_on(call.args[0], None, call)
+        else:
+            yield from self._site(inner, call, None)
+        name = inner.id if isinstance(inner, ast.Name) else getattr(inner, "attr", "")
+        if name not in _NOT_CALLERS and not self._entry_point(call):
+            for value in (*call.args, *(keyword.value for keyword in call.keywords)):
+                if isinstance(value, ast.Attribute | ast.Name) and id(value) not in wrapped:
+                    yield from self._handed_on(value, call)
+
+    def _is_called(self, wrapper: ast.Call) -> bool:
+        return id(wrapper) in self.called
 
     def _entry_point(self, node: ast.Call) -> str:
         function = node.func
@@ -99,78 +131,73 @@ class _Finder:
         )
         return function.attr if is_ours and isinstance(function, ast.Attribute) else ""
 
-    @staticmethod
-    def _looks_only(function: ast.expr) -> bool:
-        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-        return name in _NOT_CALLERS
-
-    def _site(self, callee: ast.expr, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Found]:
-        name = self._name_of(callee)
-        known = transport(name) if name else None
-        if known is None and name.endswith(".*"):
-            known = self._dynamic(name)
+    def _site(self, callee: ast.expr, call: ast.Call, wrapper: ast.Call | None) -> Iterator[Found]:
+        name = self.names.resolve(callee, self.scope)
+        known = self._transport(name)
         if known is not None:
-            yield self._decide(callee, known, wrapped.get(id(callee)))
-        elif reason := self._suspicion(callee, name, call):
-            yield self._skip(callee, "?", reason)
+            yield self._decide(callee, known, wrapper, call)
+            return
+        looks = guess.look(self.names, self.scope, callee, name, call, entered=id(call) in self.entered)
+        if looks is None:
+            if wrapper is not None:
+                yield self._decide(callee, None, wrapper, call, "it is wrapped already")
+        elif looks.taken_for is not None and (self.guessing or wrapper is not None):
+            yield self._decide(callee, looks.taken_for, wrapper, call, looks.reason)
+        elif wrapper is not None:
+            yield self._decide(callee, None, wrapper, call, looks.reason)
+        else:
+            yield self._skip(callee, None, looks.reason)
 
-    def _name_of(self, callee: ast.expr) -> str:
-        return self.names.resolve(callee, self.scope)
+    def _transport(self, name: str) -> Transport | None:
+        if not name:
+            return None
+        if name.endswith(".*"):  # `getattr(requests, method)` is a request if `requests.get` is one
+            find = self.names.catalogue.transport
+            return find(name[:-1] + "get") or find(name[:-1] + "post")
+        return self.names.catalogue.transport(name)
 
-    @staticmethod
-    def _dynamic(name: str) -> Transport | None:
-        """Recognise `getattr(requests, method)`: it is a request if `requests.get` is one."""
-        return transport(name[:-1] + "get") or transport(name[:-1] + "post")
-
-    def _handed_on(self, value: ast.expr) -> Iterator[Found]:
-        name = self._name_of(value)
-        known = transport(name) if name else None
+    def _handed_on(
+        self, value: ast.expr, call: ast.Call | None, wrapper: ast.Call | None = None
+    ) -> Iterator[Found]:
+        known = self._transport(self.names.resolve(value, self.scope))
         if known is not None:
-            yield self._decide(value, known, None)
+            yield self._decide(value, known, wrapper, call)
+        elif wrapper is not None:
+            yield self._decide(value, None, wrapper, call, "it is wrapped already")
 
-    def _suspicion(self, callee: ast.expr, name: str, call: ast.Call) -> str:
-        """Return why a call whose target is not known looks like a request all the same, or nothing."""
-        if name or not isinstance(callee, ast.Attribute):
-            return ""
-        text = ast.unparse(callee)
-        receiver = callee.value
-        last = receiver.attr if isinstance(receiver, ast.Attribute) else getattr(receiver, "id", "")
-        looks_like = bool(NESTED_SDK_CALL.search(text)) or (
-            callee.attr in HTTP_METHODS
-            and bool(CLIENT_WORDS.search(last))
-            and not (callee.attr == "get" and len(call.args) == 2)
-        )
-        if not looks_like or self.names.instance(receiver, self.scope) is not None:
-            return ""
-        return f"the type of `{ast.unparse(receiver)}` is not known here; annotate it if this is a request"
-
-    def _skip(self, node: ast.expr, library: str, reason: str) -> Found:
+    def _skip(self, node: ast.expr, library: Library | None, reason: str) -> Found:
         return Found(node, None, "", self._scope_name(), library, Decision.SKIPPED, reason)
 
-    def _decide(self, node: ast.expr, known: Transport, wrapper: ast.Call | None) -> Found:
-        if known.refusal:
-            return self._skip(node, known.library, known.refusal)
+    def _decide(
+        self,
+        node: ast.expr,
+        known: Transport | None,
+        wrapper: ast.Call | None,
+        call: ast.Call | None,
+        reason: str = "",
+    ) -> Found:
+        library = known.library if known is not None else None
+        if known is not None and known.refusal:
+            return self._skip(node, library, known.refusal)
         method = self._enclosing_method()
         if method is None:
-            return self._skip(node, known.library, self._why_no_method())
+            return self._skip(node, library, self._why_no_method())
         owner = method.self_name
         if owner is None:
-            return self._skip(
-                node, known.library, "static method: there is no `self` or `cls` to hold the queue"
-            )
+            return self._skip(node, library, "static method: there is no `self` or `cls` to hold the queue")
         if self.names.method_of_self(owner, self.scope) is not method:
-            return self._skip(node, known.library, f"`{owner}` is not the instance here: it is bound again")
-        retried_by = self._retried_by()
+            return self._skip(node, library, f"`{owner}` is not the instance here: it is bound again")
+        by = self._retried_by(node, call)
         return Found(
             node,
             method.class_info,
             owner,
             self._scope_name(),
-            known.library,
-            Decision.QUEUED_ONLY if retried_by else Decision.WRAPPED,
-            retried_by,
+            library,
+            Decision.QUEUED_ONLY if by else Decision.WRAPPED,
+            f"already retried by {by}" if by else reason,
             wrapper,
-            not retried_by,
+            not by,
         )
 
     def _scopes_outwards(self) -> Iterator[Scope]:
@@ -205,37 +232,88 @@ class _Finder:
         ]
         return ".".join(reversed(parts)) or "<module>"
 
-    def _retried_by(self) -> str:
-        """Return what retries the site already: a decorator or a loop of one of the functions around it."""
-        for scope in self._scopes_outwards():
-            node = scope.node
-            if isinstance(node, ast.ClassDef):
-                break
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for decorator in node.decorator_list:
-                    name = decorator_name(decorator)
-                    if name.rpartition(".")[2] in RETRY_DECORATORS:
-                        return f"already retried by @{name} (line {decorator.lineno})"
-                for part in own_nodes(node):
-                    if isinstance(part, ast.For | ast.AsyncFor | ast.While) and _retries(part):
-                        return f"already retried by the loop in line {part.lineno}"
+    def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:
+        """Return what retries the site already, or nothing."""
+        if (
+            call is not None
+            and call.func is not node
+            and (by := retried.retrying_call(self.names, self.scope, call))
+        ):
+            return by
+        return self.callers.retried_by(self.scope, node)
+
+
+class _Callers:
+    """Knows what retries a place in the code: around it, or around all the calls of the method that it stands in."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._calls: dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]] | None = None
+
+    def retried_by(self, scope: Scope, node: ast.AST, seen: frozenset[int] = frozenset()) -> str:
+        """Return what retries the code at `node`, or nothing."""
+        inner: Scope | None = scope
+        while inner is not None and not isinstance(inner.node, ast.ClassDef | ast.Module):
+            if by := retried.retried_by_decorator(self.names, inner):
+                return by
+            for loop in retried.loops_around(inner.node, node):
+                if retried.retries(self.names, inner, loop, node):
+                    return f"the loop in line {loop.lineno}"
+            if by := self._through_calls(inner, seen):
+                return by
+            inner = inner.parent
         return ""
 
+    def _through_calls(self, scope: Scope, seen: frozenset[int]) -> str:
+        """Return what retries a function as a whole: if every call of it in the file is retried."""
+        if id(scope) in seen or len(seen) > 5:
+            return ""
+        uses = self._uses().get(scope.node, [])
+        found = ""
+        for node, where, call in uses:
+            by = ""
+            if call.func is not node:
+                by = retried.retrying_call(self.names, where, call)
+            by = by or self.retried_by(where, node, seen | {id(scope)})
+            if not by:
+                return ""
+            found = found or by
+        name = getattr(scope.node, "name", "this lambda")
+        return f"{found}, which calls `{name}`" if found and ", which calls" not in found else found
 
-def _retries(loop: ast.For | ast.AsyncFor | ast.While) -> bool:
-    """Return True if a loop looks like one that retries: it sleeps, and counts attempts or catches errors."""
-    nodes = list(own_nodes(loop))
-    sleeps = any(
-        isinstance(node, ast.Call)
-        and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
-        == "sleep"
-        for node in nodes
-    )
-    head = (
-        ast.unparse(loop.target) + ast.unparse(loop.iter)
-        if not isinstance(loop, ast.While)
-        else ast.unparse(loop.test)
-    )
-    counts = any(word in head.lower() for word in _RETRY_WORDS)
-    catches = any(isinstance(node, ast.Try) and node.handlers for node in nodes)
-    return counts or (sleeps and catches)
+    def _uses(self) -> dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]]:
+        """Return, for each function of the file, where it is called or handed on to a call."""
+        if self._calls is None:
+            self._calls = {}
+            for owner, scope in self.names.scopes.items():
+                for part in own_nodes(owner):
+                    if not isinstance(part, ast.Call):
+                        continue
+                    values = [part.func, *part.args, *(keyword.value for keyword in part.keywords)]
+                    for value in values:
+                        target: ast.AST | None = value if isinstance(value, ast.Lambda) else None
+                        target = target or self.names.method_called(value, scope)
+                        if target is not None:
+                            self._calls.setdefault(target, []).append((value, scope, part))
+        return self._calls
+
+
+def _values_kept(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the names that a statement or display hands on as they are, other than to a plain name.
+
+    What is assigned to a name or an attribute is found again where that is called.
+    """
+    values: list[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        values = [*node.values]
+    elif isinstance(node, ast.List | ast.Tuple | ast.Set) and not isinstance(
+        getattr(node, "ctx", None), ast.Store
+    ):
+        values = [*node.elts]
+    elif isinstance(node, ast.Return | ast.Yield) or (
+        isinstance(node, ast.Assign) and any(isinstance(target, ast.Subscript) for target in node.targets)
+    ):
+        values = [node.value]
+    for value in values:
+        if isinstance(value, ast.Name | ast.Attribute):
+            yield value

@@ -1,74 +1,180 @@
 """The one table of the libraries whose calls we recognise: a row a library.
 
 A call is looked up by a resolved name: `requests.post`, or for a method of a client `requests.Session().post`, where
-`()` stands for the call that makes the client.
+`()` stands for the call that makes the client. How names are matched with the rows is in `catalogue`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-_HTTP = "get options head post put patch delete request"
-_SDK = (
-    "create parse stream list retrieve update delete cancel edit generate content create_variation acreate"
-    " create_and_run create_and_poll create_and_stream upload upload_and_poll submit_tool_outputs count_tokens"
-    " generate_content generate_content_stream embed_content generate_images"
-)
+SYNC, ASYNC, BOTH = "sync", "async", "both"
+
+OFF = "off"
+"""The library's own retries are turned off by the runtime, for each call (`_without_own_retries`)."""
+NONE = "none"
+"""The library does not retry unless it is told to."""
 
 
 @dataclass(frozen=True)
 class Client:
     """A class, or a function that makes a client, and the methods of the client that make requests.
 
-    Args:
+    Attributes:
         made_by: dotted names of the class or function.
         methods: names of methods; empty means all but those in `others`.
-        others: names of methods that make no request.
-        nested: the methods may hang from attributes of the client: `client.chat.completions.create`.
+        others: names of methods, or paths such as `chats.create`, that make no request.
+        nested: the methods hang from attributes of the client: `client.chat.completions.create`.
+        direct: methods of the client itself count as well, where it is nested.
+        chained: the methods may hang from what other methods return: `boto3.resource().Bucket().upload_file`.
     """
 
     made_by: tuple[str, ...]
     methods: frozenset[str]
     others: frozenset[str] = frozenset()
     nested: bool = False
+    direct: bool = True
+    chained: bool = False
 
 
 @dataclass(frozen=True)
 class Library:
     """A library.
 
-    Args:
-        name: of the module that is imported; a file without this word in it is not looked at.
+    Attributes:
+        name: of the module that is imported.
         functions: functions of the module that make requests.
         clients: the clients it has.
-        two_steps: methods that send a request whose answer another call reads; they are reported, not wrapped.
+        calls: SYNC, ASYNC or BOTH.
+        own_retries: OFF, NONE, or a sentence that says how to turn them off, because we cannot.
+        streams: an answer can come in parts; it keeps its slot until it is read, then.
+        refused: name of a call that is reported, but not wrapped -> why.
     """
 
     name: str
     functions: frozenset[str] = frozenset()
     clients: tuple[Client, ...] = ()
-    two_steps: frozenset[str] = frozenset()
+    calls: str = SYNC
+    own_retries: str = NONE
+    streams: bool = True
+    refused: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def _row(name: str, functions: str = "", *clients: Client, two_steps: str = "") -> Library:
-    return Library(name, frozenset(functions.split()), clients, frozenset(two_steps.split()))
+def _row(
+    name: str,
+    functions: str,
+    *clients: Client,
+    calls: str = SYNC,
+    own_retries: str = NONE,
+    streams: bool = True,
+    refused: Mapping[str, str] | None = None,
+) -> Library:
+    return Library(name, frozenset(functions.split()), clients, calls, own_retries, streams, refused or {})
 
 
-def _client(made_by: str, methods: str = "", others: str = "", nested: bool = False) -> Client:
-    return Client(tuple(made_by.split()), frozenset(methods.split()), frozenset(others.split()), nested)
+def _client(
+    made_by: str, methods: str = "", others: str = "", nested: bool = False, direct: bool = True, chained: bool = False
+) -> Client:  # fmt: skip
+    return Client(
+        tuple(made_by.split()),
+        frozenset(methods.split()),
+        frozenset(others.split()),
+        nested,
+        direct,
+        chained,
+    )
 
+
+def _prefixed(module: str, names: str) -> str:
+    return " ".join(f"{module}.{name}" for name in names.split())
+
+
+HTTP = "get options head post put patch delete request"
+SDK = (
+    "create parse stream list retrieve update delete cancel edit generate content create_variation acreate"
+    " create_and_run create_and_poll create_and_stream upload upload_and_poll submit_tool_outputs count_tokens"
+    " results search download retrieve_content transcribe translate edit_image generate_content"
+    " generate_content_stream embed_content generate_images generate_videos"
+)
+_TWO_CALLS = "the request and its answer are two calls; retrying one would not do"
+_ADAPTER = (
+    "it is inside a transport of a session; the calls through the session are wrapped where they are made"
+)
+_WEBSOCKET = "a websocket stays open and would keep its slot"
+_PAGES = "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
+_WAITER = "a waiter asks again and again until it is told what it waits for; it would keep its slot"
 
 LIBRARIES: tuple[Library, ...] = (
     _row(
         "requests",
-        _HTTP,
-        _client("requests.Session requests.session requests.sessions.Session", _HTTP + " send"),
+        HTTP,
+        _client("requests.Session requests.session requests.sessions.Session", HTTP + " send"),
+        own_retries=OFF,
+        refused={
+            "requests.adapters.HTTPAdapter().send": _ADAPTER,
+            "requests.adapters.BaseAdapter().send": _ADAPTER,
+        },
     ),
-    _row("httpx", _HTTP + " stream", _client("httpx.Client httpx.AsyncClient", _HTTP + " send stream")),
-    _row("aiohttp", "request", _client("aiohttp.ClientSession", _HTTP + " ws_connect")),
-    _row("urllib3", "request", _client("urllib3.PoolManager urllib3.ProxyManager", "request urlopen")),
+    # Sessions that are used like those of requests.
+    _row("requests_cache", "", _client("requests_cache.CachedSession", HTTP + " send"), own_retries=OFF),
+    _row(
+        "requests_oauthlib",
+        "",
+        _client(
+            "requests_oauthlib.OAuth1Session requests_oauthlib.OAuth2Session", HTTP + " send fetch_token"
+        ),
+        own_retries=OFF,
+    ),
+    _row(
+        "cloudscraper",
+        "",
+        _client("cloudscraper.create_scraper cloudscraper.CloudScraper", HTTP + " send"),
+        own_retries=OFF,
+    ),
+    _row(
+        "curl_cffi",
+        _prefixed("requests", HTTP) + " " + HTTP,
+        _client("curl_cffi.requests.Session curl_cffi.Session", HTTP),
+        _client("curl_cffi.requests.AsyncSession curl_cffi.AsyncSession", HTTP),
+        calls=BOTH,
+    ),
+    _row(
+        "httpx",
+        HTTP + " stream",
+        _client("httpx.Client httpx.AsyncClient", HTTP + " send stream"),
+        calls=BOTH,
+        refused={
+            "httpx.BaseTransport().handle_request": _ADAPTER,
+            "httpx.HTTPTransport().handle_request": _ADAPTER,
+            "httpx.AsyncBaseTransport().handle_async_request": _ADAPTER,
+            "httpx.AsyncHTTPTransport().handle_async_request": _ADAPTER,
+        },
+    ),
+    _row(
+        "aiohttp",
+        "request",
+        _client("aiohttp.ClientSession aiohttp.client.ClientSession", HTTP + " _request"),
+        calls=ASYNC,
+        refused={"aiohttp.ClientSession().ws_connect": _WEBSOCKET},
+    ),
+    _row(
+        "aiohttp_retry",
+        "",
+        _client("aiohttp_retry.RetryClient", HTTP),
+        calls=ASYNC,
+        own_retries="give it ExponentialRetry(attempts=1)",
+    ),
+    _row(
+        "urllib3",
+        "request",
+        _client(
+            "urllib3.PoolManager urllib3.ProxyManager urllib3.poolmanager.PoolManager urllib3.HTTPConnectionPool"
+            " urllib3.HTTPSConnectionPool urllib3.connection_from_url",
+            "request urlopen request_encode_body request_encode_url",
+        ),
+        own_retries="make the pool with retries=urllib3.Retry(connect=0, read=0, status=0, other=0)",
+    ),
     _row(
         "urllib.request",
         "urlopen urlretrieve",
@@ -76,20 +182,31 @@ LIBRARIES: tuple[Library, ...] = (
     ),
     _row(
         "http.client",
-        two_steps="http.client.HTTPConnection().request http.client.HTTPSConnection().request"
-        " http.client.HTTPConnection().getresponse http.client.HTTPSConnection().getresponse",
+        "",
+        refused={
+            f"http.client.{kind}().{method}": _TWO_CALLS
+            for kind in ("HTTPConnection", "HTTPSConnection")
+            for method in ("request", "getresponse")
+        },
     ),
     _row(
         "openai",
         "ChatCompletion.create ChatCompletion.acreate Completion.create Completion.acreate Embedding.create"
-        " Embedding.acreate Image.create Moderation.create Audio.transcribe chat.completions.create"
-        " completions.create embeddings.create images.generate responses.create models.list moderations.create",
+        " Embedding.acreate Image.create Image.acreate Image.create_edit Image.create_variation Moderation.create"
+        " Moderation.acreate Audio.transcribe Audio.atranscribe Audio.translate Edit.create File.create Model.list"
+        " FineTune.create chat.completions.create completions.create embeddings.create images.generate images.edit"
+        " responses.create models.list moderations.create audio.transcriptions.create audio.translations.create"
+        " audio.speech.create files.create",
         _client(
             "openai.OpenAI openai.AsyncOpenAI openai.Client openai.AsyncClient openai.AzureOpenAI"
-            " openai.AsyncAzureOpenAI openai.lib.azure.AzureOpenAI",
-            _SDK,
+            " openai.AsyncAzureOpenAI openai.lib.azure.AzureOpenAI openai.lib.azure.AsyncAzureOpenAI"
+            " langfuse.openai.OpenAI langfuse.openai.AsyncOpenAI",
+            SDK,
             nested=True,
+            direct=False,
         ),
+        calls=BOTH,
+        own_retries=OFF,
     ),
     _row(
         "anthropic",
@@ -98,22 +215,48 @@ LIBRARIES: tuple[Library, ...] = (
             "anthropic.Anthropic anthropic.AsyncAnthropic anthropic.Client anthropic.AsyncClient"
             " anthropic.AnthropicBedrock anthropic.AsyncAnthropicBedrock anthropic.AnthropicVertex"
             " anthropic.AsyncAnthropicVertex",
-            _SDK,
+            SDK,
             nested=True,
+            direct=False,
         ),
+        calls=BOTH,
+        own_retries=OFF,
     ),
-    _row("groq", "", _client("groq.Groq groq.AsyncGroq groq.Client groq.AsyncClient", _SDK, nested=True)),
-    _row("together", "", _client("together.Together together.AsyncTogether", _SDK, nested=True)),
     _row(
-        "google",
+        "groq",
         "",
-        _client("google.genai.Client", _SDK + " send_message send_message_stream", nested=True),
+        _client("groq.Groq groq.AsyncGroq groq.Client groq.AsyncClient", SDK, nested=True, direct=False),
+        calls=BOTH,
+        own_retries=OFF,
+    ),
+    _row(
+        "together",
+        "",
+        _client("together.Together together.AsyncTogether", SDK, nested=True, direct=False),
+        calls=BOTH,
+        own_retries="make the client with max_retries=0",
+    ),
+    _row(
+        "google.genai",
+        "",
+        _client("google.genai.Client google.genai.client.Client", SDK, others="chats.create", nested=True),
+        _client(
+            "google.genai.Client().chats.create google.genai.client.Client().chats.create",
+            "send_message send_message_stream",
+        ),
+        calls=BOTH,
+    ),
+    _row(
+        "google.generativeai",
+        "embed_content embed_content_async list_models get_model upload_file generate_text generate_embeddings chat",
         _client(
             "google.generativeai.GenerativeModel google.generativeai.generative_models.GenerativeModel",
             "generate_content generate_content_async count_tokens count_tokens_async",
         ),
+        _client("google.generativeai.GenerativeModel().start_chat", "send_message send_message_async"),
+        calls=BOTH,
+        own_retries="pass request_options={'retry': None}",
     ),
-    _row("google.generativeai", "embed_content list_models get_model upload_file generate_text"),
     _row(
         "cohere",
         "",
@@ -121,15 +264,20 @@ LIBRARIES: tuple[Library, ...] = (
             "cohere.Client cohere.AsyncClient cohere.ClientV2 cohere.AsyncClientV2",
             "chat chat_stream embed generate generate_stream rerank classify summarize tokenize detokenize",
         ),
+        _client("cohere.Client().v2 cohere.AsyncClient().v2", "chat chat_stream embed rerank"),
+        calls=BOTH,
+        own_retries="pass request_options={'max_retries': 0}",
     ),
     _row(
         "mistralai",
         "",
         _client(
-            "mistralai.Mistral mistralai.client.MistralClient mistralai.async_client.MistralAsyncClient",
-            "complete complete_async stream stream_async create create_async chat chat_stream embeddings list_models",
+            "mistralai.Mistral mistralai.client.Mistral mistralai.client.MistralClient mistralai.async_client.MistralAsyncClient",
+            "complete complete_async stream stream_async create create_async process process_async parse parse_async"
+            " moderate moderate_async chat chat_stream embeddings list_models upload upload_async",
             nested=True,
         ),
+        calls=BOTH,
     ),
     _row(
         "ollama",
@@ -138,88 +286,65 @@ LIBRARIES: tuple[Library, ...] = (
             "ollama.Client ollama.AsyncClient",
             "chat generate embed embeddings list pull push show create delete copy ps",
         ),
+        calls=BOTH,
     ),
     _row(
         "huggingface_hub",
-        "hf_hub_download snapshot_download",
+        "hf_hub_download snapshot_download list_models model_info upload_file upload_folder create_repo",
         _client(
             "huggingface_hub.InferenceClient huggingface_hub.AsyncInferenceClient",
-            others="get_recommended_model get_model_status",
+            others="get_recommended_model close headers.update headers.get",
             nested=True,
         ),
+        _client("huggingface_hub.HfApi", others="run_as_future", nested=False),
+        calls=BOTH,
+        own_retries="hf_hub_download and uploads repeat a lost connection themselves",
     ),
     _row(
         "boto3",
         "",
         _client(
-            "boto3.client boto3.session.Session().client boto3.Session().client",
+            "boto3.client boto3.session.Session().client boto3.Session().client"
+            " botocore.session.get_session().create_client botocore.session.Session().create_client",
             others="can_paginate close get_paginator get_waiter generate_presigned_url generate_presigned_post",
         ),
+        _client(
+            "boto3.resource boto3.Session().resource boto3.session.Session().resource",
+            "upload_file upload_fileobj download_file download_fileobj put get delete copy copy_from put_object"
+            " get_item put_item update_item delete_item query scan batch_get_item send_message send_messages"
+            " receive_messages delete_messages publish create delete_objects load reload create_bucket create_table"
+            " create_queue get_queue_by_name",
+            chained=True,
+        ),
+        own_retries=OFF,
+        refused={
+            "boto3.client().get_paginator().paginate": _PAGES,
+            "boto3.client().get_waiter().wait": _WAITER,
+        },
     ),
-    _row("litellm", "completion acompletion embedding aembedding text_completion atext_completion rerank"),
+    _row(
+        "aioboto3",
+        "",
+        _client(
+            "aioboto3.Session().client aioboto3.session.Session().client aiobotocore.session.get_session().create_client"
+            " aiobotocore.session.AioSession().create_client",
+            others="can_paginate close get_paginator get_waiter generate_presigned_url generate_presigned_post",
+        ),
+        calls=ASYNC,
+        own_retries=OFF,
+    ),
+    _row(
+        "litellm",
+        "completion acompletion embedding aembedding text_completion atext_completion rerank arerank responses"
+        " aresponses image_generation aimage_generation transcription atranscription speech aspeech moderation",
+        calls=BOTH,
+        own_retries="pass num_retries=0 and max_retries=0",
+    ),
+    # Stubs are recognised by their names: `some_pb2_grpc.SomeStub(channel).Method`.
+    _row("grpc", "", own_retries="set grpc.enable_retries to 0 in the channel's options"),
 )
 
-_FUNCTIONS = {f"{row.name}.{name}": row for row in LIBRARIES for name in row.functions}
-_CLIENTS = {maker: (row, client) for row in LIBRARIES for client in row.clients for maker in client.made_by}
-_TWO_STEPS = {name: row for row in LIBRARIES for name in row.two_steps}
-_SAME_CLIENT = re.compile(
-    r"\.(with_options|copy|with_raw_response|with_streaming_response|aio|beta)(\(\))?(?=\.)"
+ADAPTERS = frozenset(
+    name.partition("()")[0] for row in LIBRARIES for name, why in row.refused.items() if why == _ADAPTER
 )
-
-MENTIONED = re.compile(
-    b"|".join(sorted({row.name.partition(".")[0].encode() for row in LIBRARIES}, reverse=True))
-)
-"""Matches the bytes of any file that can contain a call."""
-
-CLIENT_WORDS = re.compile(
-    r"(?:^|_)(?:session|client|http|sdk|openai|anthropic|groq|conn|s3)\d*$", re.IGNORECASE
-)
-"""Names of attributes whose methods look like requests where their type cannot be seen."""
-HTTP_METHODS = frozenset(_HTTP.split()) | {"send"}
-NESTED_SDK_CALL = re.compile(r"\.(chat\.completions|completions|embeddings|messages|responses|models)\.\w+$")
-"""Endings of an SDK's call that no other code has."""
-
-
-@dataclass(frozen=True)
-class Transport:
-    """A recognised call: its library, and why it cannot be wrapped, if so."""
-
-    library: str
-    refusal: str = ""
-
-
-def transport(name: str) -> Transport | None:
-    """Return what a resolved name calls, or None if it is no request."""
-    name = _SAME_CLIENT.sub("", name)
-    if name in _FUNCTIONS:
-        return Transport(_FUNCTIONS[name].name)
-    if name in _TWO_STEPS:
-        return Transport(
-            _TWO_STEPS[name].name, "the request and its answer are two calls; retrying one would not do"
-        )
-    maker, called, rest = name.rpartition("()")
-    if not called or not rest.startswith("."):
-        return None
-    if maker not in _CLIENTS:
-        return None
-    row, client = _CLIENTS[maker]
-    *path, method = rest[1:].split(".")
-    if path and not client.nested:
-        return None
-    wanted = method in client.methods if client.methods else method not in client.others
-    if not wanted or method.startswith("_") or (client.nested and not path and row.name in _NESTED_ONLY):
-        return None
-    return Transport(row.name)
-
-
-_NESTED_ONLY = frozenset({"openai", "anthropic", "groq", "together"})
-
-
-def is_client(maker: str) -> bool:
-    """Return True if calling this dotted name makes a client."""
-    return maker in _CLIENTS
-
-
-def module_names(names: Iterable[str]) -> frozenset[str]:
-    """Return the first parts of dotted names."""
-    return frozenset(name.partition(".")[0] for name in names)
+"""Classes whose instances are inside a session, and send its requests."""

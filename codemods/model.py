@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from .libraries import Library
+
 BLOCKS = ("queue", "backoff", "env_key")
 """The blocks, in the order in which they stand in a class."""
 
@@ -52,6 +54,10 @@ class Options:
     """Environment variables of the API key; empty: from the table, or from the class's name."""
     existing: str = "queue-only"
     """What to do with a call that a loop or a decorator retries already: `queue-only`, `wrap` or `skip`."""
+    guess: bool = True
+    """Wrap a call whose receiver is not known here if all else says that it is a request."""
+    transports: tuple[Library, ...] = ()
+    """The user's own rows for the table of libraries."""
 
 
 @dataclass(frozen=True)

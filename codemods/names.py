@@ -1,19 +1,37 @@
 """Resolves expressions to dotted names, such as `requests.post` or `requests.Session().post`.
 
 Only what can be read in the one file is used: imports, assignments, annotations, `with`, attributes of `self`, base
-classes, and helper methods that return a client. Nothing is imported or run.
+classes, and helper methods that return a client. Nothing is imported or run. `bindings` reads the file.
+
+How names look: `requests.post` is what an import gives; `requests.Session()` is what calling gives, `X()[]` a container
+of such; `.http.fetch` comes from a relative import; `<2>` is the third class of the file, `<2>()` an instance of it.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .libraries import is_client
+from .catalogue import Catalogue, passes_through
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Binding = str | ast.expr | FunctionNode | ast.ClassDef
 UNKNOWN = ""
+_OWN = re.compile(r"<(\d+)>(\(\))?$")
+_SINGLE = frozenset(
+    """
+    Optional Union Annotated Final ClassVar Required NotRequired ReadOnly Awaitable Coroutine Iterator AsyncIterator
+    Generator AsyncGenerator ContextManager AsyncContextManager AbstractContextManager AbstractAsyncContextManager
+    """.split()
+)
+"""Generic types of which a value is, or gives, one of what they are made of."""
+_MANY = frozenset(
+    "list List dict Dict tuple Tuple Mapping MutableMapping Sequence defaultdict DefaultDict".split()
+)
+_OPENS_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_FACTORIES = frozenset({"field", "Field", "attrib", "ib", "PrivateAttr"})
 
 
 @dataclass
@@ -22,29 +40,38 @@ class Scope:
 
     node: ast.AST
     parent: Scope | None
-    bindings: dict[str, list[str | ast.expr | FunctionNode | ast.ClassDef]] = field(default_factory=dict)
+    bindings: dict[str, list[Binding]] = field(default_factory=dict)
+    elsewhere: dict[str, Scope] = field(default_factory=dict)
+    """Names that `global` and `nonlocal` put in another scope."""
     class_info: ClassInfo | None = None
     self_name: str | None = None
     """In a method: the name of its first parameter, if that is the instance or the class."""
 
-    def bind(self, name: str, value: str | ast.expr | FunctionNode | ast.ClassDef) -> None:
-        self.bindings.setdefault(name, []).append(value)
+    def bind(self, name: str, value: Binding) -> None:
+        """Add what a name may stand for."""
+        scope = self.elsewhere.get(name, self)
+        scope.bindings.setdefault(name, []).append(value)
 
 
 @dataclass
 class ClassInfo:
-    """A class of the file, and what is known of its attributes."""
+    """A class of the file, and what is known of its attributes.
+
+    Attributes:
+        index: its number in the file.
+        used: names of attributes that the class's code assigns or reads on `self` or `cls`.
+        defined: names that its body binds.
+    """
 
     node: ast.ClassDef
     scope: Scope
+    index: int
     bases: list[ClassInfo] = field(default_factory=list)
     attributes: dict[str, list[tuple[ast.expr, Scope]]] = field(default_factory=dict)
     annotations: dict[str, list[tuple[ast.expr, Scope]]] = field(default_factory=dict)
     methods: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
-    """Names of attributes that the class's code assigns or reads on `self` or `cls`."""
     defined: set[str] = field(default_factory=set)
-    """Names that its body binds."""
 
     def lineage(self) -> Iterator[ClassInfo]:
         """Yield the class and its base classes in this file."""
@@ -58,6 +85,9 @@ class ClassInfo:
                 todo += info.bases
 
 
+Nodes = list[tuple[ast.expr, Scope]]
+
+
 @dataclass
 class Names:
     """All scopes of a file."""
@@ -65,13 +95,29 @@ class Names:
     module: Scope
     scopes: dict[ast.AST, Scope]
     classes: list[ClassInfo]
+    catalogue: Catalogue
+    libraries: frozenset[str] = frozenset()
+    """First parts of what the file imports absolutely."""
+    _resolved: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def resolve(self, node: ast.expr, scope: Scope) -> str:
         """Return the dotted name of what an expression stands for, or UNKNOWN."""
-        return self._resolve(node, scope, frozenset())
+        key = (id(node), id(scope))
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve(node, scope, frozenset())
+        return self._resolved[key]
+
+    def forget(self) -> None:
+        """Forget what was resolved, because more has become known."""
+        self._resolved.clear()
+
+    def own_class(self, name: str) -> ClassInfo | None:
+        """Return the class of this file that a name, `<2>` or `<2>()`, stands for."""
+        match = _OWN.match(name)
+        return self.classes[int(match[1])] if match else None
 
     def _resolve(self, node: ast.expr, scope: Scope, seen: frozenset[int]) -> str:
-        if id(node) in seen or len(seen) > 30:
+        if id(node) in seen or len(seen) > 40:
             return UNKNOWN
         seen |= {id(node)}
         if isinstance(node, ast.Name):
@@ -80,21 +126,25 @@ class Names:
             return self._resolve_attribute(node, scope, seen)
         if isinstance(node, ast.Call):
             return self._resolve_call(node, scope, seen)
-        if isinstance(node, ast.Await):
+        if isinstance(node, ast.Await | ast.NamedExpr):
             return self._resolve(node.value, scope, seen)
-        if isinstance(node, ast.NamedExpr):
-            return self._resolve(node.value, scope, seen)
+        if isinstance(node, ast.Subscript):
+            base = self._resolve(node.value, scope, seen)
+            return base[:-2] if base.endswith("[]") else UNKNOWN
         if isinstance(node, ast.BoolOp):
-            return self._first_client(((value, scope) for value in node.values), seen)
+            return self._best([(value, scope) for value in node.values], seen)
         if isinstance(node, ast.IfExp):
-            return self._first_client(((value, scope) for value in (node.body, node.orelse)), seen)
+            return self._best([(node.body, scope), (node.orelse, scope)], seen)
         return UNKNOWN
 
-    def _first_client(self, nodes: Iterable[tuple[ast.expr, Scope]], seen: frozenset[int]) -> str:
-        names = [self._resolve(node, scope, seen) for node, scope in nodes]
-        return next((name for name in names if name.endswith("()") and is_client(name[:-2])), "") or next(
-            (name for name in names if name), UNKNOWN
-        )
+    def _best(self, nodes: Nodes, seen: frozenset[int]) -> str:
+        """Resolve what may be several things: to a client if one is among them."""
+        return self._best_name(self._resolve(node, scope, seen) for node, scope in nodes)
+
+    def _best_name(self, names: Iterable[str]) -> str:
+        found = [name for name in names if name]
+        clients = (name for name in found if name.endswith("()") and self.catalogue.is_client(name[:-2]))
+        return next(clients, "") or next(iter(found), UNKNOWN)
 
     def _resolve_name(self, name: str, scope: Scope, seen: frozenset[int]) -> str:
         owner: Scope | None = scope
@@ -103,69 +153,140 @@ class Names:
             # A function does not see the names of the class around it.
             visible = first or not isinstance(owner.node, ast.ClassDef)
             if visible and name in owner.bindings:
-                if name == owner.self_name:
-                    return UNKNOWN
+                if (
+                    name == owner.self_name
+                    and owner.class_info is not None
+                    and len(owner.bindings[name]) == 1
+                ):
+                    return f"<{owner.class_info.index}>()"
                 return self._resolve_bound(owner.bindings[name], owner, seen)
             owner, first = owner.parent, False
         return UNKNOWN
 
-    def _resolve_bound(
-        self, values: list[str | ast.expr | FunctionNode | ast.ClassDef], scope: Scope, seen: frozenset[int]
-    ) -> str:
-        nodes: list[tuple[ast.expr, Scope]] = []
+    def _resolve_bound(self, values: list[Binding], scope: Scope, seen: frozenset[int]) -> str:
+        names: list[str] = []
         for value in values:
             if isinstance(value, str):
-                if value:
-                    return value
+                names.append(value)
+            elif isinstance(value, ast.ClassDef):
+                info = self.scopes[value].class_info
+                names.append(f"<{info.index}>" if info is not None else UNKNOWN)
             elif isinstance(value, ast.expr) and not isinstance(value, ast.Lambda):
-                nodes.append((value, scope))
-        return self._first_client(nodes, seen)
+                names.append(self._resolve(value, scope, seen))
+        return self._best_name(names)
 
     def _resolve_attribute(self, node: ast.Attribute, scope: Scope, seen: frozenset[int]) -> str:
-        info = self.instance(node.value, scope)
+        if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "super":
+            return self._resolve_super(node.attr, scope)
+        base = self._resolve(node.value, scope, seen)
+        info = self.own_class(base)
         if info is not None:
             return self._resolve_member(info, node.attr, seen)
-        base = self._resolve(node.value, scope, seen)
-        return f"{base}.{node.attr}" if base else UNKNOWN
+        return f"{base}.{node.attr}" if base and not base.endswith("[]") else UNKNOWN
 
     def _resolve_member(self, info: ClassInfo, name: str, seen: frozenset[int]) -> str:
-        """Resolve `self.name` in a class: by assignments, by annotations, or as a property."""
+        """Resolve `self.name` in a class: by assignments, by annotations, as a property, or as a client's own."""
         for cls in info.lineage():
-            if found := self._first_client(cls.attributes.get(name, ()), seen):
-                return found
-            for annotation, scope in cls.annotations.get(name, ()):
-                if found := self._annotated(annotation, scope):
-                    return found
+            found = self._best_name(
+                [
+                    *(self._resolve(value, scope, seen) for value, scope in cls.attributes.get(name, ())),
+                    *(
+                        self.annotated(annotation, scope)
+                        for annotation, scope in cls.annotations.get(name, ())
+                    ),
+                ]
+            )
             method = cls.methods.get(name)
             if method is not None and any(_is_property(d) for d in method.decorator_list):
-                return self._returned(method, seen)
+                found = found or self._returned(method, seen)
+            if found:
+                return found
+            if method is not None:
+                return UNKNOWN
+        maker = self.client_base(info)
+        if maker and not passes_through(name, self._overridden(info)):
+            return f"{maker}().{name}"
         return UNKNOWN
+
+    def _resolve_super(self, name: str, scope: Scope) -> str:
+        owner: Scope | None = scope
+        while owner is not None and owner.class_info is None:
+            owner = owner.parent
+        if owner is None or owner.class_info is None:
+            return UNKNOWN
+        info = owner.class_info
+        if any(name in base.methods for base in info.lineage() if base is not info):
+            return UNKNOWN
+        maker = self.client_base(info)
+        return f"{maker}().{name}" if maker and not passes_through(name, self._overridden(info)) else UNKNOWN
+
+    def client_base(self, info: ClassInfo) -> str:
+        """Return the library's class that a class derives from, such as `requests.Session`, or nothing."""
+        for cls in info.lineage():
+            outer = cls.scope.parent or self.module
+            for base in cls.node.bases:
+                name = self.resolve(base, outer)
+                if self.catalogue.is_known_class(name):
+                    return name
+        return UNKNOWN
+
+    @staticmethod
+    def _overridden(info: ClassInfo) -> frozenset[str]:
+        return frozenset(name for cls in info.lineage() for name in cls.methods)
 
     def _resolve_call(self, node: ast.Call, scope: Scope, seen: frozenset[int]) -> str:
         function = node.func
         if isinstance(function, ast.Name) and function.id == "getattr" and len(node.args) >= 2:
+            wanted = node.args[1]
+            if (
+                isinstance(wanted, ast.Constant)
+                and isinstance(wanted.value, str)
+                and wanted.value.isidentifier()
+            ):
+                access = ast.copy_location(ast.Attribute(node.args[0], wanted.value, ast.Load()), node)
+                return self._resolve_attribute(access, scope, seen)
             base = self._resolve(node.args[0], scope, seen)
             return f"{base}.*" if base else UNKNOWN
-        if isinstance(function, ast.Attribute):
-            info = self.instance(function.value, scope)
-            if info is not None:
-                for cls in info.lineage():
-                    if function.attr in cls.methods:
-                        return self._returned(cls.methods[function.attr], seen)
-        elif isinstance(function, ast.Name):
-            target = self._function(function.id, scope)
-            if target is not None:
-                return self._returned(target, seen)
         name = self._resolve(function, scope, seen)
+        if isinstance(function, ast.Name | ast.Attribute):
+            written = function.id if isinstance(function, ast.Name) else function.attr
+            if written in _FACTORIES:
+                made = next((k.value for k in node.keywords if k.arg in ("default_factory", "factory")), None)
+                return (
+                    f"{made_by}()"
+                    if made is not None and (made_by := self._resolve(made, scope, seen))
+                    else UNKNOWN
+                )
+            if target := self._target(function, scope, seen):
+                return self._returned(target, seen)
+        if self.own_class(name) is not None and name.endswith("()"):
+            return UNKNOWN  # an instance that is called
         return f"{name}()" if name else UNKNOWN
 
-    def _function(self, name: str, scope: Scope) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-        owner: Scope | None = scope
-        while owner is not None:
-            for value in owner.bindings.get(name, ()):
-                if isinstance(value, ast.FunctionDef | ast.AsyncFunctionDef):
-                    return value
-            owner = owner.parent
+    def _target(
+        self, function: ast.Name | ast.Attribute, scope: Scope, seen: frozenset[int]
+    ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """Return the function of this file that is called."""
+        if isinstance(function, ast.Name):
+            owner: Scope | None = scope
+            while owner is not None:
+                for value in owner.bindings.get(function.id, ()):
+                    if isinstance(value, ast.FunctionDef | ast.AsyncFunctionDef) and (
+                        owner is scope or not isinstance(owner.node, ast.ClassDef)
+                    ):
+                        return value
+                owner = owner.parent
+            return None
+        info = self.own_class(self._resolve(function.value, scope, seen))
+        lineage = info.lineage() if info is not None else ()
+        return next((cls.methods[function.attr] for cls in lineage if function.attr in cls.methods), None)
+
+    def method_called(
+        self, function: ast.expr, scope: Scope
+    ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """Return the method or function of this file that an expression stands for."""
+        if isinstance(function, ast.Name | ast.Attribute):
+            return self._target(function, scope, frozenset())
         return None
 
     def _returned(self, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[int]) -> str:
@@ -173,31 +294,45 @@ class Names:
         if id(function) in seen:
             return UNKNOWN
         scope = self.scopes[function]
-        if function.returns is not None and (found := self._annotated(function.returns, scope)):
-            return found
+        annotated = self.annotated(function.returns, scope) if function.returns is not None else UNKNOWN
+        if annotated.endswith("()") and self.catalogue.is_client(annotated[:-2]):
+            return annotated
         returns = [
             (node.value, scope)
             for node in own_nodes(function)
             if isinstance(node, ast.Return | ast.Yield) and node.value is not None
         ]
-        return self._first_client(returns, seen | {id(function)})
+        found = self._best(returns, seen | {id(function)})
+        # What a helper returns is a client, or a thing of the file's own; a function that it returns is wrapped there.
+        return annotated if not found.endswith("()") else found
 
-    def _annotated(self, annotation: ast.expr, scope: Scope) -> str:
-        """Return `Client()` if an annotation names a client, alone or in a union."""
+    def annotated(self, annotation: ast.expr, scope: Scope) -> str:
+        """Return `Client()` for an annotation that names a class, alone or in a union; for a client, if one is there."""
+        return self._best_name(self._classes_in(annotation, scope))
+
+    def _classes_in(self, annotation: ast.expr, scope: Scope) -> Iterator[str]:
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
             try:
                 annotation = ast.parse(annotation.value, mode="eval").body
             except (SyntaxError, ValueError):
-                return UNKNOWN
+                return
         if isinstance(annotation, ast.BinOp):
-            return self._annotated(annotation.left, scope) or self._annotated(annotation.right, scope)
-        if isinstance(annotation, ast.Subscript):
+            yield from self._classes_in(annotation.left, scope)
+            yield from self._classes_in(annotation.right, scope)
+        elif isinstance(annotation, ast.Subscript):
+            kind = decorator_name(annotation.value).rpartition(".")[2]
             parts = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
-            return next((found for part in parts if (found := self._annotated(part, scope))), UNKNOWN)
-        name = (
-            self.resolve(annotation, scope) if isinstance(annotation, ast.Name | ast.Attribute) else UNKNOWN
-        )
-        return f"{name}()" if is_client(name) else UNKNOWN
+            if kind in _SINGLE:
+                for part in parts:
+                    yield from self._classes_in(part, scope)
+            elif kind in _MANY:
+                yield from (f"{name}[]" for name in self._classes_in(parts[-1], scope))
+            elif name := self.resolve(annotation.value, scope):
+                yield f"{name}()"
+        elif isinstance(annotation, ast.Name | ast.Attribute):
+            name = self.resolve(annotation, scope)
+            if name and not name.startswith(("typing.", "typing_extensions.", "collections.")):
+                yield f"{name}()"
 
     def instance(self, node: ast.expr, scope: Scope) -> ClassInfo | None:
         """Return the class if an expression is the `self` or `cls` of a method around it."""
@@ -219,16 +354,30 @@ class Names:
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """Yield what stands in a function, class or module, without what stands in those inside it."""
-    todo = list(ast.iter_child_nodes(node))
+    todo = children(node)
     while todo:
         child = todo.pop()
         yield child
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            todo.extend(ast.iter_child_nodes(child))
+        if not isinstance(child, _OPENS_SCOPE):
+            todo += children(child)
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes that a node is made of, but for `Load()` and its like; faster than `ast.iter_child_nodes`."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        if name == "ctx":
+            continue
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [item for item in value if isinstance(item, ast.AST)]
+    return found
 
 
 def decorator_name(node: ast.expr) -> str:
-    """Return the dotted name of a decorator, as written, without its arguments."""
+    """Return the dotted name of a decorator, a base or a callee, as written, without its arguments."""
     if isinstance(node, ast.Call):
         node = node.func
     return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
@@ -236,133 +385,3 @@ def decorator_name(node: ast.expr) -> str:
 
 def _is_property(decorator: ast.expr) -> bool:
     return decorator_name(decorator).rpartition(".")[2] in ("property", "cached_property")
-
-
-def build(tree: ast.Module) -> Names:
-    """Read all bindings of a file."""
-    module = Scope(tree, None)
-    names = Names(module, {tree: module}, [])
-    _Builder(names).fill(module, list(ast.iter_child_nodes(tree)))
-    by_name: dict[str, ClassInfo] = {}
-    for info in names.classes:
-        info.bases = [
-            by_name[base.id] for base in info.node.bases if isinstance(base, ast.Name) and base.id in by_name
-        ]
-        by_name[info.node.name] = info
-    return names
-
-
-class _Builder:
-    """Walks a file once, scope by scope."""
-
-    def __init__(self, names: Names) -> None:
-        self.names = names
-
-    def fill(self, scope: Scope, nodes: list[ast.AST]) -> None:
-        """Bind what `nodes` bind in `scope`, and open the scopes inside them."""
-        todo = nodes[::-1]
-        while todo:
-            node = todo.pop()
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                self._open_function(scope, node)
-                continue
-            if isinstance(node, ast.ClassDef):
-                self._open_class(scope, node)
-                continue
-            self._bind(scope, node)
-            todo.extend(list(ast.iter_child_nodes(node))[::-1])
-
-    def _open_function(self, scope: Scope, node: FunctionNode) -> None:
-        inner = Scope(node, scope)
-        self.names.scopes[node] = inner
-        args = node.args
-        named = [*args.posonlyargs, *args.args]
-        for arg in [*named, *args.kwonlyargs]:
-            inner.bind(arg.arg, UNKNOWN)
-            if arg.annotation is not None and (client := self.names._annotated(arg.annotation, scope)):
-                inner.bind(arg.arg, client)
-        for arg in filter(None, (args.vararg, args.kwarg)):
-            inner.bind(arg.arg, UNKNOWN)
-        outside: list[ast.AST] = [*args.defaults, *(d for d in args.kw_defaults if d is not None)]
-        if isinstance(node, ast.Lambda):
-            self.fill(scope, outside)
-            self.fill(inner, [node.body])
-            return
-        scope.bind(node.name, node)
-        self.fill(scope, [*outside, *node.decorator_list])
-        info = scope.class_info
-        if info is not None and isinstance(scope.node, ast.ClassDef):
-            info.methods[node.name] = node
-            info.defined.add(node.name)
-            decorators = {decorator_name(d).rpartition(".")[2] for d in node.decorator_list}
-            if named and "staticmethod" not in decorators:
-                inner.class_info, inner.self_name = info, named[0].arg
-        self.fill(inner, list(node.body))
-
-    def _open_class(self, scope: Scope, node: ast.ClassDef) -> None:
-        scope.bind(node.name, node)
-        if scope.class_info is not None and isinstance(scope.node, ast.ClassDef):
-            scope.class_info.defined.add(node.name)
-        self.fill(scope, [*node.bases, *(k.value for k in node.keywords), *node.decorator_list])
-        inner = Scope(node, scope)
-        info = ClassInfo(node, inner)
-        inner.class_info = info
-        self.names.scopes[node] = inner
-        self.names.classes.append(info)
-        self.fill(inner, list(node.body))
-
-    def _bind(self, scope: Scope, node: ast.AST) -> None:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                first = alias.name.partition(".")[0]
-                scope.bind(alias.asname or first, alias.name if alias.asname else first)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                known = not node.level and node.module
-                scope.bind(alias.asname or alias.name, f"{node.module}.{alias.name}" if known else UNKNOWN)
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                self._assign(scope, target, node.value)
-        elif isinstance(node, ast.AnnAssign):
-            self._annotate(scope, node)
-            if node.value is not None:
-                self._assign(scope, node.target, node.value)
-        elif isinstance(node, ast.NamedExpr):
-            self._assign(scope, node.target, node.value)
-        elif isinstance(node, ast.withitem):
-            if node.optional_vars is not None:
-                self._assign(scope, node.optional_vars, node.context_expr)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            scope.bindings.setdefault(node.id, [UNKNOWN])
-        elif isinstance(node, ast.Attribute):
-            info = self.names.instance(node.value, scope)
-            if info is not None:
-                info.used.add(node.attr)
-
-    def _annotate(self, scope: Scope, node: ast.AnnAssign) -> None:
-        target = node.target
-        if isinstance(target, ast.Name) and isinstance(scope.node, ast.ClassDef) and scope.class_info:
-            scope.class_info.defined.add(target.id)
-            scope.class_info.annotations.setdefault(target.id, []).append((node.annotation, scope))
-        elif isinstance(target, ast.Name):
-            scope.bind(target.id, self.names._annotated(node.annotation, scope))
-        elif isinstance(target, ast.Attribute) and (info := self.names.instance(target.value, scope)):
-            info.annotations.setdefault(target.attr, []).append((node.annotation, scope))
-
-    def _assign(self, scope: Scope, target: ast.expr, value: ast.expr) -> None:
-        if isinstance(target, ast.Name):
-            scope.bind(target.id, value)
-            if scope.class_info is not None and isinstance(scope.node, ast.ClassDef):
-                scope.class_info.defined.add(target.id)
-                scope.class_info.attributes.setdefault(target.id, []).append((value, scope))
-        elif isinstance(target, ast.Attribute):
-            info = self.names.instance(target.value, scope)
-            if info is not None:
-                info.attributes.setdefault(target.attr, []).append((value, scope))
-        elif (
-            isinstance(target, ast.Tuple | ast.List)
-            and isinstance(value, ast.Tuple | ast.List)
-            and len(target.elts) == len(value.elts)
-        ):
-            for part, part_value in zip(target.elts, value.elts, strict=True):
-                self._assign(scope, part, part_value)

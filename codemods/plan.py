@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import classes, discover, markers, place, render, states, upgrade
+from .bindings import build
+from .catalogue import catalogue
 from .classes import ClassWork
 from .fingerprints import fingerprint
-from .libraries import MENTIONED
 from .markers import Markers, Region
 from .model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Edit, FilePlan, Options, Problem, State
-from .names import ClassInfo, build
+from .names import ClassInfo
 from .source import Source, apply, parse
 from .strip import (
     ENTRY_POINTS,
@@ -41,7 +42,8 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
     """
     unchanged = FilePlan(path, data, data)
     mentioned = markers.MENTION.encode() in data
-    if not mentioned and (options.remove or not MENTIONED.search(data)):
+    known = catalogue(options.transports)
+    if not mentioned and (options.remove or not known.mentioned.search(data)):
         return unchanged
     try:
         source = Source.decode(data)
@@ -142,10 +144,10 @@ class _Planner:
 
     def add(self, only_classes_with_blocks: bool = False) -> FilePlan:
         """Plan the blocks, the wraps and the runtime that the file needs."""
-        self.names = build(self.tree)
+        self.names = build(self.tree, catalogue(self.options.transports))
         self.identifiers = frozenset(re.findall(r"\w+", self.text))
         known = entry_points(self.found.regions) | frozenset(ENTRY_POINTS.values())
-        sites = discover.find(self.tree, self.names, known)
+        sites = discover.find(self.tree, self.names, known, self.options.guess)
         self.regions_of = states.blocks_by_class(self.source, self.names.classes, self.found)
         self.inline_engine = next((r for r in self.found.regions if r.block == "runtime"), None)
         self.engine = self._engine_name()
@@ -165,7 +167,7 @@ class _Planner:
                 continue
             works[id(info)] = classes.settle(
                 info,
-                frozenset(site.library.partition(".")[0] for site in own),
+                frozenset(site.library for site in own if site.library is not None),
                 [works[id(base)] for base in info.lineage() if id(base) in works],
                 {name: region.values for name, region in regions.items()},
                 self.options.blocks,
@@ -192,7 +194,8 @@ class _Planner:
         decision, reason = self._decide(site, work, refused)
         line, column = site.node.lineno, site.node.col_offset + 1
         callee = ast.unparse(site.node)
-        self.sites.append(CallSite(line, column, site.scope_name, callee, site.library, decision, reason))
+        library = site.library.name if site.library is not None else "?"
+        self.sites.append(CallSite(line, column, site.scope_name, callee, library, decision, reason))
         if decision is Decision.SKIPPED or work is None:
             return
         if site.wrapper is not None:
@@ -214,10 +217,12 @@ class _Planner:
             return Decision.SKIPPED, "neither the queue nor the backoff block was asked for"
         if site.wrapper is not None:
             if not site.wrapper.keywords:
-                return Decision.WRAPPED, ""
+                return Decision.WRAPPED, site.reason if site.retry else ""
             return Decision.QUEUED_ONLY, site.reason or "`retry=False` is written there"
         if site.retry or self.options.existing == "wrap":
-            return Decision.WRAPPED, ""
+            return Decision.WRAPPED, site.reason
+        if work.entry_point == work.names.get(ENTRY_POINTS["backoff"], ENTRY_POINTS["backoff"]):
+            return Decision.SKIPPED, f"{site.reason}, and the class has no queue"
         return Decision.QUEUED_ONLY, f"{site.reason}: queued, without a second backoff"
 
     def _rename_wrap(self, wrapper: ast.Call, entry_point: str) -> None:
@@ -254,6 +259,7 @@ class _Planner:
             f"the class uses `{member}` already, so the block's is called `{other}`"
             for member, other in sorted(work.names.items())
         ]
+        notes += classes.notes(work)
         self.class_plans.append(ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes)))
         return bool(new or regions)
 

@@ -1,0 +1,160 @@
+"""Judges calls whose target is not known: whether they look like requests, and whether they can be nothing else.
+
+The commonest call in real code is `self.session.post(...)` where `session` was handed to the constructor without an
+annotation. Wrapping each of them would be wrong: many such receivers are dictionaries, caches, database clients, or
+the project's own HTTP class, whose own requests are wrapped where it is defined; wrapped twice, a request would be
+tried 36 times. So a receiver is taken for a client only if
+
+- the path to the method is an SDK's and nobody else's (`.chat.completions.create`; or `.messages.create` with
+  `model=`, `messages=` or the like), or
+- its type is not known to be another one, it has the name under which the client of a library usually goes, the file
+  imports that library and no other of the kind, and the call passes what only such a client takes (`json=`,
+  `headers=`, ...) or, for aiohttp, is entered by `async with`.
+
+All others that look like requests are listed as skipped, with what would mend it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from .catalogue import (
+    CLIENT_WORDS,
+    HTTP_KEYWORDS,
+    HTTP_METHODS,
+    SDK_CALL,
+    SDK_KEYWORDS,
+    SURE_SDK_CALL,
+    TAKEN_FOR,
+    Transport,
+)
+from .libraries import Library
+from .names import Names, Scope
+
+_SDK_ROW = Library("an SDK", own_retries="off")
+_MEND = "annotate it if this is a request, or add it to [tool.backend-retrofit]"
+_PATH = re.compile(r"/|^https?:")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """A call that looks like a request: what it is taken for, if it is, and why."""
+
+    taken_for: Transport | None
+    reason: str
+
+
+def look(
+    names: Names, scope: Scope, callee: ast.expr, name: str, call: ast.Call, entered: bool
+) -> Looks | None:
+    """Return what a call of unknown target looks like; None if it does not look like a request.
+
+    Args:
+        name: what the callee resolves to, if anything.
+        entered: the call stands in an `async with`.
+    """
+    dynamic = _dynamic_receiver(callee)
+    if dynamic is not None:
+        receiver, method = dynamic, "get"
+    elif isinstance(callee, ast.Attribute):
+        receiver, method = callee.value, callee.attr
+    else:
+        return None
+    if names.instance(receiver, scope) is not None:
+        return None
+    kind = names.resolve(receiver, scope)
+    if names.own_class(kind) is not None or kind.endswith("[]"):
+        return None  # a class of this file: its own requests are found there
+    text = ast.unparse(receiver)
+    keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
+    if dynamic is None and SDK_CALL.search(ast.unparse(callee)):
+        return _sdk(ast.unparse(callee), kind, text, keywords)
+    if not _looks_like_http(receiver, method, call, keywords, bool(dynamic)):
+        return None
+    told = sorted(keywords & HTTP_KEYWORDS)
+    evidence = f"passes {told[0]}=" if told else "is entered by `async with`" if entered else ""
+    if kind:
+        return _of_known_type(kind, text, bool(evidence), call)
+    library = _only_library(names)
+    if (
+        evidence
+        and library
+        and TAKEN_FOR[library][0].search(_last(receiver))
+        and (call.args or "url" in keywords)
+    ):
+        method = "get" if dynamic is not None else method
+        transport = names.catalogue.transport(f"{TAKEN_FOR[library][1]}.{method}")
+        if transport is not None:
+            reason = f"`{text}` is taken for a client of {library}: it is called so, and the call {evidence}"
+            return Looks(transport, reason)
+    return Looks(None, f"the type of `{text}` is not known here; {_MEND}")
+
+
+def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
+    """Return `x` of `getattr(x, method)(...)`."""
+    if isinstance(callee, ast.Call) and getattr(callee.func, "id", "") == "getattr" and len(callee.args) >= 2:
+        return callee.args[0]
+    return None
+
+
+def _last(receiver: ast.expr) -> str:
+    if isinstance(receiver, ast.Call):
+        receiver = receiver.func
+    return receiver.attr if isinstance(receiver, ast.Attribute) else getattr(receiver, "id", "")
+
+
+def _only_library(names: Names) -> str:
+    """Return the one library of HTTP clients that the file imports, or nothing."""
+    found = names.libraries & TAKEN_FOR.keys()
+    return next(iter(found)) if len(found) == 1 else ""
+
+
+def _sdk(callee: str, kind: str, text: str, keywords: set[str]) -> Looks | None:
+    if kind.startswith("."):
+        return Looks(None, _foreign(kind, text))
+    if SURE_SDK_CALL.search(callee) or keywords & SDK_KEYWORDS:
+        return Looks(Transport(_SDK_ROW), f"`{callee}` is taken for a call through an SDK, by its shape")
+    client = text.rpartition(".")[0]
+    if not client:
+        return None
+    return Looks(None, f"the type of `{client}` is not known here; {_MEND}")
+
+
+def _looks_like_http(
+    receiver: ast.expr, method: str, call: ast.Call, keywords: set[str], dynamic: bool
+) -> bool:
+    """Return True if a call looks like that of an HTTP client, rather than of a dictionary or a cache."""
+    if method not in HTTP_METHODS or not CLIENT_WORDS.search(_last(receiver)):
+        return False
+    if dynamic:
+        return True
+    if not call.args and not keywords and not call.keywords:
+        return False
+    if method in ("get", "delete") and call.args and not keywords:
+        first = call.args[0]
+        if len(call.args) == 2 and method == "get":
+            return False  # a key and a default
+        if isinstance(first, ast.Constant) and not (
+            isinstance(first.value, str) and _PATH.search(first.value)
+        ):
+            return False
+    return True
+
+
+def _of_known_type(kind: str, text: str, evident: bool, call: ast.Call) -> Looks | None:
+    """Judge a receiver whose type is known, and is none of the table's clients."""
+    first = call.args[0] if call.args else None
+    path = isinstance(first, ast.Constant | ast.JoinedStr) and _PATH.search(ast.unparse(first).strip("f'\""))
+    if not (kind.startswith(".") or evident or path):
+        return None
+    return Looks(None, _foreign(kind, text))
+
+
+def _foreign(kind: str, text: str) -> str:
+    known = kind.lstrip(".").replace("()", "")
+    return (
+        f"`{text}` comes from {known}, which is defined elsewhere: its own requests are wrapped there, if it makes "
+        "any; if it is a client itself, add it to [tool.backend-retrofit]"
+    )
