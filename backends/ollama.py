@@ -176,10 +176,11 @@ class ollama:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 9ba6ae99ec
+    # >>> retrofit:env_key v1 ded2c396e4
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OLLAMA_API_KEY",
         metadata_names=("ollama_api_key",),
+        empty_is_missing=True,
     )
     # <<< retrofit:env_key
