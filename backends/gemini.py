@@ -201,13 +201,12 @@ class gemini:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 0fff42b03d
+    # >>> retrofit:env_key v1 3f65c5a023
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "GOOGLE_API_KEY",
         "GEMINI_API_KEY",
         metadata_names=("gemini_api_key", "google_api_key"),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key
 

@@ -178,11 +178,10 @@ class groq:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 445af215d2
+    # >>> retrofit:env_key v1 faf430f2e4
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "GROQ_API_KEY",
         metadata_names=("groq_api_key",),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key

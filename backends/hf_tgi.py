@@ -193,12 +193,11 @@ class hf_tgi:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 ad8eb847ab
+    # >>> retrofit:env_key v1 ce1fb7c844
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "HF_TOKEN",
         "HUGGING_FACE_HUB_TOKEN",
         metadata_names=("hf_tgi_api_key", "hf_token", "hugging_face_hub_token"),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key

@@ -169,11 +169,10 @@ class llvm:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 8640bfc2e0
+    # >>> retrofit:env_key v1 1107d34873
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "LLVM_API_KEY",
         metadata_names=("llvm_api_key",),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key

@@ -176,11 +176,10 @@ class ollama:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 ded2c396e4
+    # >>> retrofit:env_key v1 9ba6ae99ec
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OLLAMA_API_KEY",
         metadata_names=("ollama_api_key",),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key

@@ -182,12 +182,11 @@ class opea:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 364e6a73c5
+    # >>> retrofit:env_key v1 39a3cbde44
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OPEA_API_KEY",
         metadata_names=("opea_api_key",),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key
 

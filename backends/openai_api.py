@@ -165,11 +165,10 @@ class openai_api:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 5981e22899
+    # >>> retrofit:env_key v1 989b1dc00f
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OPENAI_API_KEY",
         metadata_names=("openai_api_key",),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key

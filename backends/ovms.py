@@ -220,12 +220,11 @@ class ovms:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 852d3abc3e
+    # >>> retrofit:env_key v1 b63217fd7c
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OVMS_API_KEY",
         metadata_names=("ovms_api_key",),
-        empty_is_missing=True,
     )
     # <<< retrofit:env_key
 

@@ -191,7 +191,12 @@ def _is_parameter(value: ast.expr, scope: Scope) -> bool:
     if not isinstance(value, ast.Name) or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
     args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    return any(arg.arg == value.id for arg in args) and len(scope.bindings.get(value.id, ())) == 1
+    given = [*node.args.defaults, *node.args.kw_defaults]
+    bound_again = any(
+        isinstance(bound, ast.AST) and not any(bound is default for default in given)
+        for bound in scope.bindings.get(value.id, ())
+    )
+    return any(arg.arg == value.id for arg in args) and not bound_again
 
 
 def is_model(info: ClassInfo) -> bool:
