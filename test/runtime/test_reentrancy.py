@@ -1,0 +1,161 @@
+"""Q8: a request that calls the same backend again never waits for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+
+import pytest
+import requests
+
+from test.loopback import Reply
+from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
+
+
+@pytest.fixture
+def single(api):
+    api.max_concurrent_requests = 1
+    return api
+
+
+def nest(api, depth):
+    """Call the backend from within a request, so many levels deep; return how many were in flight at the bottom."""
+    if depth == 0:
+        return api.current_requests
+    return api.call(nest, api, depth - 1)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 10])
+def test_Q8_nested_calls_run_under_one_slot_at_limit_1(single, depth):
+    assert caller(nest, single, depth).result(5) == 1
+    assert_at_rest(single)
+
+
+def test_Q8_in_a_queued_request_too(single):
+    gated = Gated()
+    running = caller(single.call, gated)
+    until(lambda: gated.now == 1)
+    queued = caller(single.call, nest, single, 3)
+    until(lambda: len(single.request_queue) == 1)
+    gated.end()
+    running.result(5)
+    assert queued.result(5) == 1
+
+
+def test_Q8_in_a_submitted_method(single):
+    assert single.submit(nest, single, 3).result(5) == 1
+    assert_at_rest(single)
+
+
+def test_Q8_nested_call_is_retried_while_others_wait(single):
+    flaky = Flaky(Answer(503), Answer(503))
+    outer = single.submit(single.call, flaky)
+    others = [single.submit(len, "abc") for _ in range(3)]
+    assert outer.result(5) == "done"
+    assert [other.result(5) for other in others] == [3, 3, 3]
+    assert_at_rest(single)
+
+
+def test_Q8_nested_call_that_fails_leaves_the_outer_one_its_slot(single):
+    def outer():
+        with pytest.raises(KeyError):
+            single.call(Flaky(KeyError("x")))
+        return single.current_requests
+
+    assert single.call(outer) == 1
+    assert_at_rest(single)
+
+
+def test_Q8_outer_is_not_retried_for_what_the_nested_one_retried(api, delays):
+    """One layer: six attempts, not thirty-six, where a submitted method makes the request."""
+    flaky = Flaky(*[Answer(503)] * 40)
+    assert api.submit(api.call, flaky).result(5).status_code == 503
+    assert flaky.calls == 6
+
+
+def test_Q8_another_instance_takes_a_slot_of_its_own(single):
+    other = Api(max_concurrent_requests=1)
+    assert single.call(other.call, lambda: (single.current_requests, other.current_requests)) == (1, 1)
+
+
+def test_Q8_a_thread_that_inherits_the_context_of_an_ended_request_takes_a_slot_of_its_own(single):
+    contexts = []
+    single.call(lambda: contexts.append(contextvars.copy_context()))
+    assert caller(contexts[0].run, nest, single, 1).result(5) == 1
+    assert_at_rest(single)
+
+
+def test_Q8_reader_of_a_stream_may_call_at_limit_1(single, server):
+    server.script(Reply(200, iter([b"a", b"b", b"c"])))
+
+    def read():
+        lengths = []
+        with single.call(requests.get, server.url, stream=True) as stream:
+            for part in stream.iter_content(1):
+                assert single.call(requests.get, server.url).status_code == 200
+                lengths.append(len(part))
+        return sum(lengths)
+
+    assert caller(read).result(10) == 3
+    assert_at_rest(single)
+
+
+def test_Q8_reader_of_an_iterator_may_call_at_limit_1(single):
+    def numbers():
+        for number in range(3):
+            yield single.call(abs, -number)
+
+    def read():
+        return [single.call(abs, number) for number in single.call(numbers)]
+
+    assert caller(read).result(5) == [0, 1, 2]
+    assert_at_rest(single)
+
+
+def test_Q8_async_nested_calls_at_limit_1(single):
+    async def nested(depth):
+        if depth == 0:
+            return single.current_requests
+        return await single.acall(nested, depth - 1)
+
+    assert caller(asyncio.run, single.acall(nested, 3)).result(5) == 1
+    assert_at_rest(single)
+
+
+def test_Q8_gather_within_a_request_at_limit_1(single):
+    async def one(number):
+        await asyncio.sleep(0)
+        return number
+
+    async def handler():
+        return await asyncio.gather(*[single.acall(one, n) for n in range(5)])
+
+    assert caller(asyncio.run, single.acall(handler)).result(5) == [0, 1, 2, 3, 4]
+    assert_at_rest(single)
+
+
+def test_Q8_to_thread_within_a_request_at_limit_1(single):
+    async def handler():
+        return await asyncio.to_thread(single.call, len, "abc")
+
+    assert caller(asyncio.run, single.acall(handler)).result(5) == 3
+    assert_at_rest(single)
+
+
+def test_Q8_nested_call_while_others_wait_overtakes_them_as_part_of_its_request(single):
+    ran, inside = [], threading.Event()
+
+    def outer():
+        inside.set()
+        until(lambda: len(single.request_queue) == 2)
+        single.call(ran.append, "nested")
+        ran.append("outer")
+
+    first = caller(single.call, outer)
+    assert inside.wait(5)
+    others = [single.submit(ran.append, n) for n in range(2)]
+    first.result(5)
+    for other in others:
+        other.result(5)
+    assert ran == ["nested", "outer", 0, 1]

@@ -1,0 +1,446 @@
+"""Q9: whoever gives up while waiting is taken out of the line, never run later, and no slot is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import textwrap
+import threading
+from concurrent.futures import wait
+
+import pytest
+
+from backend_retrofit.templates.request_engine import RequestEngine, RequestTimeout
+from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
+from test.runtime.processes import run_python
+
+
+@pytest.fixture
+def gated():
+    gated = Gated()
+    yield gated
+    gated.end(1000)
+
+
+@pytest.fixture
+def busy(api, gated):
+    """A backend with one slot, and that is taken."""
+    api.max_concurrent_requests = 1
+    caller(api.call, gated, "first")
+    until(lambda: gated.now == 1)
+    return api
+
+
+def test_Q9_timeouts_are_off_by_default():
+    assert Api.queue_timeout is Api.total_timeout is None
+
+
+@pytest.mark.parametrize("setting", ["queue_timeout", "total_timeout"])
+def test_Q9_timeout_takes_it_out_of_the_line(busy, gated, setting):
+    setattr(busy, setting, 0.05)
+    with pytest.raises(TimeoutError, match=rf"longer than {setting} \(0.05 s\)") as caught:
+        busy.call(gated, "late")
+    assert isinstance(caught.value, RequestTimeout)
+    assert isinstance(caught.value, RuntimeError)
+    assert len(busy.request_queue) == 0
+    setattr(busy, setting, None)
+    gated.end()
+    until(lambda: busy.current_requests == 0)
+    assert gated.ran == ["first"]
+    assert_at_rest(busy)
+
+
+@pytest.mark.parametrize("setting", ["queue_timeout", "total_timeout"])
+def test_Q9_timeout_in_async_takes_it_out_of_the_line(busy, gated, setting):
+    setattr(busy, setting, 0.05)
+    ran = []
+
+    async def call():
+        ran.append(1)
+
+    with pytest.raises(RequestTimeout, match=setting):
+        asyncio.run(busy.acall(call))
+    setattr(busy, setting, None)
+    gated.end()
+    until(lambda: busy.current_requests == 0)
+    assert not ran
+    assert_at_rest(busy)
+
+
+def test_Q9_queue_timeout_of_zero_does_not_wait(busy, gated):
+    busy.queue_timeout = 0
+    with pytest.raises(RequestTimeout):
+        busy.call(gated)
+    gated.end()
+    until(lambda: busy.current_requests == 0)
+    assert busy.call(len, "abc") == 3
+
+
+def test_Q9_queue_timeout_does_not_end_a_request_that_runs(api, gated):
+    api.max_concurrent_requests = 1
+    running = caller(api.call, gated, "first")
+    until(lambda: gated.now == 1)
+    api.queue_timeout = 0.2
+    queued = caller(api.call, gated, "second")
+    until(lambda: len(api.request_queue) == 1)
+    gated.end()
+    running.result(5)
+    until(lambda: gated.ran == ["first", "second"])
+    threading.Event().wait(0.3)
+    gated.end()
+    assert queued.result(5) == "second"
+
+
+def test_Q9_total_timeout_of_a_running_queued_request_discards_its_result(busy, gated):
+    busy.total_timeout = 0.3
+    queued = caller(busy.call, gated, "second")
+    until(lambda: len(busy.request_queue) == 1)
+    gated.end()
+    until(lambda: gated.ran == ["first", "second"])
+    assert isinstance(queued.exception(5), RequestTimeout)
+    assert busy.current_requests == 1, "it runs still, and holds its slot"
+    busy.total_timeout = None
+    gated.end()
+    assert_at_rest(busy)
+
+
+def test_Q9_and_it_is_not_retried_afterwards(busy, gated):
+    flaky = Flaky(Answer(503))
+
+    def call():
+        gated("second")
+        return flaky()
+
+    busy.total_timeout = 0.3
+    queued = caller(busy.call, call)
+    until(lambda: len(busy.request_queue) == 1)
+    gated.end()
+    until(lambda: gated.ran == ["first", "second"])
+    assert isinstance(queued.exception(5), RequestTimeout)
+    gated.end()
+    busy.total_timeout = None
+    assert_at_rest(busy)
+    assert flaky.calls == 1
+
+
+def test_Q9_total_timeout_while_backing_off_gives_the_place_up(api):
+    """The delay fits into total_timeout, but a slot is not free in time."""
+    api.max_concurrent_requests, api.initial_retry_delay, api.total_timeout = 1, 0.05, 0.4
+    flaky = Flaky(Answer(503))
+    returning = caller(api.call, flaky)
+    until(lambda: len(api.request_queue) == 1)
+    api.total_timeout = None
+    gated = Gated()
+    running = caller(api.call, gated)
+    until(lambda: gated.now == 1)
+    assert isinstance(returning.exception(5), RequestTimeout)
+    gated.end()
+    running.result(5)
+    assert_at_rest(api)
+    assert flaky.calls == 1
+
+
+def test_Q9_the_others_keep_their_order_when_one_leaves(busy, gated):
+    futures = [busy.submit(gated, n) for n in range(5)]
+    assert futures[0].cancel()
+    assert futures[3].cancel()
+    assert len(busy.request_queue) == 3
+    gated.end(4)
+    wait(futures, 5)
+    assert gated.ran == ["first", 1, 2, 4]
+    assert_at_rest(busy)
+
+
+def test_Q9_all_leave(busy, gated):
+    futures = [busy.submit(gated, n) for n in range(20)]
+    assert all(future.cancel() for future in futures)
+    gated.end()
+    assert_at_rest(busy)
+    assert gated.ran == ["first"]
+
+
+def test_Q9_cancelled_after_the_grant_and_before_the_start(busy, gated):
+    """The slot was handed over, the worker has not come yet: the slot goes on to the next."""
+    gate = RequestEngine.of(busy).gate
+    taken = []
+
+    class Held:
+        """Keeps what is put, as if no worker had come to take it."""
+
+        def put(self, job):
+            taken.append(job)
+
+        def __getattr__(self, name):
+            return getattr(jobs, name)
+
+    first, second = busy.submit(gated, 1), busy.submit(gated, 2)
+    jobs, gate.jobs = gate.jobs, Held()
+    gated.end()
+    until(lambda: len(taken) == 1)
+    assert busy.current_requests == 1
+    gate.jobs = jobs
+    assert first.cancel()
+    assert second in {job.future for job in gate.line()} or gated.ran == ["first", 2] or not second.done()
+    jobs.put(taken[0])
+    gated.end()
+    assert second.result(5) == 2
+    assert gated.ran == ["first", 2]
+    assert_at_rest(busy)
+
+
+def test_Q9_async_cancelled_while_waiting(busy, gated):
+    async def go():
+        ran = []
+
+        async def call():
+            ran.append(1)
+
+        task = asyncio.ensure_future(busy.acall(call))
+        while not len(busy.request_queue):
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(busy.request_queue) == 0
+        gated.end()
+        return ran
+
+    assert caller(asyncio.run, go()).result(5) == []
+    assert_at_rest(busy)
+
+
+def test_Q9_async_wait_for_takes_it_out(busy, gated):
+    async def call():
+        raise AssertionError("it never runs")
+
+    async def go():
+        with pytest.raises((TimeoutError, asyncio.TimeoutError)):
+            await asyncio.wait_for(busy.acall(call), 0.05)
+
+    asyncio.run(go())
+    gated.end()
+    assert_at_rest(busy)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+@pytest.mark.parametrize("state", ["waiting", "backing off", "running"])
+def test_Q9_ctrl_c_ends_the_wait_at_once(state):
+    """In a process of its own: a real SIGINT, while the main thread waits without a timeout."""
+    script = textwrap.dedent(f"""
+        import _thread, os, signal, threading, time
+        from test.runtime.conftest import *
+        api, gated, ran = Api(max_concurrent_requests=1, initial_retry_delay=60), Gated(), []
+        state = {state!r}
+        if state == "waiting":
+            caller(api.call, gated)
+            until(lambda: gated.now == 1)
+        def late():
+            ran.append(1)
+            if state == "running":
+                time.sleep(60)
+            return Answer(503)
+        def interrupt():
+            until(lambda: len(api.request_queue) == 1 if state != "running" else ran)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt, daemon=True).start()
+        start = time.monotonic()
+        try:
+            api.call(late)
+        except KeyboardInterrupt:
+            print("interrupted", time.monotonic() - start < 20)
+        gated.end(9)
+        assert_at_rest(api)
+        print("ran", len(ran))
+    """)
+    assert run_python(script) == f"interrupted True\nran {0 if state == 'waiting' else 1}\n"
+
+
+INTERRUPTED_EVERYWHERE = textwrap.dedent("""
+    import contextlib, sys, threading
+    from backend_retrofit.templates import request_engine
+    from test.runtime.conftest import *
+
+    FILE = request_engine.__file__
+    way = sys.argv[1]
+
+    class Interrupter:
+        '''Raises KeyboardInterrupt at the n-th point where CPython handles signals: when a function of the runtime
+        begins, and when a call into C that it made returns.'''
+        def __init__(self, n):
+            self.left = n
+        def __call__(self, frame, event, arg):
+            if frame.f_code.co_filename == FILE and event in ("call", "c_return"):
+                self.left -= 1
+                if self.left == 0:
+                    sys.setprofile(None)
+                    self.where = (frame.f_code.co_name, frame.f_lineno, event, getattr(arg, "__name__", None))
+                    raise KeyboardInterrupt
+
+    def uncontended(api):
+        with interrupted():
+            api.call(len, "abc")
+
+    def fails(api):
+        with interrupted():
+            api.call(Flaky(Answer(503)))
+
+    def contended(api):
+        # This one waits behind two others, which wait for a third.
+        gated = Gated()
+        others = [caller(api.call, gated)]
+        until(lambda: gated.now == 1)
+        others += queue_up(api, gated, 2)
+        threading.Timer(0.005, gated.end, (9,)).start()
+        try:
+            with interrupted():
+                api.call(gated, 9)
+        finally:
+            for other in others:
+                other.result(10)
+
+    def releases(api):
+        # This one is in flight while two wait: it hands its slot over.
+        others = []
+        def call():
+            sys.setprofile(None)
+            others.extend(queue_up(api, len_of_abc, 2))
+            sys.setprofile(interrupter)
+        try:
+            with interrupted():
+                api.call(call)
+        finally:
+            for other in others:
+                assert other.result(10) == 3
+
+    def submits(api):
+        futures = []
+        try:
+            with interrupted():
+                futures.append(api.submit(len, "abc"))
+                futures.append(api.submit(len, "abc"))
+        finally:
+            for future in futures:
+                assert future.result(10) == 3
+
+    def streams(api):
+        with interrupted():
+            for item in api.call(three, stream=True):
+                pass
+
+    def three(stream):
+        yield from range(3)
+
+    def len_of_abc(n):
+        return 3
+
+    @contextlib.contextmanager
+    def interrupted():
+        sys.setprofile(interrupter)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    scenario = {f.__name__: f for f in (uncontended, fails, contended, releases, submits, streams)}[way]
+    count = 0
+    for n in range(1, 2000):
+        api = Api(max_concurrent_requests=1, initial_retry_delay=0.001)
+        RequestEngine.of(api)
+        interrupter = Interrupter(n)
+        try:
+            scenario(api)
+        except KeyboardInterrupt:
+            count += 1
+        try:
+            assert_at_rest(api)
+            api.close()
+        except BaseException as error:
+            sys.exit(f"after an interrupt at {interrupter.where}: {error!r}")
+        if interrupter.left > 0:
+            break
+    else:
+        sys.exit("not through")
+    print("interrupted", count > 5)
+""")
+
+
+@pytest.mark.parametrize("way", ["uncontended", "fails", "contended", "releases", "submits", "streams"])
+def test_Q9_ctrl_c_at_every_point_loses_no_slot_and_no_waiter(way):
+    assert run_python(INTERRUPTED_EVERYWHERE, way, seconds=60) == "interrupted True\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_Q9_ctrl_c_at_random_moments_loses_no_slot():
+    script = textwrap.dedent("""
+        import random, signal, time
+        from test.runtime.conftest import *
+        api = Api(max_concurrent_requests=2, initial_retry_delay=0.0005, max_retries=2)
+        stop = threading.Event()
+        def others():
+            while not stop.is_set():
+                api.call(len, "abc")
+        threads = [threading.Thread(target=others, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        def interrupt(*_):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        interrupted, end = 0, time.monotonic() + 2
+        while interrupted < 300 and time.monotonic() < end:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
+                while True:
+                    api.call(Flaky(Answer(503)))
+            except KeyboardInterrupt:
+                interrupted += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert_at_rest(api)
+        print("interrupted", interrupted > 20)
+    """)
+    assert run_python(script) == "interrupted True\n"
+
+
+def test_Q9_withdrawing_twice_or_late_does_nothing(busy, gated):
+    gate = RequestEngine.of(busy).gate
+    future = busy.submit(gated, 1)
+    (job,) = gate.line()
+    assert future.cancel()
+    for _ in range(2):
+        gate.withdraw(job)
+    assert gate.waiting == 0
+    assert gate.active == 1
+    gated.end()
+    assert_at_rest(busy)
+
+
+def test_Q9_releasing_twice_does_nothing(busy, gated):
+    from backend_retrofit.templates.request_engine import _Slot
+
+    gate = RequestEngine.of(busy).gate
+    gated.end()
+    until(lambda: gate.active == 0)
+    slot, other = _Slot(gate), _Slot(gate)
+    assert gate.enter(slot)
+    slot.release()
+    assert gate.enter(other)
+    slot.release()
+    slot.abandon()
+    assert busy.current_requests == 1
+    other.release()
+    assert_at_rest(busy)
+
+
+def test_waiting_is_bounded_by_the_platform_only():
+    """A timeout of years does not overflow."""
+    api, gated = Api(max_concurrent_requests=1, queue_timeout=1e9, total_timeout=1e12), Gated()
+    running = caller(api.call, gated)
+    until(lambda: gated.now == 1)
+    queued = caller(api.call, gated)
+    until(lambda: len(api.request_queue) == 1)
+    gated.end(2)
+    wait([running, queued], 5)
+    assert queued.exception(0) is None
