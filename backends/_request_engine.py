@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 1313b73363
+# Put here by add-queue-backoff; retrofit:runtime v1 95ff673001
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -32,9 +32,13 @@ from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from types import FunctionType, MappingProxyType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 __all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
+
+
+_T = TypeVar("_T")
+_C = TypeVar("_C", bound=Callable[..., Any])
 
 
 class QueueError(RuntimeError):
@@ -783,7 +787,7 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
-            if not (self.ready or self.delayed or self.abandoned or self.unstaffed):
+            if not (self.ready or self.delayed or self.abandoned):
                 return
         self.pump()
 
@@ -924,8 +928,7 @@ class _Gate:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
         if join and threading.current_thread() not in workers:
             for worker in workers:
-                with contextlib.suppress(RuntimeError):  # not started yet
-                    worker.join()
+                worker.join()
 
     def pump(self) -> None:
         """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
@@ -942,11 +945,10 @@ class _Gate:
     def _pump(self) -> None:
         """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
         while self.abandoned:
-            slot = self.abandoned[0]
+            slot = self.abandoned.popleft()
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
-            self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()
             if now >= self.hold_until:
@@ -976,24 +978,19 @@ class _Gate:
 
     def _start_worker(self) -> None:
         worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
-        claimed = False
+        with self.lock:
+            if not self.unstaffed:
+                return
+            self.unstaffed -= 1
+            self.workers.add(worker)
         try:
-            with self.lock:
-                if not self.unstaffed:
-                    return
-                self.unstaffed -= 1
-                claimed = True
-                self.workers.add(worker)
             worker.start()
         except RuntimeError:  # no more threads, or the interpreter is on its way out
             with self.lock:
                 self.workers.discard(worker)
             self._run_here()
         except BaseException:  # Ctrl-C; one worker too many does no harm
-            with self.lock:
-                self.unstaffed += claimed
-                if worker.ident is None:
-                    self.workers.discard(worker)
+            self.unstaffed += 1
             raise
 
     def _run_here(self) -> None:
@@ -1047,18 +1044,17 @@ class _Alarm:
 
     def reset(self) -> None:
         """Start with no times and no thread: at first, and in the child of a fork."""
-        self.lock = threading.Lock()
-        self.news: SimpleQueue[None] = SimpleQueue()  # not a Condition, which Ctrl-C can leave locked
+        self.changed = threading.Condition(threading.Lock())
         self.due: dict[_Gate, float] = {}
         self.thread: threading.Thread | None = None
 
     def set(self, gate: _Gate, due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
-        with self.lock:
-            if self.thread is not None and due >= self.due.get(gate, math.inf):
+        with self.changed:
+            if due >= self.due.get(gate, math.inf):
                 return
-            self.due[gate] = min(due, self.due.get(gate, math.inf))
-            self.news.put(None)
+            self.due[gate] = due
+            self.changed.notify()
             if self.thread is None:
                 thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
                 with contextlib.suppress(RuntimeError):
@@ -1067,20 +1063,19 @@ class _Alarm:
 
     def _run(self) -> None:
         while True:
-            with self.lock:
+            with self.changed:
                 if not self.due:
                     self.thread = None
                     return
                 gate = min(self.due, key=self.due.__getitem__)
                 wait = self.due[gate] - time.monotonic()
-                if wait <= 0:
-                    del self.due[gate]
-            if wait <= 0:
-                gate.pump()
+                if wait > 0:
+                    del gate
+                    self.changed.wait(min(wait, threading.TIMEOUT_MAX))
+                    continue
+                del self.due[gate]
+            gate.pump()
             del gate
-            if wait > 0:
-                with contextlib.suppress(Empty):
-                    self.news.get(timeout=min(wait, threading.TIMEOUT_MAX))
 
 
 _alarm = _Alarm()
@@ -1173,9 +1168,8 @@ class _Request:
     def outcome(self) -> Any:
         """Return what the call returned, or raise what it raised."""
         error, self.error = self.error, None
-        result, self.result = self.result, None  # a stream knows its request: no cycle of references
         if error is None:
-            return result
+            return self.result
         try:
             raise error
         finally:
@@ -1254,9 +1248,6 @@ def _is_aiohttp(result: Any) -> bool:
 class _Held:
     """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
 
-    _slot: Any = None
-    _stream: Any = None
-
     def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
         self._stream = stream
         self._slot = slot
@@ -1274,8 +1265,7 @@ class _Held:
         return getattr(self._stream, name)
 
     def __del__(self) -> None:
-        if self._slot is not None:
-            self._slot.abandon()
+        self._slot.abandon()
 
     @contextlib.contextmanager
     def _under_slot(self, release: bool = False) -> Iterator[None]:
@@ -1574,13 +1564,19 @@ def _logger_of(owner: Any) -> logging.Logger:
 _engines: "dict[int, RequestEngine]" = {}
 
 
+class _Wrap(Protocol):
+    """The type of `self._queued`: to a type checker, what it returns is what it was given."""
+
+    def __call__(self, call: _C, /, retry: bool = True) -> _C: ...
+
+
 class EntryPoint(property):
     """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
 
     Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
     """
 
-    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+    def __get__(self, instance: Any, owner: "type | None" = None) -> "_Wrap":  # type: ignore[override]
         engine = _engines.get(id(instance))
         return (engine or RequestEngine.of(owner if instance is None else instance)).wrap
 
@@ -1594,6 +1590,11 @@ class RequestEngine:
     setting = Setting
     api_key = ApiKey
     entry_point = EntryPoint
+    # The types that the blocks name.
+    Waiting = Sequence[Any]
+    Call = Callable[..., Any]
+    Result = Future[Any]
+    Block = contextlib.AbstractContextManager[None]
     # Called with a dict for each retry and for each request that is given up, of all backends that use this module.
     listeners: "list[Callable[[dict[str, Any]], Any]]" = []
 
@@ -1627,7 +1628,12 @@ class RequestEngine:
         return engine
 
     @staticmethod
-    def closing(function: Callable[..., Any]) -> Callable[..., Any]:
+    def entered(owner: _T) -> _T:
+        """Be a class's `__enter__`: `with` gives the instance itself."""
+        return owner
+
+    @staticmethod
+    def closing(function: _C) -> _C:
         """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
 
         An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
@@ -1640,7 +1646,7 @@ class RequestEngine:
                     engine.close(join=False)
                 return await function(self, *args, **kwargs)
 
-            return close_queue_then_await
+            return close_queue_then_await  # type: ignore[return-value]
 
         @wraps(function)
         def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -1651,7 +1657,7 @@ class RequestEngine:
                     engine.close()
             return function(self, *args, **kwargs)
 
-        return close_queue_then
+        return close_queue_then  # type: ignore[return-value]
 
     def configure(self, owner: Any) -> None:
         """Read the owner's settings; admit what may run under them."""
@@ -1734,7 +1740,7 @@ class RequestEngine:
 
     # Calls.
 
-    def wrap(self, call: Callable[..., Any], retry: bool = True) -> Callable[..., Any]:
+    def wrap(self, call: Any, /, retry: bool = True) -> Any:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
         if self.connections is not None:
             call = self.connections.through(call)
@@ -1767,11 +1773,7 @@ class RequestEngine:
                 done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
 
         future.add_done_callback(withdraw)
-        try:
-            self.gate.join(job)
-        except BaseException:  # Ctrl-C; nobody would ever know of the future
-            self.gate.withdraw(job)
-            raise
+        self.gate.join(job)
         return future
 
     def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
@@ -1793,10 +1795,9 @@ class RequestEngine:
             if not gate.enter(slot):
                 request = request or _Request(self, call, retry, args, kwargs)
                 outer = self._slot_of_open_stream()
-                if outer is not None:
-                    return self._run_under(outer, request)
-                place, slot = slot, _Slot(gate)  # the worker gives it back, also when nobody waits any more
-                return self._run_in_line(request, place)
+                return (
+                    self._run_under(outer, request) if outer is not None else self._run_in_line(request, slot)
+                )
             if request is not None:
                 delay = request.attempt(slot)
             else:  # the same, without a _Request where all goes well

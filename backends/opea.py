@@ -129,7 +129,7 @@ class opea:
         )
         return checked(response, OPEAError)
 
-    # >>> retrofit:queue v1 2a7630e8c8
+    # >>> retrofit:queue v1 2fb6b1c4ed
     # Request queue: so many API requests are in flight at once; the others wait in line.
     queue_enabled = RequestEngine.setting(True)
     max_concurrent_requests = RequestEngine.setting(5)
@@ -139,31 +139,32 @@ class opea:
     reuse_connections = RequestEngine.setting(False)
 
     @property
-    def request_queue(self):
+    def request_queue(self) -> RequestEngine.Waiting:
         """The requests that wait, oldest first."""
         return RequestEngine.of(self).waiting
 
     @property
-    def current_requests(self):
+    def current_requests(self) -> int:
         """How many requests are in flight."""
         return RequestEngine.of(self).in_flight
 
-    def submit(self, call, /, *args, **kwargs):
+    def submit(
+        self, call: RequestEngine.Call, /, *args: object, **kwargs: object
+    ) -> RequestEngine.Result:
         """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
         return RequestEngine.of(self).submit(call, *args, **kwargs)
 
-    def priority(self, level):
+    def priority(self, level: str | int) -> RequestEngine.Block:
         """In a `with` block: let requests wait before ("high") or behind ("low") the others."""
         return RequestEngine.of(self).priority(level)
 
-    def queue_stats(self):
+    def queue_stats(self) -> dict[str, float]:
         """Return a dict of counts: requests, sent, retried, failed, waiting, seconds waited, ..."""
         return RequestEngine.of(self).stats()
 
-    def __enter__(self):
-        return self
+    __enter__ = RequestEngine.entered
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     close = RequestEngine.closing(close)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .files import plan_file
 from .model import FilePlan, Options
+from .render import RUNTIME_MODULE, runtime_module
 
 APIS = (
     "openai_api",
@@ -68,3 +69,11 @@ def plan_apis(names: list[str], options: Options, from_plain: bool = False) -> l
             planned = replace(planned, before=(plain / name).read_bytes())
         plans.append(planned)
     return plans
+
+
+def plan_runtime() -> list[FilePlan]:
+    """Plan the runtime beside the enhanced backends: made anew each time, byte for byte, as they are."""
+    path = backends_folder() / f"{RUNTIME_MODULE}.py"
+    before = path.read_bytes() if path.exists() else b""
+    planned = FilePlan(path, before, runtime_module())
+    return [planned] if planned.changed else []

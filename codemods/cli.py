@@ -124,8 +124,8 @@ class _Command:
         run.plans += files.runtime_plans(run.plans, options)
         if names:
             plans = apis.plan_apis(names, options, from_plain=arguments.diff)
-            # The enhanced backends are made anew from the plain ones each time, and so is the runtime beside them.
-            run.plans += [*plans, *files.runtime_plans(plans, replace(options, overwrite_edited=True))]
+            runtimes = files.runtime_plans(plans, options) if options.remove else apis.plan_runtime()
+            run.plans += [*plans, *runtimes]
         run.plans.sort(key=lambda planned: planned.path)
 
     def _write(self) -> None:

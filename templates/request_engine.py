@@ -31,9 +31,13 @@ from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from types import FunctionType, MappingProxyType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 __all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
+
+
+_T = TypeVar("_T")
+_C = TypeVar("_C", bound=Callable[..., Any])
 
 
 class QueueError(RuntimeError):
@@ -1573,13 +1577,19 @@ def _logger_of(owner: Any) -> logging.Logger:
 _engines: "dict[int, RequestEngine]" = {}
 
 
+class _Wrap(Protocol):
+    """The type of `self._queued`: to a type checker, what it returns is what it was given."""
+
+    def __call__(self, call: _C, /, retry: bool = True) -> _C: ...
+
+
 class EntryPoint(property):
     """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
 
     Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
     """
 
-    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+    def __get__(self, instance: Any, owner: "type | None" = None) -> "_Wrap":  # type: ignore[override]
         engine = _engines.get(id(instance))
         return (engine or RequestEngine.of(owner if instance is None else instance)).wrap
 
@@ -1593,6 +1603,11 @@ class RequestEngine:
     setting = Setting
     api_key = ApiKey
     entry_point = EntryPoint
+    # The types that the blocks name.
+    Waiting = Sequence[Any]
+    Call = Callable[..., Any]
+    Result = Future[Any]
+    Block = contextlib.AbstractContextManager[None]
     # Called with a dict for each retry and for each request that is given up, of all backends that use this module.
     listeners: "list[Callable[[dict[str, Any]], Any]]" = []
 
@@ -1626,7 +1641,12 @@ class RequestEngine:
         return engine
 
     @staticmethod
-    def closing(function: Callable[..., Any]) -> Callable[..., Any]:
+    def entered(owner: _T) -> _T:
+        """Be a class's `__enter__`: `with` gives the instance itself."""
+        return owner
+
+    @staticmethod
+    def closing(function: _C) -> _C:
         """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
 
         An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
@@ -1639,7 +1659,7 @@ class RequestEngine:
                     engine.close(join=False)
                 return await function(self, *args, **kwargs)
 
-            return close_queue_then_await
+            return close_queue_then_await  # type: ignore[return-value]
 
         @wraps(function)
         def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -1650,7 +1670,7 @@ class RequestEngine:
                     engine.close()
             return function(self, *args, **kwargs)
 
-        return close_queue_then
+        return close_queue_then  # type: ignore[return-value]
 
     def configure(self, owner: Any) -> None:
         """Read the owner's settings; admit what may run under them."""
@@ -1733,7 +1753,7 @@ class RequestEngine:
 
     # Calls.
 
-    def wrap(self, call: Callable[..., Any], retry: bool = True) -> Callable[..., Any]:
+    def wrap(self, call: Any, /, retry: bool = True) -> Any:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
         if self.connections is not None:
             call = self.connections.through(call)
