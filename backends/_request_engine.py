@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 95ff673001
+# Put here by add-queue-backoff; retrofit:runtime v1 5ced0d8a96
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -787,7 +787,7 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
-            if not (self.ready or self.delayed or self.abandoned):
+            if not (self.ready or self.delayed or self.abandoned or self.unstaffed):
                 return
         self.pump()
 
@@ -928,7 +928,8 @@ class _Gate:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
         if join and threading.current_thread() not in workers:
             for worker in workers:
-                worker.join()
+                with contextlib.suppress(RuntimeError):  # not started yet
+                    worker.join()
 
     def pump(self) -> None:
         """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
@@ -945,10 +946,11 @@ class _Gate:
     def _pump(self) -> None:
         """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
         while self.abandoned:
-            slot = self.abandoned.popleft()
+            slot = self.abandoned[0]
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
+            self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()
             if now >= self.hold_until:
@@ -978,19 +980,24 @@ class _Gate:
 
     def _start_worker(self) -> None:
         worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
-        with self.lock:
-            if not self.unstaffed:
-                return
-            self.unstaffed -= 1
-            self.workers.add(worker)
+        claimed = False
         try:
+            with self.lock:
+                if not self.unstaffed:
+                    return
+                self.unstaffed -= 1
+                claimed = True
+                self.workers.add(worker)
             worker.start()
         except RuntimeError:  # no more threads, or the interpreter is on its way out
             with self.lock:
                 self.workers.discard(worker)
             self._run_here()
         except BaseException:  # Ctrl-C; one worker too many does no harm
-            self.unstaffed += 1
+            with self.lock:
+                self.unstaffed += claimed
+                if worker.ident is None:
+                    self.workers.discard(worker)
             raise
 
     def _run_here(self) -> None:
@@ -1044,17 +1051,18 @@ class _Alarm:
 
     def reset(self) -> None:
         """Start with no times and no thread: at first, and in the child of a fork."""
-        self.changed = threading.Condition(threading.Lock())
+        self.lock = threading.Lock()
+        self.news: SimpleQueue[None] = SimpleQueue()  # not a Condition, which Ctrl-C can leave locked
         self.due: dict[_Gate, float] = {}
         self.thread: threading.Thread | None = None
 
     def set(self, gate: _Gate, due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
-        with self.changed:
-            if due >= self.due.get(gate, math.inf):
+        with self.lock:
+            if self.thread is not None and due >= self.due.get(gate, math.inf):
                 return
-            self.due[gate] = due
-            self.changed.notify()
+            self.due[gate] = min(due, self.due.get(gate, math.inf))
+            self.news.put(None)
             if self.thread is None:
                 thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
                 with contextlib.suppress(RuntimeError):
@@ -1063,19 +1071,20 @@ class _Alarm:
 
     def _run(self) -> None:
         while True:
-            with self.changed:
+            with self.lock:
                 if not self.due:
                     self.thread = None
                     return
                 gate = min(self.due, key=self.due.__getitem__)
                 wait = self.due[gate] - time.monotonic()
-                if wait > 0:
-                    del gate
-                    self.changed.wait(min(wait, threading.TIMEOUT_MAX))
-                    continue
-                del self.due[gate]
-            gate.pump()
+                if wait <= 0:
+                    del self.due[gate]
+            if wait <= 0:
+                gate.pump()
             del gate
+            if wait > 0:
+                with contextlib.suppress(Empty):
+                    self.news.get(timeout=min(wait, threading.TIMEOUT_MAX))
 
 
 _alarm = _Alarm()
@@ -1168,8 +1177,9 @@ class _Request:
     def outcome(self) -> Any:
         """Return what the call returned, or raise what it raised."""
         error, self.error = self.error, None
+        result, self.result = self.result, None  # a stream knows its request: no cycle of references
         if error is None:
-            return self.result
+            return result
         try:
             raise error
         finally:
@@ -1248,6 +1258,9 @@ def _is_aiohttp(result: Any) -> bool:
 class _Held:
     """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
 
+    _slot: Any = None
+    _stream: Any = None
+
     def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
         self._stream = stream
         self._slot = slot
@@ -1265,7 +1278,8 @@ class _Held:
         return getattr(self._stream, name)
 
     def __del__(self) -> None:
-        self._slot.abandon()
+        if self._slot is not None:
+            self._slot.abandon()
 
     @contextlib.contextmanager
     def _under_slot(self, release: bool = False) -> Iterator[None]:
@@ -1773,7 +1787,11 @@ class RequestEngine:
                 done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
 
         future.add_done_callback(withdraw)
-        self.gate.join(job)
+        try:
+            self.gate.join(job)
+        except BaseException:  # Ctrl-C; nobody would ever know of the future
+            self.gate.withdraw(job)
+            raise
         return future
 
     def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
@@ -1795,9 +1813,10 @@ class RequestEngine:
             if not gate.enter(slot):
                 request = request or _Request(self, call, retry, args, kwargs)
                 outer = self._slot_of_open_stream()
-                return (
-                    self._run_under(outer, request) if outer is not None else self._run_in_line(request, slot)
-                )
+                if outer is not None:
+                    return self._run_under(outer, request)
+                place, slot = slot, _Slot(gate)  # the worker gives it back, also when nobody waits any more
+                return self._run_in_line(request, place)
             if request is not None:
                 delay = request.attempt(slot)
             else:  # the same, without a _Request where all goes well
