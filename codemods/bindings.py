@@ -10,7 +10,7 @@ from .names import UNKNOWN, ClassInfo, FunctionNode, Names, Scope, children, dec
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _BINDING = (
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
-    ast.Name, ast.Attribute,
+    ast.Name, ast.Attribute, ast.Return, ast.Yield,
 )  # fmt: skip
 
 
@@ -125,6 +125,9 @@ class _Builder:
             self._annotate(scope, node)
             if node.value is not None:
                 self._assign(scope, node.target, node.value)
+        elif isinstance(node, ast.Return | ast.Yield):
+            if node.value is not None:
+                scope.returns.append(node.value)
         elif isinstance(node, ast.NamedExpr):
             self._assign(scope, node.target, node.value)
         elif isinstance(node, ast.withitem):

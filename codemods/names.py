@@ -19,6 +19,11 @@ from .catalogue import Catalogue, passes_through
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Binding = str | ast.expr | FunctionNode | ast.ClassDef
 UNKNOWN = ""
+Seen = int | tuple[int, str]
+"""What a search has come through: the `id` of an expression, or the owner and name of a variable or attribute."""
+_DEEPEST = 60
+_MOST_STEPS = 5_000
+"""For one expression; only code that is made to take long comes near."""
 _OWN = re.compile(r"<(\d+)>(\(\))?$")
 _SINGLE = frozenset(
     """
@@ -46,6 +51,8 @@ class Scope:
     class_info: ClassInfo | None = None
     self_name: str | None = None
     """In a method: the name of its first parameter, if that is the instance or the class."""
+    returns: list[ast.expr] = field(default_factory=list)
+    """In a function: what it returns or yields."""
 
     def bind(self, name: str, value: Binding) -> None:
         """Add what a name may stand for."""
@@ -98,14 +105,22 @@ class Names:
     catalogue: Catalogue
     libraries: frozenset[str] = frozenset()
     """First parts of what the file imports absolutely."""
-    _resolved: dict[tuple[int, int], str] = field(default_factory=dict)
+    _resolved: dict[tuple[int, int], tuple[str, ast.expr]] = field(default_factory=dict)
+    """Holds the expressions, too, so that no other can get the `id` of one of them."""
+    _cuts: int = 0
+    """How often a search was broken off: its outcome may be another when it is begun elsewhere."""
+    _steps: int = 0
+    _searching: bool = False
 
     def resolve(self, node: ast.expr, scope: Scope) -> str:
         """Return the dotted name of what an expression stands for, or UNKNOWN."""
-        key = (id(node), id(scope))
-        if key not in self._resolved:
-            self._resolved[key] = self._resolve(node, scope, frozenset())
-        return self._resolved[key]
+        if self._searching:
+            return self._resolve(node, scope, frozenset())
+        self._steps, self._searching = 0, True
+        try:
+            return self._resolve(node, scope, frozenset())
+        finally:
+            self._searching = False
 
     def forget(self) -> None:
         """Forget what was resolved, because more has become known."""
@@ -116,10 +131,21 @@ class Names:
         match = _OWN.match(name)
         return self.classes[int(match[1])] if match else None
 
-    def _resolve(self, node: ast.expr, scope: Scope, seen: frozenset[int]) -> str:
-        if id(node) in seen or len(seen) > 40:
+    def _resolve(self, node: ast.expr, scope: Scope, seen: frozenset[Seen]) -> str:
+        key = (id(node), id(scope))
+        if key in self._resolved:
+            return self._resolved[key][0]
+        self._steps += 1
+        if id(node) in seen or len(seen) > _DEEPEST or self._steps > _MOST_STEPS:
+            self._cuts += 1
             return UNKNOWN
-        seen |= {id(node)}
+        cuts = self._cuts
+        result = self._resolve_node(node, scope, seen | {id(node)})
+        if not seen or self._cuts == cuts:
+            self._resolved[key] = result, node
+        return result
+
+    def _resolve_node(self, node: ast.expr, scope: Scope, seen: frozenset[Seen]) -> str:
         if isinstance(node, ast.Name):
             return self._resolve_name(node.id, scope, seen)
         if isinstance(node, ast.Attribute):
@@ -137,7 +163,7 @@ class Names:
             return self._best([(node.body, scope), (node.orelse, scope)], seen)
         return UNKNOWN
 
-    def _best(self, nodes: Nodes, seen: frozenset[int]) -> str:
+    def _best(self, nodes: Nodes, seen: frozenset[Seen]) -> str:
         """Resolve what may be several things: to a client if one is among them."""
         return self._best_name(self._resolve(node, scope, seen) for node, scope in nodes)
 
@@ -146,7 +172,7 @@ class Names:
         clients = (name for name in found if name.endswith("()") and self.catalogue.is_client(name[:-2]))
         return next(clients, "") or next(iter(found), UNKNOWN)
 
-    def _resolve_name(self, name: str, scope: Scope, seen: frozenset[int]) -> str:
+    def _resolve_name(self, name: str, scope: Scope, seen: frozenset[Seen]) -> str:
         owner: Scope | None = scope
         first = True
         while owner is not None:
@@ -159,11 +185,15 @@ class Names:
                     and len(owner.bindings[name]) == 1
                 ):
                     return f"<{owner.class_info.index}>()"
-                return self._resolve_bound(owner.bindings[name], owner, seen)
+                # `x = x.this()` many times over would otherwise be followed in every order there is.
+                if (id(owner), name) in seen:
+                    self._cuts += 1
+                    return UNKNOWN
+                return self._resolve_bound(owner.bindings[name], owner, seen | {(id(owner), name)})
             owner, first = owner.parent, False
         return UNKNOWN
 
-    def _resolve_bound(self, values: list[Binding], scope: Scope, seen: frozenset[int]) -> str:
+    def _resolve_bound(self, values: list[Binding], scope: Scope, seen: frozenset[Seen]) -> str:
         names: list[str] = []
         for value in values:
             if isinstance(value, str):
@@ -175,7 +205,7 @@ class Names:
                 names.append(self._resolve(value, scope, seen))
         return self._best_name(names)
 
-    def _resolve_attribute(self, node: ast.Attribute, scope: Scope, seen: frozenset[int]) -> str:
+    def _resolve_attribute(self, node: ast.Attribute, scope: Scope, seen: frozenset[Seen]) -> str:
         if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "super":
             return self._resolve_super(node.attr, scope)
         base = self._resolve(node.value, scope, seen)
@@ -184,8 +214,12 @@ class Names:
             return self._resolve_member(info, node.attr, seen)
         return f"{base}.{node.attr}" if base and not base.endswith("[]") else UNKNOWN
 
-    def _resolve_member(self, info: ClassInfo, name: str, seen: frozenset[int]) -> str:
+    def _resolve_member(self, info: ClassInfo, name: str, seen: frozenset[Seen]) -> str:
         """Resolve `self.name` in a class: by assignments, by annotations, as a property, or as a client's own."""
+        if (id(info), name) in seen:
+            self._cuts += 1
+            return UNKNOWN
+        seen |= {(id(info), name)}
         for cls in info.lineage():
             found = self._best_name(
                 [
@@ -234,7 +268,7 @@ class Names:
     def _overridden(info: ClassInfo) -> frozenset[str]:
         return frozenset(name for cls in info.lineage() for name in cls.methods)
 
-    def _resolve_call(self, node: ast.Call, scope: Scope, seen: frozenset[int]) -> str:
+    def _resolve_call(self, node: ast.Call, scope: Scope, seen: frozenset[Seen]) -> str:
         function = node.func
         if isinstance(function, ast.Name) and function.id == "getattr" and len(node.args) >= 2:
             wanted = node.args[1]
@@ -264,7 +298,7 @@ class Names:
         return f"{name}()" if name else UNKNOWN
 
     def _target(
-        self, function: ast.Name | ast.Attribute, scope: Scope, seen: frozenset[int]
+        self, function: ast.Name | ast.Attribute, scope: Scope, seen: frozenset[Seen]
     ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
         """Return the function of this file that is called."""
         if isinstance(function, ast.Name):
@@ -289,19 +323,16 @@ class Names:
             return self._target(function, scope, frozenset())
         return None
 
-    def _returned(self, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[int]) -> str:
+    def _returned(self, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[Seen]) -> str:
         """Resolve what a helper function returns: by its annotation, or by its return statements."""
         if id(function) in seen:
+            self._cuts += 1
             return UNKNOWN
         scope = self.scopes[function]
         annotated = self.annotated(function.returns, scope) if function.returns is not None else UNKNOWN
         if annotated.endswith("()") and self.catalogue.is_client(annotated[:-2]):
             return annotated
-        returns = [
-            (node.value, scope)
-            for node in own_nodes(function)
-            if isinstance(node, ast.Return | ast.Yield) and node.value is not None
-        ]
+        returns = [(value, scope) for value in scope.returns]
         found = self._best(returns, seen | {id(function)})
         # What a helper returns is a client, or a thing of the file's own; a function that it returns is wrapped there.
         return annotated if not found.endswith("()") else found
