@@ -1,0 +1,1 @@
+"""What `scripts/bench_runtime`, `scripts/plot_storm` and `scripts/soak` are made of; nothing here is installed."""

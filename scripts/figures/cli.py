@@ -1,0 +1,48 @@
+"""The command line of `scripts/bench_runtime`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from . import callers, memory, overhead, storms, tls
+from .rows import Row, print_table
+
+IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
+
+# In the order of the table.
+ROWS: dict[str, Callable[[bool], Row]] = {
+    "sync": overhead.sync,
+    "async": overhead.asynchronous,
+    "callers": callers.measure,
+    "unavailable": storms.unavailable,
+    "storm": storms.at_once,
+    "rate": storms.per_second,
+    "tls": tls.measure,
+    "memory": memory.measure,
+}
+
+
+def main() -> None:
+    """Measure the rows that are asked for; print the table, and write the plot if all were measured in full."""
+    parser = argparse.ArgumentParser(description="Measure queue and backoff beside what others reach.")
+    parser.add_argument("--only", action="append", choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it works")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # a warning for each retry is not what is measured
+    console, rows = Console(), []
+    for key in options.only or ROWS:
+        console.print(f"[dim]{key} ...[/]")
+        rows.append(ROWS[key](options.quick))
+    print_table(rows, console)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    sys.exit(not (options.quick or all(check.met for row in rows for check in row.checks)))

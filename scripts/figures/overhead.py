@@ -1,0 +1,112 @@
+"""What queue and backoff cost on a call that is not held up and succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import requests
+
+from .measuring import best, in_turns, seconds_per_call
+from .others import HandWritten, behind_async_semaphore, behind_semaphore, in_pool
+from .others import with_backoff, with_stamina, with_tenacity
+from .retrofit import PlainClient, retrofitted
+from .rows import Check, Row
+
+URL = "http://127.0.0.1/"
+
+
+class _Session(requests.Session):
+    """A session whose answer is there already."""
+
+    answer = requests.Response()
+    answer.status_code = 200
+    answer._content = b"{}"
+    answer._content_consumed = True  # type: ignore[attr-defined]
+
+    def get(self, url: Any, **options: Any) -> requests.Response:
+        return self.answer
+
+
+class _AsyncClient(httpx.AsyncClient):
+    """The same of httpx."""
+
+    answer = httpx.Response(200, content=b"{}")
+
+    async def get(self, url: Any, **options: Any) -> httpx.Response:  # type: ignore[override]
+        return self.answer
+
+
+def sync(quick: bool) -> Row:
+    """Measure a method that calls `session.get(url)`."""
+    session, hand = _Session(), HandWritten()
+    bare, ours = PlainClient(session), retrofitted()(session)
+    rounds = 3 if quick else 300
+    with ThreadPoolExecutor(5) as pool:
+        calls: dict[str, Callable[[], Any]] = {
+            "nothing": lambda: bare.get(URL),
+            "hand-written": lambda: hand.request(session.get, URL),
+            "ours": lambda: ours.get(URL),
+            "semaphore + tenacity": _bound(behind_semaphore(with_tenacity(session.get))),
+            "semaphore + stamina": _bound(behind_semaphore(with_stamina(session.get))),
+            "semaphore + backoff": _bound(behind_semaphore(with_backoff(session.get))),
+            "thread pool + tenacity": _bound(in_pool(with_tenacity(session.get), pool)),
+        }
+        took = best(in_turns({name: _timed(call, 300) for name, call in calls.items()}, rounds))
+    return _row("sync", "overhead of a call that succeeds", took, "hand-written", 2, 1 / 8)
+
+
+def asynchronous(quick: bool) -> Row:
+    """Measure a method that awaits `client.get(url)`."""
+    return asyncio.run(_asynchronous(3 if quick else 200))
+
+
+async def _asynchronous(rounds: int) -> Row:
+    client = _AsyncClient()
+    bare, ours = PlainClient(None, client), retrofitted()(None, client)
+    calls: dict[str, Callable[[Any], Awaitable[Any]]] = {
+        "nothing": bare.aget,
+        "ours": ours.aget,
+        "asyncio.Semaphore + tenacity": behind_async_semaphore(with_tenacity(client.get)),
+        "asyncio.Semaphore + stamina": behind_async_semaphore(with_stamina(client.get)),
+        "asyncio.Semaphore + backoff": behind_async_semaphore(with_backoff(client.get)),
+    }
+    took = {name: float("inf") for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            for _ in range(200):
+                await call(URL)
+            took[name] = min(took[name], (time.perf_counter() - start) / 200)
+    await client.aclose()
+    return _row("async", "the same, async def", took, None, None, 1 / 6)
+
+
+def _bound(call: Callable[..., Any]) -> Callable[[], Any]:
+    return lambda: call(URL)
+
+
+def _timed(call: Callable[[], Any], calls: int) -> Callable[[], float]:
+    return lambda: seconds_per_call(call, calls)
+
+
+def _row(
+    key: str,
+    what: str,
+    took: dict[str, float],
+    hand: str | None,
+    times_hand: float | None,
+    of_tenacity: float,
+) -> Row:
+    base = took.pop("nothing")
+    over = {name: (value - base) * 1e6 for name, value in took.items()}
+    tenacity = next(name for name in over if name.endswith("emaphore + tenacity"))
+    checks = []
+    if hand is not None and times_hand is not None:
+        checks.append(Check("÷ hand-written", over["ours"] / over[hand], "≤", times_hand))
+    checks.append(Check(f"÷ {tenacity}", over["ours"] / over[tenacity], "≤", of_tenacity))
+    return Row(key, what, "µs", over, checks)

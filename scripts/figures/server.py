@@ -1,0 +1,236 @@
+"""An HTTP server on 127.0.0.1, in a process of its own, that refuses and misbehaves as it is told, and counts.
+
+Own process, so that its work is not done under the interpreter lock of those who are measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import ssl
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+BODY = b'{"ok": true}'
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the server does from now on.
+
+    Attributes:
+        seconds: how long an answer takes.
+        at_once: it answers 429 where more than so many requests are in flight; 0: no such limit.
+        per_second: it answers 429 where more than so many came within the last second; 0: no such limit.
+        retry_after: its `Retry-After` with a 429, in seconds; 0: it says nothing.
+        says_milliseconds: with `per_second`, say in `retry-after-ms` when there is room again, as OpenAI does.
+        unavailable, limited, reset, stall, truncate: the fraction of requests that it answers with a 503, with a
+            429, with a reset connection, not at all, or with half a body.
+        stall_seconds: how long it does not answer, at most.
+        chunks: parts of a body that is asked for with `stream` in the path.
+    """
+
+    seconds: float = 0.0
+    at_once: int = 0
+    per_second: int = 0
+    retry_after: int = 1
+    says_milliseconds: bool = False
+    unavailable: float = 0.0
+    limited: float = 0.0
+    reset: float = 0.0
+    stall: float = 0.0
+    truncate: float = 0.0
+    stall_seconds: float = 1.0
+    chunks: int = 5
+
+
+class _Server:
+    """Counts and answers. It runs in one event loop, so nothing is locked."""
+
+    def __init__(self) -> None:
+        self.behave(Behaviour())
+
+    def behave(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.random = random.Random(5)
+        self.in_flight = self.most = self.requests = self.refused = 0
+        self.recent: deque[float] = deque()
+        self.events: list[
+            tuple[float, int, bool]
+        ] = []  # when it came, how many were in flight then, refused?
+        self.attempts: dict[str, list[str]] = {}  # the last part of the path -> the answers that it was given
+
+    def facts(self) -> dict[str, Any]:
+        names = ("requests", "refused", "most", "in_flight", "events", "attempts")
+        return {name: getattr(self, name) for name in names}
+
+    def _refusal(self) -> tuple[int, str] | None:
+        """Return the status and headers with which a request is turned away now, or None."""
+        behaviour, chance = self.behaviour, self.random.random()
+        wait = f"Retry-After: {behaviour.retry_after}\r\n" if behaviour.retry_after else ""
+        if behaviour.at_once and self.in_flight > behaviour.at_once:
+            return 429, wait
+        if behaviour.per_second:
+            now = time.monotonic()
+            while self.recent and self.recent[0] <= now - 1:
+                self.recent.popleft()
+            if len(self.recent) >= behaviour.per_second:
+                if behaviour.says_milliseconds:
+                    wait += f"retry-after-ms: {(self.recent[0] + 1 - now) * 1000:.0f}\r\n"
+                return 429, wait
+            self.recent.append(now)
+        if chance < behaviour.unavailable:
+            return 503, ""
+        if chance < behaviour.unavailable + behaviour.limited:
+            return 429, wait
+        return None
+
+    def _mischief(self) -> str:
+        behaviour, chance = self.behaviour, self.random.random()
+        for name in ("reset", "stall", "truncate"):
+            if (chance := chance - getattr(behaviour, name)) < 0:
+                return name
+        return "good"
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError, asyncio.IncompleteReadError):
+            while await self._request(reader, writer):
+                pass
+        writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ", 2)[1].decode()
+        if (at := head.lower().find(b"content-length:")) >= 0:
+            await reader.readexactly(int(head[at + 15 : head.index(b"\r\n", at)]))
+        self.requests += 1
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        refusal = self._refusal()
+        self.events.append((time.monotonic(), self.in_flight, refusal is not None))
+        mischief = "good" if refusal else self._mischief()
+        answers = self.attempts.setdefault(path.rpartition("/")[2], [])
+        answers.append(str(refusal[0]) if refusal else mischief)
+        try:
+            if refusal is not None:
+                self.refused += 1
+                self.in_flight -= 1
+                writer.write(_head(refusal[0], refusal[1], 0))
+                return True
+            seconds = self.behaviour.seconds if mischief != "stall" else self.behaviour.stall_seconds
+            if seconds:
+                await asyncio.sleep(seconds)
+        except BaseException:
+            self.in_flight -= 1
+            raise
+        if "/stream/" in path and mischief == "good":
+            return await self._stream(writer)
+        # Counted out before the last byte goes: who has it may send the next request at once.
+        self.in_flight -= 1
+        if mischief == "good":
+            body = json.dumps({"path": path}).encode()
+            writer.write(_head(200, "Content-Type: application/json\r\n", len(body)) + body)
+            return True
+        if mischief == "truncate":
+            writer.write(_head(200, "", 2 * len(BODY)) + BODY)
+            await writer.drain()
+        elif mischief == "reset":
+            writer.transport.abort()
+        return False
+
+    async def _stream(self, writer: asyncio.StreamWriter) -> bool:
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(self.behaviour.chunks):
+                writer.write(b"%x\r\n%s\r\n" % (len(BODY), BODY))
+                await writer.drain()
+                await asyncio.sleep(self.behaviour.seconds / 5)
+        finally:
+            self.in_flight -= 1
+        writer.write(b"0\r\n\r\n")
+        return True
+
+
+def _head(status: int, headers: str, length: int) -> bytes:
+    return f"HTTP/1.1 {status} x\r\n{headers}Content-Length: {length}\r\n\r\n".encode()
+
+
+async def _serve(pipe: Connection, certificate: str | None) -> None:
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server, loop, done = _Server(), asyncio.get_running_loop(), asyncio.Event()
+    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0, backlog=1024, ssl=tls)
+
+    def told() -> None:
+        try:
+            wish = pipe.recv()
+        except EOFError:
+            wish = None
+        if wish is None:
+            done.set()
+        elif wish == "facts":
+            pipe.send(server.facts())
+        else:
+            server.behave(Behaviour(**wish))
+            pipe.send(None)
+
+    loop.add_reader(pipe.fileno(), told)
+    pipe.send(listener.sockets[0].getsockname()[1])
+    await done.wait()
+    os._exit(0)  # connections and tasks are of no interest any more
+
+
+def _main(pipe: Connection, certificate: str | None) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(pipe, certificate))
+
+
+class Server:
+    """The server, seen from the measuring process. Attributes: `url`, `pid`."""
+
+    def __init__(self, pipe: Connection, scheme: str, pid: int) -> None:
+        self._pipe = pipe
+        self.url = f"{scheme}://127.0.0.1:{pipe.recv()}"
+        self.pid = pid
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Behave so from now on, and count from zero."""
+        self._pipe.send(asdict(behaviour))
+        self._pipe.recv()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was counted: requests, refused, most (in flight at once), in_flight, events, attempts."""
+        self._pipe.send("facts")
+        return self._pipe.recv()  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def running_server(certificate: str | None = None) -> Iterator[Server]:
+    """Run a server in a process of its own.
+
+    Args:
+        certificate: a PEM file with the key and the certificate; the server then speaks TLS.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_main, args=(theirs, certificate), daemon=True
+    )
+    process.start()
+    theirs.close()
+    try:
+        yield Server(ours, "https" if certificate else "http", process.pid or 0)
+    finally:
+        with contextlib.suppress(OSError):
+            ours.send(None)
+        process.join(5)
+        process.terminate()
