@@ -12,8 +12,15 @@ import httpx
 import requests
 
 from .measuring import best, in_turns, seconds_per_call
-from .others import HandWritten, behind_async_semaphore, behind_semaphore, in_pool
-from .others import with_backoff, with_stamina, with_tenacity
+from .others import (
+    HandWritten,
+    behind_async_semaphore,
+    behind_semaphore,
+    in_pool,
+    with_backoff,
+    with_stamina,
+    with_tenacity,
+)
 from .retrofit import PlainClient, retrofitted
 from .rows import Check, Row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -25,3 +26,9 @@ class Client:
 
     def post(self, url: str, **options: Any) -> Any:
         return requests.post(url, **options)
+
+    async def astream(self, url: str) -> AsyncIterator[bytes]:
+        async with self.client.stream("GET", url) as response:
+            response.raise_for_status()
+            async for part in response.aiter_bytes():
+                yield part

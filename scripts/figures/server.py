@@ -12,14 +12,17 @@ import multiprocessing
 import os
 import random
 import ssl
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 BODY = b'{"ok": true}'
+
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Behaviour:
         unavailable, limited, reset, stall, truncate: the fraction of requests that it answers with a 503, with a
             429, with a reset connection, not at all, or with half a body.
         stall_seconds: how long it does not answer, at most.
+        retry_after_ms: its `retry-after-ms` with a 429.
         chunks: parts of a body that is asked for with `stream` in the path.
+        remember: keep the time of each request.
     """
 
     seconds: float = 0.0
@@ -49,7 +54,9 @@ class Behaviour:
     stall: float = 0.0
     truncate: float = 0.0
     stall_seconds: float = 1.0
+    retry_after_ms: int = 0
     chunks: int = 5
+    remember: bool = True
 
 
 class _Server:
@@ -66,16 +73,22 @@ class _Server:
         self.events: list[
             tuple[float, int, bool]
         ] = []  # when it came, how many were in flight then, refused?
-        self.attempts: dict[str, list[str]] = {}  # the last part of the path -> the answers that it was given
+        # By the part of the path that names the client: its connections that wait for an answer, how many there
+        # may be, and what was seen beyond that.
+        self.waiting: dict[str, set[_Connection]] = {}
+        self.allowed: dict[str, float] = {}
+        self.excesses: list[str] = []
 
     def facts(self) -> dict[str, Any]:
-        names = ("requests", "refused", "most", "in_flight", "events", "attempts")
+        names = ("requests", "refused", "most", "in_flight", "events", "excesses")
         return {name: getattr(self, name) for name in names}
 
     def _refusal(self) -> tuple[int, str] | None:
         """Return the status and headers with which a request is turned away now, or None."""
         behaviour, chance = self.behaviour, self.random.random()
         wait = f"Retry-After: {behaviour.retry_after}\r\n" if behaviour.retry_after else ""
+        if behaviour.retry_after_ms:
+            wait += f"retry-after-ms: {behaviour.retry_after_ms}\r\n"
         if behaviour.at_once and self.in_flight > behaviour.at_once:
             return 429, wait
         if behaviour.per_second:
@@ -100,41 +113,62 @@ class _Server:
                 return name
         return "good"
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError, asyncio.IncompleteReadError):
-            while await self._request(reader, writer):
-                pass
-        writer.close()
+    def _count_in(self, client: str, connection: _Connection) -> None:
+        waiting = self.waiting.setdefault(client, set())
+        waiting.add(connection)
+        allowed = self.allowed.get(client, float("inf"))
+        if len(waiting) > allowed and (alive := sum(map(_is_open, waiting))) > allowed:
+            self.excesses.append(f"client {client}: {alive} in flight, {allowed:.0f} allowed")
 
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def connected(self, *connection: Any) -> None:
+        with contextlib.suppress(OSError, EOFError, asyncio.IncompleteReadError):
+            while await self._request(connection):
+                pass
+        connection[1].close()
+
+    async def _request(self, connection: _Connection) -> bool:
+        """Answer one request; return False where the connection is to be closed."""
+        reader, writer = connection
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ", 2)[1].decode()
         if (at := head.lower().find(b"content-length:")) >= 0:
             await reader.readexactly(int(head[at + 15 : head.index(b"\r\n", at)]))
+        client = path.split("/")[-2]
         self.requests += 1
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        refusal = self._refusal()
-        self.events.append((time.monotonic(), self.in_flight, refusal is not None))
-        mischief = "good" if refusal else self._mischief()
-        answers = self.attempts.setdefault(path.rpartition("/")[2], [])
-        answers.append(str(refusal[0]) if refusal else mischief)
-        try:
-            if refusal is not None:
-                self.refused += 1
+        self._count_in(client, connection)
+        done = False
+
+        def count_out() -> None:
+            """Called before the last byte goes: who has it may send the next request at once."""
+            nonlocal done
+            if not done:
+                done = True
                 self.in_flight -= 1
-                writer.write(_head(refusal[0], refusal[1], 0))
-                return True
-            seconds = self.behaviour.seconds if mischief != "stall" else self.behaviour.stall_seconds
-            if seconds:
-                await asyncio.sleep(seconds)
-        except BaseException:
-            self.in_flight -= 1
-            raise
-        if "/stream/" in path and mischief == "good":
-            return await self._stream(writer)
-        # Counted out before the last byte goes: who has it may send the next request at once.
-        self.in_flight -= 1
+                self.waiting[client].discard(connection)
+
+        try:
+            return await self._answer(path, writer, count_out)
+        finally:
+            count_out()
+
+    async def _answer(self, path: str, writer: asyncio.StreamWriter, count_out: Callable[[], None]) -> bool:
+        refusal = self._refusal()
+        if self.behaviour.remember:
+            self.events.append((time.monotonic(), self.in_flight, refusal is not None))
+        if refusal is not None:
+            self.refused += 1
+            count_out()
+            writer.write(_head(refusal[0], refusal[1], 0))
+            return True
+        mischief = self._mischief()
+        seconds = self.behaviour.seconds if mischief != "stall" else self.behaviour.stall_seconds
+        if seconds:
+            await asyncio.sleep(seconds)
+        if mischief == "good" and "/stream/" in path:
+            return await self._stream(writer, count_out)
+        count_out()
         if mischief == "good":
             body = json.dumps({"path": path}).encode()
             writer.write(_head(200, "Content-Type: application/json\r\n", len(body)) + body)
@@ -146,17 +180,21 @@ class _Server:
             writer.transport.abort()
         return False
 
-    async def _stream(self, writer: asyncio.StreamWriter) -> bool:
-        try:
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for _ in range(self.behaviour.chunks):
-                writer.write(b"%x\r\n%s\r\n" % (len(BODY), BODY))
-                await writer.drain()
-                await asyncio.sleep(self.behaviour.seconds / 5)
-        finally:
-            self.in_flight -= 1
+    async def _stream(self, writer: asyncio.StreamWriter, count_out: Callable[[], None]) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(self.behaviour.chunks):
+            writer.write(b"%x\r\n%s\r\n" % (len(BODY), BODY))
+            await writer.drain()
+            await asyncio.sleep(self.behaviour.seconds / 5)
+        count_out()
         writer.write(b"0\r\n\r\n")
         return True
+
+
+def _is_open(connection: _Connection) -> bool:
+    """Return False where the other side has gone, which its next request may be quicker to tell."""
+    reader, writer = connection
+    return not (reader.at_eof() or reader.exception() or writer.is_closing())
 
 
 def _head(status: int, headers: str, length: int) -> bytes:
@@ -180,6 +218,9 @@ async def _serve(pipe: Connection, certificate: str | None) -> None:
             done.set()
         elif wish == "facts":
             pipe.send(server.facts())
+        elif isinstance(wish, tuple):
+            server.allowed[wish[0]] = wish[1]
+            pipe.send(None)
         else:
             server.behave(Behaviour(**wish))
             pipe.send(None)
@@ -200,18 +241,26 @@ class Server:
 
     def __init__(self, pipe: Connection, scheme: str, pid: int) -> None:
         self._pipe = pipe
+        self._lock = threading.Lock()
         self.url = f"{scheme}://127.0.0.1:{pipe.recv()}"
         self.pid = pid
 
     def behave(self, behaviour: Behaviour) -> None:
         """Behave so from now on, and count from zero."""
-        self._pipe.send(asdict(behaviour))
-        self._pipe.recv()
+        self._ask(asdict(behaviour))
+
+    def allow(self, client: str, most: float) -> None:
+        """Note an excess where more requests than `most` with /client/ before the last part of the path are in flight."""
+        self._ask((client, most))
 
     def facts(self) -> dict[str, Any]:
-        """Return what was counted: requests, refused, most (in flight at once), in_flight, events, attempts."""
-        self._pipe.send("facts")
-        return self._pipe.recv()  # type: ignore[no-any-return]
+        """Return what was counted: requests, refused, most (in flight at once), in_flight, events, excesses."""
+        return self._ask("facts")  # type: ignore[no-any-return]
+
+    def _ask(self, wish: Any) -> Any:
+        with self._lock:
+            self._pipe.send(wish)
+            return self._pipe.recv()
 
 
 @contextlib.contextmanager
