@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -75,7 +76,7 @@ class _Server:
         ] = []  # when it came, how many were in flight then, refused?
         # By the part of the path that names the client: its connections that wait for an answer, how many there
         # may be, and what was seen beyond that.
-        self.waiting: dict[str, set[_Connection]] = {}
+        self.waiting: dict[str, dict[_Connection, str]] = {}
         self.allowed: dict[str, float] = {}
         self.excesses: list[str] = []
 
@@ -113,12 +114,14 @@ class _Server:
                 return name
         return "good"
 
-    def _count_in(self, client: str, connection: _Connection) -> None:
-        waiting = self.waiting.setdefault(client, set())
-        waiting.add(connection)
-        allowed = self.allowed.get(client, float("inf"))
-        if len(waiting) > allowed and (alive := sum(map(_is_open, waiting))) > allowed:
-            self.excesses.append(f"client {client}: {alive} in flight, {allowed:.0f} allowed")
+    def _count_in(self, client: str, path: str, connection: _Connection) -> None:
+        waiting = self.waiting.setdefault(client, {})
+        waiting[connection] = f"{path} since {time.monotonic():.3f}"
+        allowed = self.allowed.get(client, math.inf)
+        if len(waiting) > allowed:
+            alive = [what for other, what in waiting.items() if _is_open(other)]
+            if len(alive) > allowed:
+                self.excesses.append(f"{len(alive)} in flight, {allowed:.0f} allowed: " + ", ".join(alive))
 
     async def connected(self, *connection: Any) -> None:
         with contextlib.suppress(OSError, EOFError, asyncio.IncompleteReadError):
@@ -137,7 +140,7 @@ class _Server:
         self.requests += 1
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        self._count_in(client, connection)
+        self._count_in(client, path, connection)
         done = False
 
         def count_out() -> None:
@@ -146,7 +149,7 @@ class _Server:
             if not done:
                 done = True
                 self.in_flight -= 1
-                self.waiting[client].discard(connection)
+                self.waiting[client].pop(connection, None)
 
         try:
             return await self._answer(path, writer, count_out)
