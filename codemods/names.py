@@ -211,6 +211,8 @@ class Names:
         base = self._resolve(node.value, scope, seen)
         info = self.own_class(base)
         if info is not None:
+            if node.attr == "__class__":
+                return base.removesuffix("()")
             return self._resolve_member(info, node.attr, seen)
         return f"{base}.{node.attr}" if base and not base.endswith("[]") else UNKNOWN
 
@@ -282,6 +284,8 @@ class Names:
             base = self._resolve(node.args[0], scope, seen)
             return f"{base}.*" if base else UNKNOWN
         name = self._resolve(function, scope, seen)
+        if isinstance(function, ast.Name) and function.id == "type" and len(node.args) == 1 and not name:
+            return self._resolve(node.args[0], scope, seen).removesuffix("()")
         if isinstance(function, ast.Name | ast.Attribute):
             written = function.id if isinstance(function, ast.Name) else function.attr
             if written in _FACTORIES:

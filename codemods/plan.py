@@ -181,7 +181,10 @@ class _Planner:
         return self._result(needs_runtime)
 
     def _wanted(self, site: discover.Found) -> bool:
-        return site.retry or self.options.existing != "skip" or site.wrapper is not None
+        if site.retry or site.wrapper is not None or self.options.existing == "wrap":
+            return True
+        has_queue = "queue" in self.options.blocks or any(r.block == "queue" for r in self.found.regions)
+        return self.options.existing == "queue-only" and has_queue
 
     def _engine_name(self) -> str:
         if self.inline_engine is not None:
@@ -212,7 +215,8 @@ class _Planner:
         if refused:
             return Decision.SKIPPED, f"the class is refused: {refused}"
         if not self._wanted(site):
-            return Decision.SKIPPED, site.reason
+            what = "" if self.options.existing == "skip" else ", and the class has no queue"
+            return Decision.SKIPPED, site.reason + what
         if work is None or not work.entry_point:
             return Decision.SKIPPED, "neither the queue nor the backoff block was asked for"
         if site.wrapper is not None:

@@ -24,6 +24,7 @@ _RETRYING = re.compile(
 )
 _DECORATORS = frozenset({"backoff.on_exception", "backoff.on_predicate", "on_exception", "on_predicate"})
 _COUNTS = re.compile(r"retry|retries|attempt|tries", re.IGNORECASE)
+_PASSING = frozenset({408, 425, 429, 498})
 _NOT_OF_A_REQUEST = frozenset(
     """
     KeyError IndexError ValueError TypeError AttributeError JSONDecodeError StopIteration StopAsyncIteration
@@ -209,20 +210,13 @@ def _status_test(test: ast.expr) -> str:
     if not numbers or not all(100 <= number < 600 for number in numbers):
         return ""
     bad, op = min(numbers) >= 400, test.ops[0]
+    # 401, 403, 404 and their like are looked at for other reasons.
+    passing = bad and any(number in _PASSING or number >= 500 for number in numbers)
     if isinstance(op, ast.Eq | ast.In):
-        # 401, 403, 404 and their like are looked at for other reasons.
-        return (
-            "failed"
-            if bad and any(n in (408, 425, 429, 498) or n >= 500 for n in numbers)
-            else ""
-            if bad
-            else "succeeded"
-        )
+        return "failed" if passing else "" if bad else "succeeded"
     if isinstance(op, ast.NotEq | ast.NotIn):
-        return "" if bad else "failed"
-    if isinstance(op, ast.GtE | ast.Gt):
-        return "failed"
-    return "succeeded"
+        return "succeeded" if passing else "" if bad else "failed"
+    return "failed" if isinstance(op, ast.GtE | ast.Gt) else "succeeded"
 
 
 def _ends_on_success(loop: Loop) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,13 @@ def check_refused(source: str | bytes, reason: str, **options: Any) -> FilePlan:
     return result
 
 
-def check_transformed(source: str, *wanted: str, **options: Any) -> FilePlan:
+def check_transformed(source: str, *wanted: str, inline: bool = False, **options: Any) -> FilePlan:
     """Assert that the result has all the `wanted` texts, and that it can be rerun, formatted and taken out again.
 
-    The same holds with CRLF, with a byte order mark, with tabs, without a last line end, and with the runtime inline.
+    The same holds with CRLF, with a byte order mark, with tabs, and without a last line end.
+
+    Args:
+        inline: the same must hold with the runtime in the file itself, which takes its time.
     """
     result = _check_one(source.encode(), True, **options)
     text = result.after.decode()
@@ -54,9 +58,36 @@ def check_transformed(source: str, *wanted: str, **options: Any) -> FilePlan:
         variants.append(b"\xef\xbb\xbf" + source.encode())
     for variant in variants:
         _check_one(variant, True, **options)
-    _check_one(source.encode(), False, **options)
+    if inline:
+        _check_one(source.encode(), False, **options)
     _check_formatted(source, result, **options)
     return result
+
+
+def check_sites(source: str, *wanted: str, **options: Any) -> FilePlan:
+    """Assert that the file's call sites, in their order, are these: `wrapped self.session.get`.
+
+    What is changed can be rerun and taken out again.
+    """
+    result = planned(source, **options)
+    if result.changed:
+        result = _check_one(source.encode(), True, **options)
+    else:
+        check_noop(source, **options)
+    assert [f"{site.decision.value} {site.callee}" for site in result.sites] == list(wanted)
+    return result
+
+
+def client(*methods: str, imports: str = "import requests", head: str = "class Client:") -> str:
+    """Return a file with one class with these methods; each is its head and its body, indented by four."""
+    bodies = "\n\n".join(textwrap.indent(textwrap.dedent(method).strip("\n"), "    ") for method in methods)
+    return f"{imports}\n\n\n{head}\n{bodies}\n"
+
+
+def method(body: str, imports: str = "import requests", head: str = "def call(self, url):") -> str:
+    """Return a file with one class with one method."""
+    lines = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
+    return client(f"{head}\n{lines}", imports=imports)
 
 
 def _check_one(data: bytes, in_package: bool, **options: Any) -> FilePlan:
