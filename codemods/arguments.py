@@ -200,6 +200,7 @@ def _add_how(result: Parser) -> None:
 
 def _add_say(result: Parser) -> None:
     say = result.add_argument_group("what to print")
+    say.add_argument("--report", type=_report, metavar="FILE", help="write the review page, one HTML file")
     say.add_argument(
         "--format",
         choices=FORMATS,

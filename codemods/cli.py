@@ -9,10 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from . import apis, files, github, report, stdin
+from . import apis, files, github, page, report, stdin
 from .arguments import Parser, parser
 from .facts import Facts, facts
 from .model import Options, Run
@@ -153,6 +154,8 @@ class _Command:
         return CHANGES if looked and any(plan.changed for plan in self.found.plans) else DONE
 
     def _print(self, arguments: argparse.Namespace, found: Facts) -> None:
+        if arguments.report is not None:
+            self._write_page(arguments.report, found)
         if arguments.diff:
             report.print_diff(self.out, self.found.plans)
         elif arguments.format == "json":
@@ -176,6 +179,15 @@ class _Command:
         report.print_problems(self.err, found)
         if not arguments.quiet:
             report.print_summary(out, found, removing=arguments.remove)
+            if arguments.report is not None:
+                out.put(f"The review page is {arguments.report}.")
+
+    def _write_page(self, path: Path, found: Facts) -> None:
+        text = page.render(found, self.found.plans)
+        try:
+            path.write_text(text, encoding="utf-8", errors="replace")
+        except OSError as error:
+            self.parser.error(f"--report {path} cannot be written: {error.strerror}")
 
 
 def options_of(arguments: argparse.Namespace) -> Options:

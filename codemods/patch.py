@@ -11,6 +11,7 @@ from pathlib import Path
 from .model import FilePlan
 
 _LINES = re.compile(b"[^\n]*\n|[^\n]+")
+_LINE_END = re.compile(b"\r\n|\r|\n")
 _TO_QUOTE = re.compile(rb'[\x00-\x1f"\\\x7f]')
 _ESCAPES = {b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r", b'"': b'\\"', b"\\": b"\\\\"}
 Opcode = tuple[str, int, int, int, int]
@@ -155,7 +156,7 @@ def line_map(plan: FilePlan) -> dict[int, int]:
     """Return for each line of the file before the run the number that it has afterwards, where it has one."""
     if not plan.changed:
         return {}
-    before, after = plan.before.split(b"\n"), plan.after.split(b"\n")
+    before, after = _LINE_END.split(plan.before), _LINE_END.split(plan.after)
     result: dict[int, int] = {}
     for tag, i1, i2, j1, j2 in opcodes(before, after):
         if tag in ("equal", "replace"):
@@ -167,7 +168,7 @@ def changed_lines(plan: FilePlan) -> set[int]:
     """Return the lines of the file before the run that change or go."""
     if not plan.changed:
         return set()
-    codes = opcodes(plan.before.split(b"\n"), plan.after.split(b"\n"))
+    codes = opcodes(_LINE_END.split(plan.before), _LINE_END.split(plan.after))
     return {line for tag, i1, i2, _, _ in codes if tag != "equal" for line in range(i1 + 1, i2 + 1)}
 
 
@@ -181,5 +182,12 @@ def inner_changes(old: str, new: str) -> tuple[list[tuple[int, int]], list[tuple
         if tag in ("replace", "delete"):
             gone.append((i1, i2))
         if tag in ("replace", "insert"):
-            come.append((j1, j2))
+            come.append(_slid(new, j1, j2) if tag == "insert" else (j1, j2))
     return gone, come
+
+
+def _slid(text: str, start: int, stop: int) -> tuple[int, int]:
+    """Move an insertion as far to the left as it says the same: `self._queued(`, rather than `_queued(self.`."""
+    while start and text[start - 1] == text[stop - 1]:
+        start, stop = start - 1, stop - 1
+    return start, stop

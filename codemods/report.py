@@ -126,7 +126,7 @@ def _explain(console: Terminal, file: FileFacts) -> None:
 
 
 def _why_wrapped(site: SiteFacts) -> str:
-    return f"a request of {site['library']}"
+    return f"sent with {site['library']}"
 
 
 def print_problems(console: Terminal, facts: Facts) -> None:
@@ -161,7 +161,7 @@ def summary_line(facts: Facts, removing: bool = False) -> str:
         parts.append(f"{_count(numbers['wrapped'], 'call')} wrapped")
         if numbers["queued_only"]:
             parts.append(f"{numbers['queued_only']} queued only")
-        parts.append(f"{numbers['skipped']} skipped")
+        parts.append(f"{numbers['skipped'] or 'none'} skipped")
     if numbers["left_alone"]:
         parts.append(f"{_count(numbers['left_alone'], 'file')} left alone")
     return head + (": " if parts else "") + ", ".join(parts) + "."

@@ -1,0 +1,111 @@
+"""The review page: one HTML file that needs nothing else, with the facts of a run and its diffs side by side.
+
+The template, the style and the script lie in `assets/`. The page's own policy forbids every request and every script
+but the one that it carries.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from .facts import ClassFacts, Facts, FileFacts, SiteFacts
+from .model import BLOCKS, Decision, FilePlan
+from .page_code import SideBySide, side_by_side, site_anchor
+from .patch import line_map
+from .report import summary_line
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+@dataclass
+class Site:
+    """A call, and where its line is on the page."""
+
+    id: str
+    facts: SiteFacts
+    anchor: str
+
+
+@dataclass
+class File:
+    """A file as the page shows it."""
+
+    id: str
+    facts: FileFacts
+    sites: list[Site]
+    diff: SideBySide
+    counts: Counter[str]
+
+    @property
+    def kind(self) -> str:
+        return self.facts["state"].replace(" ", "-")
+
+
+def render(facts: Facts, plans: Sequence[FilePlan]) -> str:
+    """Return the page.
+
+    Args:
+        facts: of the run.
+        plans: its files, in the order of the facts. Their `before` is what the page shows on the left.
+    """
+    runtimes: dict[str, str] = {}
+    files = [
+        _file(f"f{number}", file, plan, runtimes)
+        for number, (file, plan) in enumerate(zip(facts["files"], plans, strict=True), 1)
+        if file["changed"] or file["problems"] or file["sites"] or file["classes"]
+    ]
+    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    script = (ASSETS / "page.js").read_text(encoding="utf-8")
+    return _template().render(
+        facts=facts,
+        files=files,
+        blocks=BLOCKS,
+        decisions=[decision.value for decision in Decision],
+        headline=summary_line(facts),
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
+    )
+
+
+def _digest(text: str) -> str:
+    """Return how a Content-Security-Policy names a text that it allows (CSP 3 §2.3.1)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS, encoding="utf-8"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    environment.filters["slug"] = lambda text: text.replace(" ", "-")
+    environment.filters["by_block"] = _by_block
+    return environment.get_template("page.html.j2")
+
+
+def _file(anchor: str, file: FileFacts, plan: FilePlan, runtimes: dict[str, str]) -> File:
+    moved = line_map(plan)
+    sites = [
+        Site(f"{anchor}-c{number}", site, site_anchor(plan, planned, anchor, moved))
+        for number, (site, planned) in enumerate(zip(file["sites"], plan.sites, strict=True))
+    ]
+    counts = Counter(site["decision"] for site in file["sites"])
+    return File(anchor, file, sites, side_by_side(plan, anchor, runtimes), counts)
+
+
+def _by_block(cls: ClassFacts) -> dict[str, dict[str, str]]:
+    """Return what happens to each block of a class; what happens to all of them stands under `all`."""
+    return {block["block"]: {"change": block["change"], "reason": block["reason"]} for block in cls["blocks"]}
