@@ -58,11 +58,12 @@ def render(facts: Facts, plans: Sequence[FilePlan]) -> str:
         plans: its files, in the order of the facts. Their `before` is what the page shows on the left.
     """
     runtimes: dict[str, str] = {}
-    files = [
-        _file(f"f{number}", file, plan, runtimes)
-        for number, (file, plan) in enumerate(zip(facts["files"], plans, strict=True), 1)
+    told = [
+        (file, plan)
+        for file, plan in zip(facts["files"], plans, strict=True)
         if file["changed"] or file["problems"] or file["sites"] or file["classes"]
     ]
+    files = [_file(f"f{number}", file, plan, runtimes) for number, (file, plan) in enumerate(told, 1)]
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
     return _template().render(
