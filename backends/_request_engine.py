@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 5ced0d8a96
+# Put here by add-queue-backoff; retrofit:runtime v1 a4199319a5
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1169,7 +1169,7 @@ class _Request:
 
     def finish(self, slot: _Slot) -> None:
         """Give the slot back, or let it stay with the stream that was returned."""
-        if self.error is None and _is_stream(self.result, self.kwargs):
+        if self.error is None and not _is_settled(self.result) and _is_stream(self.result, self.kwargs):
             self.result = _hold(self, slot)
         else:
             slot.release()
@@ -1191,9 +1191,10 @@ def _is_settled(result: Any) -> bool:
     if type(result) in _PLAIN_TYPES:
         return True
     try:
-        return (
-            type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
-        )
+        if type(result.status_code) is not int or result.status_code >= 400:
+            return False
+        read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
+        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
     except Exception:
         return False
 
@@ -1954,7 +1955,7 @@ class RequestEngine:
                     request.result, request.error = None, error
                 finally:
                     _current_slot.reset(token)
-                if request.error is None and self.health is None and type(request.result) in _PLAIN_TYPES:
+                if request.error is None and self.health is None and _is_settled(request.result):
                     delay = None
                 else:
                     delay = request.judge(held, await _async_body(request.result))
@@ -2306,8 +2307,8 @@ def _is_ordinary(call: Any) -> bool:
 
 def _kind_of(call: Any) -> int:
     """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
-    function, depth = call, 0
-    while depth < 20:
+    function, depth = call.__func__ if type(call) is MethodType else call, 0
+    while depth < 20 and (type(function) is not FunctionType or function.__dict__):
         inner = function.func if isinstance(function, partial) else _attribute(function, "__wrapped__")
         if inner is None:
             break
