@@ -8,15 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from . import apis, files, github, page, report, stdin
+from . import apis, disk, files, github, page, report, stdin
 from .arguments import Parser, parser
 from .facts import Facts, facts
-from .model import Options, Run
+from .model import FilePlan, Options, Run
 from .sarif import sarif
 
 DONE, CHANGES, USAGE, LEFT_ALONE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -130,16 +129,12 @@ class _Command:
         run.plans.sort(key=lambda planned: planned.path)
 
     def _write(self) -> None:
-        """Write what is to change; first the runtime modules, which the other files import."""
-        plans = self.found.plans
-        for index in sorted(range(len(plans)), key=lambda i: not plans[i].path.name.startswith("_")):
-            planned = plans[index]
-            if planned.changed and not planned.problems:
-                problem = files.write(planned)
-                if problem is not None:
-                    plans[index] = replace(planned, after=planned.before, problems=(problem,))
-                else:
-                    self.written += 1
+        """Write what is to change, and count."""
+
+        def count(_: FilePlan) -> None:
+            self.written += 1
+
+        disk.write_all(self.found.plans, count)
 
     def written_so_far(self) -> str:
         """Return what is on disk, for a run that is broken off."""

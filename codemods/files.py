@@ -1,127 +1,207 @@
-"""Finds the files, plans them, and writes them. No other module writes anything."""
+"""Plans files, over several processes if that pays, and the runtime modules beside them."""
 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
+import multiprocessing
 import os
-import stat
-import subprocess
-import tempfile
+import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from . import render
-from .model import FilePlan, Options, Problem, Run
-from .plan import plan
+from .find_files import python_files
+from .model import FilePlan, Options, Problem
+from .plan import is_candidate, plan
 
-PASSED_OVER = frozenset(
-    """
-    .git .hg .svn .tox .nox .venv venv env __pycache__ node_modules site-packages build dist .eggs .mypy_cache
-    .pytest_cache .ruff_cache vendor vendored _vendor third_party
-    """.split()
-)
-"""Folders that are not looked into, unless they are named."""
-_GENERATED = ("*_pb2.py", "*_pb2_grpc.py")
-_SERIAL_BELOW = 64
+__all__ = ["plan_file", "plan_files", "python_files", "runtime_plans"]
 
-
-def python_files(paths: Iterable[Path], run: Run) -> Iterator[Path]:
-    """Yield the Python files at and below the paths, in order, each once; say in `run.notes` what is passed over."""
-    seen: set[Path] = set()
-    for path in paths:
-        files = [path] if not path.is_dir() else _below(path, run)
-        for file in files:
-            real = file.resolve()
-            if real not in seen and file.name != f"{render.RUNTIME_MODULE}.py":
-                seen.add(real)
-                yield file
+_POOL_FROM = 1_000_000
+"""Bytes of files that may have calls; starting processes takes as long as reading so many."""
+_CHUNK = 50_000
+"""Bytes that a process is given at a time."""
+_MOST_PROCESSES = 61
+"""What Windows allows."""
+LARGEST = 10_000_000
+"""Bytes; no person writes such a file, and its syntax tree takes gigabytes."""
 
 
-def _below(root: Path, run: Run) -> list[Path]:
-    found: list[Path] = []
-    real_root = root.resolve()
-    for folder, folders, files in os.walk(root):
-        for name in sorted(folders):
-            if name in PASSED_OVER or name.endswith(".egg-info"):
-                folders.remove(name)
-                run.notes.append(f"{Path(folder, name)}: passed over; name it to have it looked at")
-        folders.sort()
-        for name in sorted(files):
-            path = Path(folder, name)
-            if not name.endswith(".py"):
-                continue
-            if any(fnmatch.fnmatch(name, pattern) for pattern in _GENERATED):
-                run.notes.append(f"{path}: passed over, it is generated")
-            elif path.is_symlink() and not path.resolve().is_relative_to(real_root):
-                run.notes.append(f"{path}: passed over, it is a link to a file outside of {root}")
-            else:
-                found.append(path)
-    ignored = _ignored_by_git(root, found)
-    if ignored:
-        run.notes.append(f"{root}: {len(ignored)} files that git ignores were passed over")
-    return [path for path in found if path not in ignored]
-
-
-def _ignored_by_git(root: Path, paths: list[Path]) -> set[Path]:
-    """Return those of the paths that git ignores; none where there is no git or no repository."""
-    if not paths:
-        return set()
-    names = "\0".join(str(path.absolute()) for path in paths)
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "check-ignore", "-z", "--stdin"],
-            input=names.encode(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return set()
-    if done.returncode != 0:
-        return set()
-    ignored = {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
-    return {path for path in paths if str(path.absolute()) in ignored}
+def read(path: Path) -> bytes:
+    """Return a file's content; raise OSError, also for what is no file or too large."""
+    if not path.is_file():
+        raise OSError(0, "it is not a regular file" if path.exists() else "it is not there")
+    if path.stat().st_size > LARGEST:
+        raise OSError(0, f"it is larger than {LARGEST // 1_000_000} MB")
+    return path.read_bytes()
 
 
 def plan_file(path: Path, options: Options, source: Path | None = None) -> FilePlan:
     """Plan one file; `source` is where its original is read from, if not from the file itself."""
     try:
-        before = b"" if source is not None and not path.exists() else path.read_bytes()
-        data = before if source is None else source.read_bytes()
+        before = b"" if source is not None and not path.exists() else read(path)
+        data = before if source is None else read(source)
     except OSError as error:
-        return FilePlan(path, b"", b"", problems=(Problem(0, f"it cannot be read: {error.strerror}"),))
-    in_package = (path.parent / "__init__.py").exists()
-    planned = plan(data, path, options, in_package)
+        return _unreadable(path, error)
+    planned = _plan_data(data, path, options)
     return planned if source is None else replace(planned, before=before)
+
+
+def _unreadable(path: Path, error: OSError) -> FilePlan:
+    return FilePlan(path, b"", b"", problems=(Problem(0, f"it cannot be read: {error.strerror}"),))
+
+
+def _plan_data(data: bytes, path: Path, options: Options) -> FilePlan:
+    in_package = (path.parent / "__init__.py").exists()
+    try:
+        return plan(data, path, options, in_package)
+    except Exception as error:  # one file, whatever it does to us, never ends the run
+        reason = f"this tool failed on it ({type(error).__name__}: {error}); please report this"
+        return FilePlan(path, data, data, problems=(Problem(0, reason),))
 
 
 def plan_files(
     paths: list[Path], options: Options, jobs: int = 0, progress: Callable[[int], None] | None = None
 ) -> list[FilePlan]:
-    """Plan files, spread over the cores if there are many.
+    """Plan files, spread over the cores if there is enough to do.
 
     Args:
         jobs: how many processes; 0: as many as there are cores.
         progress: called with the number of files that are done.
     """
-    one = partial(plan_file, options=options)
-    jobs = jobs or os.cpu_count() or 1
-    plans: list[FilePlan] = []
-    with contextlib.ExitStack() as stack:
-        if jobs > 1 and len(paths) >= _SERIAL_BELOW:
-            pool = stack.enter_context(ProcessPoolExecutor(jobs))
-            results: Iterable[FilePlan] = pool.map(one, paths, chunksize=8)
+    plans: dict[int, FilePlan] = {}
+    sizes: dict[int, int] = {}
+    for index, path in enumerate(paths):
+        try:
+            data = read(path)
+        except OSError as error:
+            plans[index] = _unreadable(path, error)
+            continue
+        if is_candidate(data, options):
+            sizes[index] = len(data)
         else:
-            results = map(one, paths)
-        for planned in results:
-            plans.append(planned)
-            if progress is not None:
-                progress(len(plans))
-    return plans
+            # Most files of a large project; their content is needed only where it imports the runtime.
+            kept = data if render.RUNTIME_MODULE.encode() in data else b""
+            plans[index] = FilePlan(path, kept, kept)
+    done = len(plans)
+    jobs = min(jobs or _cores(), len(sizes), _MOST_PROCESSES)
+    if jobs > 1 and sum(sizes.values()) >= _POOL_FROM:
+        outcomes = _in_processes({index: paths[index] for index in sizes}, sizes, options, jobs)
+    else:
+        outcomes = ((index, plan_file(paths[index], options)) for index in sizes)
+    for index, planned in outcomes:
+        plans[index] = planned
+        done += 1
+        if progress is not None:
+            progress(done)
+    return [plans[index] for index in range(len(paths))]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _plan_chunk(chunk: list[tuple[int, Path]], options: Options) -> list[tuple[int, FilePlan]]:
+    return [(index, plan_file(path, options)) for index, path in chunk]
+
+
+def _start_process() -> None:
+    """Let Ctrl-C end a process at once and without a word; it writes nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Put off Ctrl-C. Processes that are started meanwhile inherit that, up to `_start_process`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    # Not "fork": a progress bar has a thread, and what it holds would be held for ever in the child.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_start_process)
+
+
+def _in_processes(
+    paths: dict[int, Path], sizes: dict[int, int], options: Options, jobs: int
+) -> Iterator[tuple[int, FilePlan]]:
+    """Yield the plans as they come. A file that crashes its process is tried once more alone, and then named."""
+    left = dict(paths)
+    with _ended(_pool(jobs)) as pool:
+        try:
+            with _ctrl_c_later():
+                futures = [pool.submit(_plan_chunk, chunk, options) for chunk in _chunks(paths, sizes)]
+            for future in as_completed(futures):
+                for index, planned in future.result():
+                    del left[index]
+                    yield index, planned
+        except BrokenProcessPool:
+            pass
+    while left:
+        yield from _one_by_one(left, options)
+
+
+def _one_by_one(left: dict[int, Path], options: Options) -> Iterator[tuple[int, FilePlan]]:
+    """Yield plans that one process makes, up to the file that crashes it."""
+    with _ended(_pool(1)) as pool:
+        try:
+            with _ctrl_c_later():
+                probe = pool.submit(os.getpid)
+            probe.result()
+        except BrokenProcessPool:  # no process can be started here
+            for index, path in left.items():
+                yield index, plan_file(path, options)
+            left.clear()
+            return
+        for index, path in list(left.items()):
+            future: Future[FilePlan] = pool.submit(plan_file, path, options)
+            del left[index]
+            try:
+                yield index, future.result()
+            except BrokenProcessPool:
+                reason = "reading it crashed Python; please report this"
+                yield index, FilePlan(path, b"", b"", problems=(Problem(0, reason),))
+                return
+
+
+@contextlib.contextmanager
+def _ended(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """End a pool when it is no longer needed; at once if that is because of Ctrl-C."""
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    pool.shutdown(cancel_futures=True)
+
+
+def _chunks(paths: dict[int, Path], sizes: dict[int, int]) -> Iterator[list[tuple[int, Path]]]:
+    """Yield the files in portions of about the same size; the large ones first, so that none comes last alone."""
+    chunk: list[tuple[int, Path]] = []
+    size = 0
+    for index in sorted(paths, key=lambda index: -sizes[index]):
+        chunk.append((index, paths[index]))
+        size += sizes[index]
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def runtime_plans(plans: Iterable[FilePlan], options: Options) -> list[FilePlan]:
@@ -129,30 +209,34 @@ def runtime_plans(plans: Iterable[FilePlan], options: Options) -> list[FilePlan]
     folders: dict[Path, list[FilePlan]] = {}
     for planned in plans:
         folders.setdefault(planned.path.parent, []).append(planned)
-    result = []
-    for folder, files in folders.items():
-        path = folder / f"{render.RUNTIME_MODULE}.py"
-        needed = any(file.needs_runtime and not file.problems for file in files)
-        before = path.read_bytes() if path.exists() else b""
-        if not needed and (not before or not options.remove):
-            continue
-        state = render.runtime_state(before) if before else "missing"
-        planned = FilePlan(path, before, before)
-        replaceable = state in ("missing", "old") or (state == "edited" and options.overwrite_edited)
-        if needed and replaceable:
-            planned = replace(planned, after=render.runtime_module())
-        elif needed and state != "current":
-            reason = {
-                "edited": "it was edited by hand; give --overwrite-edited to lose the edit",
-                "newer": "it was made by a newer version of this tool; update the tool",
-                "foreign": "it is not ours, and the runtime would have its name; rename it",
-            }[state]
-            planned = replace(planned, problems=(Problem(1, reason),))
-        elif not needed and state in ("current", "old") and not _still_used(folder, files):
-            planned = replace(planned, after=b"")
-        if planned.changed or planned.problems:
-            result.append(planned)
-    return result
+    result = [_runtime_plan(folder, files, options) for folder, files in folders.items()]
+    return [planned for planned in result if planned is not None]
+
+
+def _runtime_plan(folder: Path, files: list[FilePlan], options: Options) -> FilePlan | None:
+    path = folder / f"{render.RUNTIME_MODULE}.py"
+    needed = any(file.needs_runtime and not file.problems for file in files)
+    try:
+        before = read(path) if path.exists() else b""
+    except OSError as error:
+        return _unreadable(path, error) if needed else None
+    if not needed and (not before or not options.remove):
+        return None
+    state = render.runtime_state(before) if before else "missing"
+    planned = FilePlan(path, before, before)
+    replaceable = state in ("missing", "old") or (state == "edited" and options.overwrite_edited)
+    if needed and replaceable:
+        planned = replace(planned, after=render.runtime_module())
+    elif needed and state != "current":
+        reason = {
+            "edited": "it was edited by hand; give --overwrite-edited to lose the edit",
+            "newer": "it was made by a newer version of this tool; update the tool",
+            "foreign": "it is not ours, and the runtime would have its name; rename it",
+        }[state]
+        planned = replace(planned, problems=(Problem(1, reason),))
+    elif not needed and state in ("current", "old") and not _still_used(folder, files):
+        planned = replace(planned, after=b"")
+    return planned if planned.changed or planned.problems else None
 
 
 def _still_used(folder: Path, files: list[FilePlan]) -> bool:
@@ -167,48 +251,3 @@ def _still_used(folder: Path, files: list[FilePlan]) -> bool:
             ):
                 return True
     return False
-
-
-def write(planned: FilePlan) -> Problem | None:
-    """Bring a planned file to disk in one step; return why it could not be done.
-
-    A link is followed and kept, and so is the file's mode. A file that has changed since it was read is left alone.
-    """
-    target = planned.path.resolve()
-    try:
-        now = target.read_bytes() if target.exists() else b""
-        if now != planned.before:
-            return Problem(0, "it has changed since it was read; run again")
-        if not planned.after and planned.path.name == f"{render.RUNTIME_MODULE}.py":
-            target.unlink()
-            return None
-        if target.exists() and not os.access(target, os.W_OK):
-            return Problem(0, "it is read-only")
-        _replace(target, planned.after)
-    except OSError as error:
-        return Problem(0, f"it cannot be written: {error.strerror}")
-    return None
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Write a file next to the target and put it in the target's place."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            status = target.stat()
-            os.chmod(name, stat.S_IMODE(status.st_mode))
-            with contextlib.suppress(OSError, AttributeError):
-                os.chown(name, status.st_uid, status.st_gid)
-        else:
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

@@ -31,6 +31,13 @@ from .verify import Refusal, verify
 __all__ = ["plan", "strip"]
 
 
+def is_candidate(data: bytes, options: Options) -> bool:
+    """Return False for a file that can have neither a call nor a block, as a quick look at its bytes tells."""
+    if markers.MENTION.encode() in data:
+        return True
+    return not options.remove and bool(catalogue(options.transports).mentioned.search(data))
+
+
 def plan(data: bytes, path: Path, options: Options, in_package: bool = False) -> FilePlan:
     """Return what is to become of a file. Nothing is read or written; no code of the file is run.
 
@@ -41,9 +48,7 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
         in_package: the file lies in a package, so that the runtime can lie beside it.
     """
     unchanged = FilePlan(path, data, data)
-    mentioned = markers.MENTION.encode() in data
-    known = catalogue(options.transports)
-    if not mentioned and (options.remove or not known.mentioned.search(data)):
+    if not is_candidate(data, options):
         return unchanged
     try:
         source = Source.decode(data)
