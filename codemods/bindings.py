@@ -8,9 +8,10 @@ from .catalogue import Catalogue, catalogue
 from .names import UNKNOWN, ClassInfo, FunctionNode, Names, Scope, children, decorator_name
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
 _BINDING = (
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
-    ast.Name, ast.Attribute, ast.Return, ast.Yield,
+    ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call,
 )  # fmt: skip
 
 
@@ -29,6 +30,7 @@ def build(tree: ast.Module, known: Catalogue | None = None) -> Names:
         bases = (base.value if isinstance(base, ast.Subscript) else base for base in info.node.bases)
         found = (names.own_class(names.resolve(base, outer)) for base in bases)
         info.bases = [base for base in found if base is not None and base is not info]
+        info.used.update(attribute for name, attribute in builder.used if name == info.node.name)
     names.libraries = frozenset(builder.imported)
     # What was resolved so far did not know the annotations of parameters and the base classes.
     for scope, name, annotation, outer in builder.annotated:
@@ -43,6 +45,8 @@ class _Builder:
     def __init__(self, names: Names) -> None:
         self.names = names
         self.imported: set[str] = set()
+        self.used: list[tuple[str, str]] = []
+        """Names and the attributes that are used of them; some of the names are those of classes."""
         self.annotated: list[tuple[Scope, str, ast.expr, Scope]] = []
 
     def fill(self, scope: Scope, nodes: list[ast.AST]) -> None:
@@ -108,6 +112,7 @@ class _Builder:
         self.names.scopes[node] = inner
         self.names.classes.append(info)
         self.fill(inner, list(node.body))
+        info.defined.update(inner.bindings)
 
     def _bind(self, scope: Scope, node: ast.AST) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -139,9 +144,19 @@ class _Builder:
             elif node.id not in scope.elsewhere:
                 scope.bindings.setdefault(node.id, [UNKNOWN])
         elif isinstance(node, ast.Attribute):
-            info = self.names.instance(node.value, scope)
-            if info is not None:
-                info.used.add(node.attr)
+            self._use(scope, node.value, node.attr)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ACCESS and len(node.args) >= 2:
+            attribute = node.args[1]
+            if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
+                self._use(scope, node.args[0], attribute.value)
+
+    def _use(self, scope: Scope, owner: ast.expr, attribute: str) -> None:
+        """Note that an attribute of `self`, `cls` or a class of the file is used."""
+        info = self.names.instance(owner, scope)
+        if info is not None:
+            info.used.add(attribute)
+        elif isinstance(owner, ast.Name):
+            self.used.append((owner.id, attribute))
 
     def _import(self, scope: Scope, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,9 +17,16 @@ from .strip import ENTRY_POINTS
 _MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})
 _MODEL_DECORATORS = frozenset({"dataclass", "define", "attrs", "s", "frozen", "mutable"})
 _HARMLESS_BASES = frozenset({"object", "ABC", "Generic", "Protocol"})
+_LOOKS_AT_ITS_NAMES = re.compile(
+    r"(?:dir|inspect\.getmembers|getmembers)\((?:self|cls|type\(self\)|self\.__class__)\b"
+    r"|(?:cls|type\(self\)|self\.__class__)\.__dict__|vars\((?:cls|type\(self\)|self\.__class__)\)"
+)
+_BUILT_IN = frozenset({"dict", "float", "int", "object", "str"})
+"""Types that the annotations of a block name."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
 _REFUSED_BASES = {
     "NamedTuple": _NO_WEAK_REFERENCE,
+    "namedtuple": _NO_WEAK_REFERENCE,
     "tuple": _NO_WEAK_REFERENCE,
     "int": _NO_WEAK_REFERENCE,
     "bytes": _NO_WEAK_REFERENCE,
@@ -106,11 +114,18 @@ def _other_names(
 
 def notes(work: ClassWork) -> list[str]:
     """Return what a user has to know of a class beside its blocks."""
-    return [
+    found = [
         f"{library.name} retries by itself, which cannot be turned off from here: {library.own_retries}"
         for library in sorted(work.libraries, key=lambda library: library.name)
         if library.own_retries not in (OFF, NONE)
     ]
+    for node in ast.walk(work.info.node):
+        if isinstance(node, ast.Call | ast.Attribute) and _LOOKS_AT_ITS_NAMES.match(
+            text := ast.unparse(node)
+        ):
+            found.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
+            break
+    return found
 
 
 def render_block(work: ClassWork, name: str, engine: str, options: Options) -> render.Block | str:
@@ -121,7 +136,16 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> r
     """
     if name == "queue":
         closes, enters, closers = _closes(work.info)
-        return render.block(name, engine, work.names, closes=closes, enters=enters, closers=closers)
+        hidden = bool(
+            _BUILT_IN & work.info.defined
+        )  # a class with a method `dict` cannot say `dict[str, float]`
+
+        def kind(text: str) -> str:
+            return f'"{text}"' if hidden else text
+
+        return render.block(
+            name, engine, work.names, closes=closes, enters=enters, closers=closers, kind=kind
+        )
     if name == "backoff":
         queued = "queue" in (*work.blocks, *work.inherited)
         return render.block(name, engine, work.names, queued=queued)
@@ -210,11 +234,19 @@ def why_refused(info: ClassInfo, source: Source) -> str:
     """Return why a class cannot have blocks, or nothing."""
     if _stands_on_one_line(info.node, source):
         return "its body stands on the line of `class`; give it lines of its own"
-    bases = {decorator_name(base).rpartition(".")[2] for cls in info.lineage() for base in cls.node.bases}
+    bases = _base_names(cls.node for cls in info.lineage())
+    if "Protocol" in _base_names([info.node]):
+        return "it is a Protocol: whatever is to fit it would need what the blocks define, too"
+    if any("__getattribute__" in cls.defined for cls in info.lineage()):
+        return "it defines `__getattribute__`, through which the queue's own names would go"
+    if "property" in info.defined:
+        return "it binds the name `property`, which the queue block needs"
     if refused := next((base for base in _REFUSED_BASES if base in bases), ""):
         return f"it is a {refused}: {_REFUSED_BASES[refused]}"
     if _has_slots_only(info):
         return 'it has `__slots__` without "__weakref__", which the queue needs; add it'
+    if any("weakref_slot=False" in ast.unparse(d).replace(" ", "") for d in info.node.decorator_list):
+        return "it has weakref_slot=False; the queue needs weak references"
     keywords = {k.arg: ast.unparse(k.value) for k in info.node.keywords}
     if "Struct" in bases and keywords.get("weakref") != "True":
         return "it is a Struct; add weakref=True, which the queue needs"
@@ -224,6 +256,12 @@ def why_refused(info: ClassInfo, source: Source) -> str:
             if keywords.get("slots") == "True" and keywords.get("weakref_slot") != "True":
                 return "it is a dataclass with slots=True; add weakref_slot=True (Python 3.11), which the queue needs"
     return ""
+
+
+def _base_names(nodes: Iterable[ast.ClassDef]) -> set[str]:
+    """Return the last parts of the names of the bases of classes, without what stands in brackets behind them."""
+    bases = (base.value if isinstance(base, ast.Subscript) else base for node in nodes for base in node.bases)
+    return {decorator_name(base).rpartition(".")[2] for base in bases}
 
 
 def _stands_on_one_line(node: ast.ClassDef, source: Source) -> bool:
