@@ -1,4 +1,4 @@
-"""A generic LLM inference server: models, completions and chat under OpenAI's paths.
+"""A generic LLM inference server: models, completions, chat and embeddings under OpenAI's paths.
 
 vLLM, llama.cpp's server, LMDeploy, SGLang and others speak this format.
 API reference: https://platform.openai.com/docs/api-reference
@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import requests
 
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    embeddings,
+    failures_as,
     json_object,
+    model_ids,
     new_session,
     pick_base_url,
+    read_json,
     sse_json,
+    succeeds,
 )
 from ._request_engine import RequestEngine  # retrofit:import
 
@@ -38,8 +43,7 @@ class llvm:
         base_url: where the API is, up to and including `/v1`.
 
     Raises:
-        LLVMError: from every method, when the server answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        LLVMError: from every method, when the server answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -78,42 +82,51 @@ class llvm:
         body = {**options, "model": model, "prompt": prompt, "stream": True}
         yield from sse_json(self._post("/completions", body, stream=True), LLVMError)
 
+    def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
+        """Return one embedding a text, in the order of `texts`."""
+        body = {**options, "model": model, "input": texts}
+        return read_json(self._post("/embeddings", body), LLVMError, embeddings)
+
     def list_models(self) -> list[str]:
         """Return the ids of the models that the server has."""
-        answer = json_object(self._get("/models"), LLVMError)
-        return [model["id"] for model in answer["data"]]
+        return read_json(self._get("/models"), LLVMError, model_ids)
 
     def model_info(self, model: str) -> dict[str, Any]:
-        """Return what the server says of `model`."""
-        return json_object(self._get("/models/" + quote(model, safe="")), LLVMError)
+        """Return what the server says of `model`, such as its `max_model_len`.
+
+        It is looked up in the list: vLLM and llama.cpp's server have no path for a single model.
+        """
+        models = read_json(
+            self._get("/models"), LLVMError, lambda answer: {each["id"]: each for each in answer["data"]}
+        )
+        if model not in models:
+            raise LLVMError(None, f"the server has no model {model!r}, only: {', '.join(models)}")
+        return dict(models[model])
 
     def test_connection(self) -> bool:
-        """Return True if the server can be reached and accepts the key."""
-        try:
-            self.list_models()
-        except (LLVMError, requests.RequestException):
-            return False
-        return True
+        """Return True if the server can be reached and lists its models to this key (llama.cpp's does so to any)."""
+        return succeeds(self.list_models, LLVMError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def _get(self, path: str) -> requests.Response:
-        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(LLVMError):
+            response = self._queued(self.session.get)(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, LLVMError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self._queued(self.session.post)(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(LLVMError):
+            response = self._queued(self.session.post)(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, LLVMError)
 
     # >>> retrofit:queue v1 2fb6b1c4ed

@@ -13,11 +13,15 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    failures_as,
     json_lines,
     json_object,
     new_session,
     pick_base_url,
+    read_json,
+    succeeds,
 )
 from ._request_engine import RequestEngine  # retrofit:import
 
@@ -36,8 +40,7 @@ class ollama:
         base_url: where the API is, without `/api`; `https://ollama.com` for Ollama's cloud.
 
     Raises:
-        OllamaError: from every method, when the API answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        OllamaError: from every method, when the API answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -65,62 +68,66 @@ class ollama:
     def stream_chat(
         self, model: str, messages: list[dict[str, Any]], **options: Any
     ) -> Iterator[dict[str, Any]]:
-        """Yield the pieces of the model's answer as they come."""
+        """Yield the pieces of the model's answer as they come; the last one has `done` and the counts of tokens."""
         body = {**options, "model": model, "messages": messages, "stream": True}
-        yield from json_lines(self._post("/api/chat", body, stream=True), OllamaError)
+        yield from json_lines(self._post("/api/chat", body, stream=True), OllamaError, _is_done)
 
     def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
         """Return the text that the model generates after `prompt`."""
         body = {**options, "model": model, "prompt": prompt, "stream": False}
         return json_object(self._post("/api/generate", body), OllamaError)
 
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield the pieces of the text that the model generates after `prompt`, as they come."""
+        body = {**options, "model": model, "prompt": prompt, "stream": True}
+        yield from json_lines(self._post("/api/generate", body, stream=True), OllamaError, _is_done)
+
     def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`."""
         body = {**options, "model": model, "input": texts}
-        answer = json_object(self._post("/api/embed", body), OllamaError)
-        return list(answer["embeddings"])
+        return read_json(
+            self._post("/api/embed", body), OllamaError, lambda answer: list(answer["embeddings"])
+        )
 
     def list_models(self) -> list[str]:
         """Return the names of the models that the server has."""
-        answer = json_object(self._get("/api/tags"), OllamaError)
-        return [model["name"] for model in answer["models"]]
+        response = self._get("/api/tags")
+        return read_json(response, OllamaError, lambda answer: [model["name"] for model in answer["models"]])
 
     def pull(self, model: str, **options: Any) -> Iterator[dict[str, Any]]:
         """Have the server download `model`, and yield its reports of progress up to `success`."""
         body = {**options, "model": model, "stream": True}
-        yield from json_lines(self._post("/api/pull", body, stream=True), OllamaError)
+        response = self._post("/api/pull", body, stream=True)
+        yield from json_lines(response, OllamaError, lambda report: report.get("status") == "success")
 
     def version(self) -> str:
         """Return the version of the server."""
-        return str(json_object(self._get("/api/version"), OllamaError)["version"])
+        return read_json(self._get("/api/version"), OllamaError, lambda answer: str(answer["version"]))
 
     def test_connection(self) -> bool:
-        """Return True if the API can be reached and accepts the key."""
-        try:
-            self.list_models()
-        except (OllamaError, requests.RequestException):
-            return False
-        return True
+        """Return True if the API can be reached. ollama.com lists its models to all, whatever their key."""
+        return succeeds(self.list_models, OllamaError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def _get(self, path: str) -> requests.Response:
-        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(OllamaError):
+            response = self._queued(self.session.get)(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, OllamaError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self._queued(self.session.post)(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(OllamaError):
+            response = self._queued(self.session.post)(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, OllamaError)
 
     # >>> retrofit:queue v1 2fb6b1c4ed
@@ -184,3 +191,7 @@ class ollama:
         metadata_names=("ollama_api_key",),
     )
     # <<< retrofit:env_key
+
+
+def _is_done(piece: dict[str, Any]) -> bool:
+    return bool(piece.get("done"))

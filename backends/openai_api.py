@@ -13,11 +13,17 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    embeddings,
+    failures_as,
     json_object,
+    model_ids,
     new_session,
     pick_base_url,
+    read_json,
     sse_json,
+    succeeds,
 )
 from ._request_engine import RequestEngine  # retrofit:import
 
@@ -36,8 +42,7 @@ class openai_api:
         base_url: where the API is, up to and including `/v1`.
 
     Raises:
-        OpenAIError: from every method, when the API answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        OpenAIError: from every method, when the API answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -67,49 +72,48 @@ class openai_api:
         yield from sse_json(self._post("/chat/completions", body, stream=True), OpenAIError)
 
     def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
-        """Return the (legacy) text completion of `prompt`."""
-        return json_object(
-            self._post("/completions", {**options, "model": model, "prompt": prompt}), OpenAIError
-        )
+        """Return the text completion of `prompt`, which only the older, legacy models give."""
+        body = {**options, "model": model, "prompt": prompt}
+        return json_object(self._post("/completions", body), OpenAIError)
+
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of a text completion as they come."""
+        body = {**options, "model": model, "prompt": prompt, "stream": True}
+        yield from sse_json(self._post("/completions", body, stream=True), OpenAIError)
 
     def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`."""
         body = {**options, "model": model, "input": texts}
-        answer = json_object(self._post("/embeddings", body), OpenAIError)
-        return [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+        return read_json(self._post("/embeddings", body), OpenAIError, embeddings)
 
     def list_models(self) -> list[str]:
         """Return the ids of the models that this key may use."""
-        answer = json_object(self._get("/models"), OpenAIError)
-        return [model["id"] for model in answer["data"]]
+        return read_json(self._get("/models"), OpenAIError, model_ids)
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        try:
-            self.list_models()
-        except (OpenAIError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.list_models, OpenAIError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def _get(self, path: str) -> requests.Response:
-        response = self._queued(self.session.get)(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(OpenAIError):
+            response = self._queued(self.session.get)(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, OpenAIError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self._queued(self.session.post)(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(OpenAIError):
+            response = self._queued(self.session.post)(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, OpenAIError)
 
     # >>> retrofit:queue v1 2fb6b1c4ed

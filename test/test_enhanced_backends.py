@@ -2,77 +2,57 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .loopback import LoopbackServer, Reply
+from .backends.cases import CASES, STREAMING, Case
+from .loopback import LoopbackServer, Reply, Request, Reset
 
-HELLO = [{"role": "user", "content": "Hello"}]
+VARIABLES = {"ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "HF_TOKEN", *(case.variable for case in CASES)}
 
-
-@dataclass(frozen=True)
-class Case:
-    """A backend, a call of it, and the variable that its key comes from."""
-
-    name: str
-    vendor: str
-    call: Callable[[Any], Any]
-    variable: str
-    path: str = ""
-
-    def backend(self) -> Any:
-        module = importlib.import_module(f"ipfs_accelerate_py.api_backends.{self.name}")
-        return getattr(module, self.name)
-
-
-def chat(api: Any, model: str = "a-model") -> Any:
-    return api.chat(model, HELLO)
-
-
-CASES = [
-    Case("openai_api", "openai", chat, "OPENAI_API_KEY", "/v1"),
-    Case("claude", "claude", chat, "CLAUDE_API_KEY"),
-    Case("groq", "groq", chat, "GROQ_API_KEY", "/openai/v1"),
-    Case("gemini", "gemini", lambda api: chat(api, "gemini-2.5-pro"), "GEMINI_API_KEY", "/v1beta"),
-    Case("ollama", "ollama", lambda api: chat(api, "llama3.2"), "OLLAMA_API_KEY"),
-    Case("hf_tgi", "hf_tgi", lambda api: api.generate("Hello"), "HF_TOKEN"),
-    Case("hf_tei", "hf_tei", lambda api: api.embed("Hello"), "HUGGING_FACE_HUB_TOKEN"),
-    Case("llvm", "llvm", lambda api: api.list_models(), "LLVM_API_KEY", "/v1"),
-    Case("opea", "opea", chat, "OPEA_API_KEY"),
-    Case("ovms", "ovms", lambda api: api.list_models(), "OVMS_API_KEY"),
-]
+streaming = pytest.mark.parametrize("case", STREAMING, ids=lambda case: case.name, indirect=True)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Case:
-    for other in CASES:
-        monkeypatch.delenv(other.variable, raising=False)
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def vendor(case: Case) -> Any:
-    return importlib.import_module(f"test.vendors.{case.vendor}")
+def backend(case: Case) -> Any:
+    return importlib.import_module(f"ipfs_accelerate_py.api_backends.{case.name}")
 
 
 @pytest.fixture
-def server(vendor: Any) -> Iterator[LoopbackServer]:
-    with LoopbackServer(vendor.app) as server:
+def server(case: Case) -> Iterator[LoopbackServer]:
+    with LoopbackServer(case.answers().app) as server:
         yield server
 
 
 @pytest.fixture
-def api(case: Case, vendor: Any, server: LoopbackServer) -> Iterator[Any]:
-    api = case.backend()({}, {}, vendor.KEY, server.url + case.path)
+def api(case: Case, backend: Any, server: LoopbackServer) -> Iterator[Any]:
+    api = case.make(backend, server)
     api.initial_retry_delay = 0.01
     yield api
     api.close()
+
+
+def until(condition: Any) -> bool:
+    """Wait until `condition()` is true, 10 s at most."""
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return bool(condition())
 
 
 def test_503_for_ever_counts_six_requests_and_raises_what_the_plain_backend_raises(case, api, server):
@@ -98,43 +78,138 @@ def test_401_is_not_retried(case, api, server):
     assert len(server.requests) == 1
 
 
-def test_key_comes_from_the_environment(case, vendor, server, monkeypatch, caplog):
-    monkeypatch.setenv(case.variable, vendor.KEY)
+def test_key_comes_from_the_environment(case, backend, server, monkeypatch, caplog):
+    key = case.answers().KEY
+    monkeypatch.setenv(case.variable, key)
     with caplog.at_level(logging.INFO):
-        assert case.call(case.backend()({}, {}, None, server.url + case.path))
+        assert case.call(getattr(backend, case.name)({}, {}, None, server.url + case.path))
     assert case.variable in caplog.text
-    assert vendor.KEY not in caplog.text
+    assert key not in caplog.text
 
 
-def test_key_comes_from_dotenv_in_the_working_directory(case, vendor, server, tmp_path):
-    (tmp_path / ".env").write_text(f"{case.variable}={vendor.KEY}\n")
-    assert case.call(case.backend()({}, {}, None, server.url + case.path))
+def test_key_comes_from_dotenv_in_the_working_directory(case, backend, server, tmp_path):
+    (tmp_path / ".env").write_text(f"{case.variable}={case.answers().KEY}\n")
+    assert case.call(getattr(backend, case.name)({}, {}, None, server.url + case.path))
 
 
-def test_constructor_beats_metadata_beats_environment(case, monkeypatch):
+def test_constructor_beats_metadata_beats_environment(case, backend, monkeypatch):
     monkeypatch.setenv(case.variable, "from-environment")
-    backend = case.backend()
-    assert backend({}, {"api_key": "from-metadata"}, "from-argument").api_key == "from-argument"
-    assert backend({}, {"api_key": "from-metadata"}).api_key == "from-metadata"
-    assert backend({}, {"api_key": " "}).api_key == "from-environment"
-    assert backend({}, {"api_key": "from-metadata"}, "").api_key == ""
+    make = getattr(backend, case.name)
+    assert make({}, {"api_key": "from-metadata"}, "from-argument").api_key == "from-argument"
+    assert make({}, {"api_key": "from-metadata"}).api_key == "from-metadata"
+    assert make({}, {"api_key": " "}).api_key == "from-environment"
+    assert make({}, {"api_key": "from-metadata"}, "").api_key == ""
 
 
-def test_the_key_is_in_no_log_line_and_no_error(case, vendor, api, server, caplog):
+def test_the_key_is_in_no_log_line_and_no_error(case, api, server, caplog):
+    key = case.answers().KEY
     server.app = lambda request: Reply(500, {"error": "out of order"})
     with caplog.at_level(logging.DEBUG), pytest.raises(Exception, match="out of order") as caught:
         case.call(api)
     assert caplog.text.count("retry ") == 5
-    assert vendor.KEY not in caplog.text + str(caught.value) + repr(caught.value)
-    assert all(vendor.KEY not in request.path + str(request.query) for request in server.requests)
+    assert key not in caplog.text + str(caught.value) + repr(caught.value)
+    assert all(key not in request.path + str(request.query) for request in server.requests)
 
 
 def test_a_connection_cut_by_the_server_is_retried(case, api, server):
-    from .loopback import Reset
-
     server.script(Reset())
     assert case.call(api)
     assert len(server.requests) == 2
+
+
+# Streams: S1
+
+
+@streaming
+def test_stream_holds_its_slot_until_it_is_exhausted(case, api):
+    for stream in (call(api) for call in case.streams):
+        assert next(stream)
+        assert api.current_requests == 1
+        assert list(stream)
+        assert api.current_requests == 0
+
+
+@streaming
+def test_closed_stream_gives_its_slot_back(case, api):
+    for stream in (call(api) for call in case.streams):
+        assert next(stream)
+        stream.close()
+        assert api.current_requests == 0
+
+
+@streaming
+def test_abandoned_stream_gives_its_slot_back(case, api):
+    api.max_concurrent_requests = 1
+    for call in case.streams:
+        for item in call(api):
+            assert item
+            break
+        gc.collect()
+        assert until(lambda: api.current_requests == 0)
+    assert case.call(api)
+
+
+@streaming
+def test_stream_that_is_never_read_takes_no_slot(case, api, server):
+    streams = [call(api) for call in case.streams]
+    assert (api.current_requests, server.requests) == (0, [])
+    del streams
+
+
+@streaming
+def test_request_waits_for_the_slot_that_a_stream_holds(case, api, server):
+    api.max_concurrent_requests = 1
+    stream = case.streams[0](api)
+    assert next(stream)
+    future = api.submit(case.call, api)
+    assert until(lambda: len(api.request_queue) == 1)
+    assert len(server.requests) == 1
+    assert list(stream)
+    assert future.result(10)
+
+
+@streaming
+def test_503_before_a_stream_is_retried(case, api, server):
+    for call in case.streams:
+        server.script(
+            Reply(503, {"error": "busy"}), Reply(429, {"error": "slow down"}, {"Retry-After": "0.01"})
+        )
+        before = len(server.requests)
+        assert list(call(api))
+        assert len(server.requests) - before == 3
+        assert api.current_requests == 0
+
+
+@streaming
+def test_stream_that_is_cut_after_its_first_piece_is_not_retried(case, api, backend, server):
+    for call in case.streams:
+        before = len(server.requests)
+        assert list(call(api))
+        chunks = list(case.answers().app(server.requests[before]).body)
+        server.script(Reply(200, iter(chunks), cut_after=2))
+        stream = call(api)
+        assert next(stream)
+        with pytest.raises(case.fails(backend)):
+            list(stream)
+        assert len(server.requests) - before == 2
+        assert api.current_requests == 0
+
+
+@streaming
+def test_never_more_streams_at_once_than_the_limit(case, api, server):
+    api.max_concurrent_requests = 2
+    gate = threading.Event()
+
+    def app(request: Request) -> Reply:
+        gate.wait(10)
+        return case.answers().app(request)
+
+    server.app = app
+    futures = [api.submit(lambda: list(case.streams[0](api))) for _ in range(6)]
+    assert until(lambda: server.in_flight == 2)
+    gate.set()
+    assert all(future.result(10) for future in futures)
+    assert server.most_in_flight == 2
 
 
 def test_s3_503_for_ever_counts_six_requests(monkeypatch):

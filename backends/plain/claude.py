@@ -14,10 +14,15 @@ from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
     checked,
+    failures_as,
     json_object,
+    key_header,
+    model_ids,
     new_session,
     pick_base_url,
+    read_json,
     sse_json,
+    succeeds,
 )
 
 API_VERSION = "2026-10-21"
@@ -38,8 +43,7 @@ class claude:
         base_url: where the API is, without `/v1`.
 
     Raises:
-        ClaudeError: from every method, when the API answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        ClaudeError: from every method, when the API answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -66,67 +70,55 @@ class claude:
     def stream_chat(
         self, model: str, messages: list[dict[str, Any]], max_tokens: int = 4096, **options: Any
     ) -> Iterator[dict[str, Any]]:
-        """Yield the events of an answer as they come, from `message_start` to `message_stop`, without pings.
-
-        Raises:
-            ClaudeError: also for an error event, and when the stream ends before `message_stop`.
-        """
-        body = {**options, "model": model, "messages": messages, "max_tokens": max_tokens}
-        kind = None
-        for event in sse_json(self._post("/v1/messages", {**body, "stream": True}, stream=True), ClaudeError):
-            kind = event.get("type")
-            if kind != "ping":
+        """Yield the events of an answer as they come, from `message_start` to `message_stop`, without pings."""
+        body = {**options, "model": model, "messages": messages, "max_tokens": max_tokens, "stream": True}
+        response = self._post("/v1/messages", body, stream=True)
+        for event in sse_json(response, ClaudeError, lambda event: event.get("type") == "message_stop"):
+            if event.get("type") != "ping":
                 yield event
-        if kind != "message_stop":
-            raise ClaudeError(None, "the stream ended before message_stop")
 
     def count_tokens(self, model: str, messages: list[dict[str, Any]], **options: Any) -> int:
         """Return how many input tokens a chat with the same arguments would have."""
         body = {**options, "model": model, "messages": messages}
-        answer = json_object(self._post("/v1/messages/count_tokens", body), ClaudeError)
-        return int(answer["input_tokens"])
+        response = self._post("/v1/messages/count_tokens", body)
+        return read_json(response, ClaudeError, lambda answer: int(answer["input_tokens"]))
 
     def list_models(self) -> list[str]:
-        """Return the ids of the models that this key may use, newest first."""
+        """Return the ids of the models that this key may use, newest first; none that is retired."""
         params: dict[str, Any] = {"limit": 1000}
         models: list[str] = []
         while True:
-            page = json_object(self._get("/v1/models", params), ClaudeError)
-            models += [model["id"] for model in page["data"]]
-            if not page.get("has_more"):
+            response = self._get("/v1/models", params)
+            models += read_json(response, ClaudeError, model_ids)
+            if not json_object(response, ClaudeError).get("has_more"):
                 return models
-            params["after_id"] = page["last_id"]
+            params["after_id"] = models[-1]
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        try:
-            self.list_models()
-        except (ClaudeError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.list_models, ClaudeError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
     def _headers(self) -> dict[str, str]:
-        headers = {"anthropic-version": API_VERSION}
-        if self.api_key:
-            headers["x-api-key"] = self.api_key
-        return headers
+        return {"anthropic-version": API_VERSION, **key_header("x-api-key", self.api_key)}
 
     def _get(self, path: str, params: dict[str, Any]) -> requests.Response:
-        response = self.session.get(
-            self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
-        )
+        with failures_as(ClaudeError):
+            response = self.session.get(
+                self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
+            )
         return checked(response, ClaudeError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(ClaudeError):
+            response = self.session.post(
+                self.base_url + path,
+                json=body,
+                headers=self._headers(),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, ClaudeError)

@@ -14,10 +14,14 @@ from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
     checked,
+    failures_as,
     json_object,
+    key_header,
     new_session,
     pick_base_url,
+    read_json,
     sse_json,
+    succeeds,
 )
 
 
@@ -35,8 +39,7 @@ class gemini:
         base_url: where the API is, up to and including `/v1beta`.
 
     Raises:
-        GeminiError: from every method, when the API answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        GeminiError: from every method, when the API answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -69,87 +72,76 @@ class gemini:
     def stream_chat(
         self, model: str, messages: list[dict[str, Any]], **options: Any
     ) -> Iterator[dict[str, Any]]:
-        """Yield the pieces of the model's answer as they come; the arguments are those of `chat`.
-
-        Raises:
-            GeminiError: also for an error event, and when the stream ends before a reason to finish came.
-        """
+        """Yield the pieces of the model's answer as they come; the arguments are those of `chat`."""
         body = {**options, **_conversation(messages)}
         path = f"/{_resource(model)}:streamGenerateContent?alt=sse"
-        finished = False
-        for piece in sse_json(self._post(path, body, stream=True), GeminiError):
-            finished = finished or _is_last(piece)
-            yield piece
-        if not finished:
-            raise GeminiError(None, "the stream ended before a finishReason")
+        yield from sse_json(self._post(path, body, stream=True), GeminiError, _is_last)
 
     def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`; `options` apply to each of them."""
         name = _resource(model)
-        single = isinstance(texts, str)
         items = [
             {**options, "model": name, "content": {"parts": [{"text": text}]}}
-            for text in ([texts] if single else texts)
+            for text in ([texts] if isinstance(texts, str) else texts)
         ]
-        if single:
-            answer = json_object(self._post(f"/{name}:embedContent", items[0]), GeminiError)
-            return [answer["embedding"]["values"]]
-        body = {"requests": items}
-        answer = json_object(self._post(f"/{name}:batchEmbedContents", body), GeminiError)
-        return [embedding["values"] for embedding in answer["embeddings"]]
+        response = self._post(f"/{name}:batchEmbedContents", {"requests": items})
+        return read_json(response, GeminiError, lambda answer: [e["values"] for e in answer["embeddings"]])
 
     def count_tokens(self, model: str, messages: list[dict[str, Any]], **options: Any) -> int:
         """Return how many input tokens a chat with the same arguments would have."""
         name = _resource(model)
         body = {"generateContentRequest": {**options, **_conversation(messages), "model": name}}
-        answer = json_object(self._post(f"/{name}:countTokens", body), GeminiError)
-        return int(answer["totalTokens"])
+        response = self._post(f"/{name}:countTokens", body)
+        return read_json(response, GeminiError, lambda answer: int(answer["totalTokens"]))
 
     def list_models(self) -> list[str]:
         """Return the names of the models, without `models/` before them."""
         params: dict[str, Any] = {"pageSize": 1000}
         models: list[str] = []
         while True:
-            page = json_object(self._get("/models", params), GeminiError)
-            models += [model["name"].removeprefix("models/") for model in page.get("models", [])]
+            response = self._get("/models", params)
+            page = json_object(response, GeminiError)
+            models += read_json(response, GeminiError, _model_names)
             if not page.get("nextPageToken"):
                 return models
             params["pageToken"] = page["nextPageToken"]
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        try:
-            self.list_models()
-        except (GeminiError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.list_models, GeminiError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
     def _headers(self) -> dict[str, str]:
-        return {"x-goog-api-key": self.api_key} if self.api_key else {}
+        return key_header("x-goog-api-key", self.api_key)
 
     def _get(self, path: str, params: dict[str, Any]) -> requests.Response:
-        response = self.session.get(
-            self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
-        )
+        with failures_as(GeminiError):
+            response = self.session.get(
+                self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
+            )
         return checked(response, GeminiError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(GeminiError):
+            response = self.session.post(
+                self.base_url + path,
+                json=body,
+                headers=self._headers(),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, GeminiError)
 
 
 def _resource(model: str) -> str:
     return model if "/" in model else f"models/{model}"
+
+
+def _model_names(page: dict[str, Any]) -> list[str]:
+    return [model["name"].removeprefix("models/") for model in page.get("models", [])]
 
 
 def _conversation(messages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Groq: chat, transcription, models. Groq serves no embeddings.
+"""Groq: chat, embeddings, transcription, models.
 
 API reference: https://console.groq.com/docs/api-reference
 """
@@ -13,11 +13,17 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    embeddings,
+    failures_as,
     json_object,
+    model_ids,
     new_session,
     pick_base_url,
+    read_json,
     sse_json,
+    succeeds,
 )
 
 
@@ -35,8 +41,7 @@ class groq:
         base_url: where the API is, up to and including `/openai/v1`.
 
     Raises:
-        GroqError: from every method, when the API answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        GroqError: from every method, when the API answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -72,6 +77,11 @@ class groq:
                 raise GroqError(None, str(reason))
             yield chunk
 
+    def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
+        """Return one embedding a text, in the order of `texts`."""
+        body = {**options, "model": model, "input": texts}
+        return read_json(self._post("/embeddings", body), GroqError, embeddings)
+
     def transcribe(self, model: str, filename: str, audio: bytes, **options: Any) -> dict[str, Any]:
         """Return the transcription of `audio`, with its `text`.
 
@@ -81,45 +91,42 @@ class groq:
             audio: the content of the sound file.
             options: fields of the form, such as `language`; `response_format="text"` is not supported.
         """
-        response = self.session.post(
-            self.base_url + "/audio/transcriptions",
-            data={**options, "model": model},
-            files={"file": (filename, audio)},
-            headers=self._headers(),
-            timeout=self.timeout,
-        )
+        with failures_as(GroqError):
+            response = self.session.post(
+                self.base_url + "/audio/transcriptions",
+                data={**options, "model": model},
+                files={"file": (filename, audio)},
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+            )
         return json_object(checked(response, GroqError), GroqError)
 
     def list_models(self) -> list[str]:
         """Return the ids of the models that this key may use."""
-        answer = json_object(self._get("/models"), GroqError)
-        return [model["id"] for model in answer["data"]]
+        return read_json(self._get("/models"), GroqError, model_ids)
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        try:
-            self.list_models()
-        except (GroqError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.list_models, GroqError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def _get(self, path: str) -> requests.Response:
-        response = self.session.get(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(GroqError):
+            response = self.session.get(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, GroqError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(GroqError):
+            response = self.session.post(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, GroqError)

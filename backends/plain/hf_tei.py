@@ -13,11 +13,15 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    failures_as,
     json_list,
     json_object,
     new_session,
     pick_base_url,
+    read_json,
+    succeeds,
 )
 
 
@@ -39,8 +43,7 @@ class hf_tei:
         base_url: where the server is.
 
     Raises:
-        TEIError: from every method, when the server answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        TEIError: from every method, when the server answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -89,42 +92,33 @@ class hf_tei:
 
     def list_models(self) -> list[str]:
         """Return the id of the one model that the server has."""
-        return [self.info()["model_id"]]
+        return read_json(self._get("/info"), TEIError, lambda info: [info["model_id"]])
 
     def health(self) -> bool:
         """Return True if the server can answer, False if it says that it cannot."""
-        try:
-            self._get("/health")
-        except TEIError as failure:
-            if failure.status != 503:
-                raise
-            return False
-        return True
+        return succeeds(lambda: self._get("/health"), TEIError, no={503})
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and accepts the key."""
-        try:
-            self.info()
-        except (TEIError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.info, TEIError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def _get(self, path: str) -> requests.Response:
-        response = self.session.get(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(TEIError):
+            response = self.session.get(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, TEIError)
 
     def _post(self, path: str, body: dict[str, Any]) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-        )
+        with failures_as(TEIError):
+            response = self.session.post(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+            )
         return checked(response, TEIError)

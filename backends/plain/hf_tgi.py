@@ -13,12 +13,17 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    failures_as,
     json_list,
     json_object,
+    model_ids,
     new_session,
     pick_base_url,
+    read_json,
     sse_json,
+    succeeds,
 )
 
 
@@ -37,8 +42,7 @@ class hf_tgi:
         base_url: where the server is, without `/v1`.
 
     Raises:
-        TGIError: from every method, when the server answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        TGIError: from every method, when the server answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -79,9 +83,13 @@ class hf_tgi:
         return json_object(self._post("/generate", body), TGIError)
 
     def stream_generate(self, prompt: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """Yield each token as it comes; the last event has the whole `generated_text` too."""
+        """Yield each token as it comes; the last event has the whole `generated_text` too.
+
+        All errors but a refused key come inside the stream, with status 200: `Model is overloaded`, too.
+        """
         body = {"inputs": prompt, "parameters": parameters}
-        yield from sse_json(self._post("/generate_stream", body, stream=True), TGIError)
+        response = self._post("/generate_stream", body, stream=True)
+        yield from sse_json(response, TGIError, lambda event: event.get("generated_text") is not None)
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """Return the tokens of `text`: `id`, `text`, `start` and `stop` of each."""
@@ -90,8 +98,7 @@ class hf_tgi:
 
     def list_models(self) -> list[str]:
         """Return the id of the one model that the server has."""
-        answer = json_object(self._get("/v1/models"), TGIError)
-        return [model["id"] for model in answer["data"]]
+        return read_json(self._get("/v1/models"), TGIError, model_ids)
 
     def info(self) -> dict[str, Any]:
         """Return the server's version, its model and its limits."""
@@ -99,42 +106,33 @@ class hf_tgi:
 
     def health(self) -> bool:
         """Return True if the server can generate, False if it says that it cannot."""
-        try:
-            self._get("/health")
-        except TGIError as failure:
-            if failure.status != 503:
-                raise
-            return False
-        return True
+        return succeeds(lambda: self._get("/health"), TGIError, no={503})
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and accepts the key.
 
         A text is tokenized for that, because `/health` and `/info` answer without a key.
         """
-        try:
-            self.tokenize("Hello")
-        except (TGIError, requests.RequestException):
-            return False
-        return True
+        return succeeds(lambda: self.tokenize("Hello"), TGIError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def _get(self, path: str) -> requests.Response:
-        response = self.session.get(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(TGIError):
+            response = self.session.get(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, TGIError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(TGIError):
+            response = self.session.post(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, TGIError)

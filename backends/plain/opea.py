@@ -6,7 +6,6 @@ API reference: https://opea-project.github.io/latest/developer-guides/OPEA_API.h
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,12 +14,17 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    embeddings,
+    event_object,
+    failures_as,
     json_object,
-    message_in,
     new_session,
     pick_base_url,
-    sse_data,
+    read_json,
+    sse_json,
+    succeeds,
 )
 
 
@@ -40,8 +44,7 @@ class opea:
         base_url: where the gateway is, without `/v1`.
 
     Raises:
-        OPEAError: from every method, when the service answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        OPEAError: from every method, when the service answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -83,8 +86,7 @@ class opea:
     def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`."""
         body = {**options, "model": model, "input": texts}
-        answer = json_object(self._post("/v1/embeddings", body), OPEAError)
-        return [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+        return read_json(self._post("/v1/embeddings", body), OPEAError, embeddings)
 
     def health(self) -> dict[str, Any]:
         """Return the title and the description of the service, which it gives while it is up."""
@@ -92,11 +94,7 @@ class opea:
 
     def test_connection(self) -> bool:
         """Return True if the gateway can be reached and accepts the key."""
-        try:
-            self.health()
-        except (OPEAError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.health, OPEAError)
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,45 +107,37 @@ class opea:
 
     def _stream(self, model: str, messages: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
         body = {**options, "model": model, "messages": messages, "stream": True}
-        yield from _chunks(self._post(self.chat_path, body, stream=True))
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        yield from sse_json(self._post(self.chat_path, body, stream=True), OPEAError, decode=_chunk)
 
     def _get(self, path: str) -> requests.Response:
-        response = self.session.get(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(OPEAError):
+            response = self.session.get(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, OPEAError)
 
     def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+        with failures_as(OPEAError):
+            response = self.session.post(
+                self.base_url + path,
+                json=body,
+                headers=bearer(self.api_key),
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, OPEAError)
 
 
-def _chunks(response: requests.Response) -> Iterator[dict[str, Any]]:
-    """Yield the chunks of a stream, in either of the two formats that OPEA's services write.
+def _chunk(data: str, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
+    """Return the chunk of a stream in OpenAI's form, from either of the two formats that OPEA's services write.
 
     A text generation microservice sends OpenAI's chunks. ChatQnA and others send the text only, as
     Python writes its bytes: `data: b'Hello'`.
     """
-    for data in sse_data(response):
-        if data == "[DONE]":
-            return
-        if data.startswith(("b'", 'b"')):
-            yield {
-                "object": "chat.completion.chunk",
-                "choices": [{"index": 0, "delta": {"content": _text(data)}}],
-            }
-            continue
-        event = json.loads(data)
-        if event.get("error"):
-            raise OPEAError(None, message_in(event) or "error in the stream")
-        yield event
+    if not data.startswith(("b'", 'b"')):
+        return event_object(data, response, error)
+    choice = {"index": 0, "delta": {"content": _text(data)}, "finish_reason": None}
+    return {"object": "chat.completion.chunk", "choices": [choice]}
 
 
 def _text(data: str) -> str:
@@ -155,4 +145,4 @@ def _text(data: str) -> str:
     try:
         return bytes(ast.literal_eval(data)).decode("utf-8", "replace")
     except (SyntaxError, ValueError):
-        return data[2:-1]
+        return data[2:].removesuffix(data[1])

@@ -15,12 +15,20 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
+    embeddings,
+    failures_as,
     json_object,
-    message_in,
     new_session,
     pick_base_url,
+    read_json,
+    sse_json,
+    succeeds,
 )
+
+NOT_READY = frozenset(range(400, 600)) - {401, 403}
+"""What the server answers if it, or a model, is not ready: "otherwise 4xx", says its reference."""
 
 
 class OVMSError(BackendError):
@@ -39,8 +47,7 @@ class ovms:
         base_url: where the REST port is (the server's `--rest_port`; 9000 is usually the gRPC port).
 
     Raises:
-        OVMSError: from every method, when the server answers with an error.
-        requests.RequestException: from every method, when no answer came.
+        OVMSError: from every method, when the server answers with an error, or cannot be reached.
     """
 
     def __init__(
@@ -67,28 +74,37 @@ class ovms:
     ) -> Iterator[dict[str, Any]]:
         """Yield the chunks of a chat completion as they come."""
         body = {**options, "model": model, "messages": messages, "stream": True}
-        yield from _chunks(self._post("/v3/chat/completions", body, stream=True))
+        yield from sse_json(self._post("/v3/chat/completions", body, stream=True), OVMSError)
 
     def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
         """Return the text completion of `prompt`."""
         body = {**options, "model": model, "prompt": prompt}
         return json_object(self._post("/v3/completions", body), OVMSError)
 
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of a text completion as they come."""
+        body = {**options, "model": model, "prompt": prompt, "stream": True}
+        yield from sse_json(self._post("/v3/completions", body, stream=True), OVMSError)
+
     def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`."""
         body = {**options, "model": model, "input": texts}
-        answer = json_object(self._post("/v3/embeddings", body), OVMSError)
-        return [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+        return read_json(self._post("/v3/embeddings", body), OVMSError, embeddings)
 
     def infer(
         self, model: str, inputs: list[dict[str, Any]], version: int | None = None, **options: Any
     ) -> list[dict[str, Any]]:
         """Return the output tensors for `inputs` (KServe v2).
 
-        A tensor is `{"name": …, "shape": […], "datatype": "FP32", "data": […]}`.
+        A tensor is `{"name": …, "shape": […], "datatype": "FP32", "data": […]}`. `data` may be bytes: numbers in
+        little-endian order, row by row; or, where `datatype` is `BYTES`, each element (an image, say) behind its
+        length in four bytes. They go behind the JSON as they are, by KServe's binary extension. The
+        outputs come as JSON.
         """
         path = _model_path("/v2", model, version) + "/infer"
-        return list(json_object(self._post(path, {**options, "inputs": inputs}), OVMSError)["outputs"])
+        tensors, binary = _without_bytes(inputs)
+        response = self._post(path, {**options, "inputs": tensors}, binary=binary)
+        return read_json(response, OVMSError, lambda answer: list(answer["outputs"]))
 
     def predict(
         self, model: str, inputs: list[Any] | dict[str, Any], version: int | None = None, **options: Any
@@ -96,12 +112,12 @@ class ovms:
         """Return the model's predictions (TensorFlow Serving).
 
         A list is sent as rows (`instances`), a dict of tensors by name as columns (`inputs`); the
-        answer comes in the same order.
+        answer comes in the same order. An image goes as `{"b64": …}`, in base64.
         """
         by_row = isinstance(inputs, list)
         body = {**options, "instances" if by_row else "inputs": inputs}
-        answer = json_object(self._post(_model_path("/v1", model, version) + ":predict", body), OVMSError)
-        return answer["predictions" if by_row else "outputs"]
+        response = self._post(_model_path("/v1", model, version) + ":predict", body)
+        return read_json(response, OVMSError, lambda answer: answer["predictions" if by_row else "outputs"])
 
     def list_models(self) -> list[str]:
         """Return the names of the models and graphs that the server has."""
@@ -109,8 +125,8 @@ class ovms:
 
     def model_status(self, model: str, version: int | None = None) -> list[dict[str, Any]]:
         """Return `version`, `state` and `status` of each version of `model`."""
-        answer = json_object(self._get(_model_path("/v1", model, version)), OVMSError)
-        return list(answer["model_version_status"])
+        response = self._get(_model_path("/v1", model, version))
+        return read_json(response, OVMSError, lambda answer: list(answer["model_version_status"]))
 
     def model_metadata(self, model: str, version: int | None = None) -> dict[str, Any]:
         """Return the platform, the inputs and the outputs of `model`."""
@@ -130,40 +146,38 @@ class ovms:
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and lets this client list its models."""
-        try:
-            self.list_models()
-        except (OVMSError, requests.RequestException):
-            return False
-        return True
+        return succeeds(self.list_models, OVMSError)
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
     def _is_up(self, path: str) -> bool:
-        try:
-            self._get(path)
-        except OVMSError as failure:
-            if failure.status in (401, 403):
-                raise
-            return False
-        return True
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        return succeeds(lambda: self._get(path), OVMSError, NOT_READY)
 
     def _get(self, path: str) -> requests.Response:
-        response = self.session.get(self.base_url + path, headers=self._headers(), timeout=self.timeout)
+        with failures_as(OVMSError):
+            response = self.session.get(
+                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
+            )
         return checked(response, OVMSError)
 
-    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
-        response = self.session.post(
-            self.base_url + path,
-            json=body,
-            headers=self._headers(),
-            timeout=self.timeout,
-            stream=stream,
-        )
+    def _post(
+        self, path: str, body: dict[str, Any], stream: bool = False, binary: bytes = b""
+    ) -> requests.Response:
+        head = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", **bearer(self.api_key)}
+        if binary:
+            headers["Content-Type"] = "application/octet-stream"
+            headers["Inference-Header-Content-Length"] = str(len(head))
+        with failures_as(OVMSError):
+            response = self.session.post(
+                self.base_url + path,
+                data=head + binary,
+                headers=headers,
+                timeout=self.timeout,
+                stream=stream,
+            )
         return checked(response, OVMSError)
 
 
@@ -172,18 +186,15 @@ def _model_path(api: str, model: str, version: int | None) -> str:
     return path if version is None else f"{path}/versions/{version}"
 
 
-def _chunks(response: requests.Response) -> Iterator[dict[str, Any]]:
-    """Yield the chunks of a stream up to `[DONE]`; raise `OVMSError` for an error inside it.
-
-    The server writes such an error as a bare line of JSON, without the `data:` of an event.
-    """
-    with response:
-        for raw in response.iter_lines():
-            line = raw.decode("utf-8").removeprefix("data:").strip()
-            if line == "[DONE]":
-                return
-            if line:
-                event = json.loads(line)
-                if event.get("error"):
-                    raise OVMSError(None, message_in(event) or "error in the stream")
-                yield event
+def _without_bytes(tensors: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
+    """Return `tensors` with the size in place of data that is bytes, and those bytes, one after the other."""
+    described: list[dict[str, Any]] = []
+    binary = b""
+    for tensor in tensors:
+        data = tensor.get("data")
+        if isinstance(data, bytes | bytearray | memoryview):
+            tensor = {name: value for name, value in tensor.items() if name != "data"}
+            tensor["parameters"] = {**tensor.get("parameters", {}), "binary_data_size": len(bytes(data))}
+            binary += data
+        described.append(tensor)
+    return described, binary

@@ -65,6 +65,8 @@ class s3_kit:
     def upload_folder(self, folder: str | Path, bucket: str, prefix: str = "") -> list[str]:
         """Store all files below `folder` under `prefix`, and return their keys."""
         root = Path(folder)
+        if not root.is_dir():
+            raise NotADirectoryError(f"{root} is not a folder")
         files = {_folder(prefix) + p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
         for key, path in sorted(files.items()):
             self.upload_file(path, bucket, key)
@@ -163,8 +165,8 @@ class s3_kit:
 
 
 def _folder(prefix: str) -> str:
-    """Return `prefix` with one slash at its end, so that `data` is not `database` too; empty stays empty."""
-    return prefix.rstrip("/") + "/" if prefix.strip("/") else ""
+    """Return `prefix` with a slash at its end, so that `data` is not `database` too; empty, all keys, stays empty."""
+    return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
 
 @contextmanager

@@ -4,26 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ..loopback import LoopbackServer, Reply
+from ..loopback import Reply
 from ..vendors import hf_tei
-
-
-@pytest.fixture
-def server():
-    with LoopbackServer(hf_tei.app) as server:
-        yield server
-
-
-@pytest.fixture
-def backend(load):
-    return load("hf_tei")
-
-
-@pytest.fixture
-def api(backend, server):
-    api = backend.hf_tei({}, {}, hf_tei.KEY, server.url)
-    yield api
-    api.close()
 
 
 def test_embeddings_come_in_the_order_of_the_texts(api, server):
@@ -86,43 +68,31 @@ def test_health_is_true_of_a_healthy_server(api, server):
 
 
 def test_health_is_false_of_an_unhealthy_server(api, server):
-    api.max_retries = 0  # Nothing to a plain backend; one attempt to an enhanced one.
     server.script(hf_tei.error(503, "unhealthy", "Unhealthy"))
     assert api.health() is False
 
 
-def test_connection(api, backend, server):
-    assert api.test_connection()
-    assert not backend.hf_tei({}, {}, "wrong", server.url).test_connection()
-
-
-def test_base_url_from_metadata(backend, server):
-    assert backend.hf_tei({}, {"base_url": server.url + "/"}).embed("a") == [[1.0]]
-
-
-def test_default_base_url(backend):
-    assert backend.hf_tei().base_url == "http://localhost:8080"
-
-
-def test_key_is_sent_in_a_header_only(api, server):
-    api.embed("a")
-    api.info()
-    for request in server.requests:
-        assert request.headers["authorization"] == f"Bearer {hf_tei.KEY}"
-        assert hf_tei.KEY not in request.path + str(request.query) + request.body.decode()
-
-
-def test_without_a_key_no_key_header_is_sent(backend, server):
-    backend.hf_tei({}, {}, "", server.url).embed("a")
-    assert "authorization" not in server.requests[0].headers
-
-
-def test_error_has_status_and_message_and_no_key(api, backend):
+def test_error_has_its_status_and_message(api, backend):
     with pytest.raises(backend.TEIError) as caught:
         api.embed([])
+    assert (caught.value.status, caught.value.message) == (400, "`inputs` cannot be empty")
+
+
+def test_batch_that_is_too_large_has_its_status(api, backend):
+    with pytest.raises(backend.TEIError, match="maximum allowed batch size 32") as caught:
+        api.embed(["a"] * 33)
     assert caught.value.status == 413
-    assert caught.value.message == "`inputs` cannot be empty"
-    assert hf_tei.KEY not in str(caught.value) + repr(caught.value)
+
+
+def test_health_needs_no_key_and_the_connection_test_does(case, backend, server):
+    api = case.make(backend, server, "wrong")
+    assert api.health() is True
+    assert api.test_connection() is False
+
+
+def test_refused_key_is_an_error_although_the_body_is_empty(case, backend, server):
+    with pytest.raises(backend.TEIError, match=r"^HTTP 401: Unauthorized$"):
+        case.make(backend, server, "wrong").embed("a")
 
 
 def test_wrong_kind_of_model_has_its_status(api, backend, server):
@@ -133,7 +103,6 @@ def test_wrong_kind_of_model_has_its_status(api, backend, server):
 
 
 def test_overloaded_server_has_its_status(api, backend, server):
-    api.max_retries = 0
     server.script(hf_tei.error(429, "Model is overloaded", "Overloaded"))
     with pytest.raises(backend.TEIError) as caught:
         api.embed("a")
@@ -142,7 +111,7 @@ def test_overloaded_server_has_its_status(api, backend, server):
 
 def test_answer_that_is_no_list_is_refused(api, backend, server):
     server.script(Reply(200, {"data": []}), Reply(200, "<html>"))
-    with pytest.raises(backend.TEIError, match="not a JSON list"):
+    with pytest.raises(backend.TEIError, match="not the form that the API documents"):
         api.embed("a")
     with pytest.raises(backend.TEIError, match="not JSON"):
         api.embed("a")

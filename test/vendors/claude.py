@@ -1,4 +1,4 @@
-"""Anthropic's HTTP API as far as the backend uses it (https://platform.claude.com/docs/en/api/overview)."""
+"""Anthropic's HTTP API, version 2026-10-21 (https://platform.claude.com/docs/en/api/overview)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..loopback import Reply, Request
+from . import forms
 
 KEY = "test-canary-key"
+VERSIONS = ("2023-06-01", "2026-10-21")
 MODELS = ["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"]
 LARGEST_PAGE = 2
 
@@ -55,29 +57,49 @@ def delta(text: str) -> dict[str, Any]:
 
 def app(request: Request) -> Reply:
     """Answer like Anthropic's API."""
-    if request.headers.get("x-api-key") != KEY:
-        return error(401, "authentication_error", "invalid x-api-key")
-    if request.headers.get("anthropic-version") != "2026-10-21":
-        return error(400, "invalid_request_error", "anthropic-version: header is required")
-    if (request.method, request.path) == ("GET", "/v1/models"):
+    key = request.headers.get("x-api-key")
+    if key != KEY:
+        return error(
+            401, "authentication_error", "invalid x-api-key" if key else "x-api-key header is required"
+        )
+    if (version := request.headers.get("anthropic-version")) not in VERSIONS:
+        problem = f'"{version}" is not a valid version' if version else "header is required"
+        return error(400, "invalid_request_error", f"anthropic-version: {problem}")
+    if request.path == "/v1/models" and request.method == "GET":
         return _models(request)
+    if request.path not in ("/v1/messages", "/v1/messages/count_tokens"):
+        return error(404, "not_found_error", "Not found")
     if request.method != "POST":
-        return error(404, "not_found_error", "Not Found")
+        return error(405, "invalid_request_error", "Method Not Allowed")
+    if not forms.is_json(request):
+        return error(400, "invalid_request_error", "Content-Type: must be application/json")
     body = request.json()
-    if not body.get("messages"):
-        return error(400, "invalid_request_error", "messages: at least one message is required")
-    if request.path == "/v1/messages/count_tokens":
-        if "max_tokens" in body:
-            return error(400, "invalid_request_error", "max_tokens: Extra inputs are not permitted")
-        return Reply(200, {"input_tokens": sum(len(m["content"].split()) for m in body["messages"])})
+    if problem := _problem(body, version, counting=request.path.endswith("count_tokens")):
+        return error(400, "invalid_request_error", problem)
+    if body["model"] not in MODELS:
+        return error(404, "not_found_error", f"model: {body['model']}")
     if request.path == "/v1/messages":
         return _message(body)
-    return error(404, "not_found_error", "Not Found")
+    texts = [message["content"] for message in body["messages"]] + [body.get("system", "")]
+    return Reply(200, {"input_tokens": sum(len(text.split()) for text in texts)})
+
+
+def _problem(body: dict[str, Any], version: str, counting: bool) -> str:
+    """Return what is wrong with a request's body, or nothing."""
+    if counting and "max_tokens" in body:
+        return "max_tokens: Extra inputs are not permitted"
+    for field in ("model", "messages", *(() if counting else ("max_tokens",))):
+        if field not in body:
+            return f"{field}: Field required"
+    if not body["messages"]:
+        return "messages: at least one message is required"
+    for field in ("temperature", "top_p", "top_k"):
+        if field in body and version == "2026-10-21":
+            return f"{field}: Extra inputs are not permitted"
+    return ""
 
 
 def _message(body: dict[str, Any]) -> Reply:
-    if "max_tokens" not in body:
-        return error(400, "invalid_request_error", "max_tokens: Field required")
     text = "Echo: " + body["messages"][-1]["content"]
     if body.get("stream"):
         block = {"type": "text", "text": ""}
@@ -102,7 +124,16 @@ def _models(request: Request) -> Reply:
     size = min(int(request.query.get("limit", ["20"])[0]), LARGEST_PAGE)
     ids = MODELS[first : first + size]
     body = {
-        "data": [{"type": "model", "id": name, "display_name": name} for name in ids],
+        "data": [
+            {
+                "type": "model",
+                "id": name,
+                "display_name": name,
+                "created_at": "2025-11-24T00:00:00Z",
+                "lifecycle": "active",
+            }
+            for name in ids
+        ],
         "first_id": ids[0],
         "last_id": ids[-1],
         "has_more": first + size < len(MODELS),

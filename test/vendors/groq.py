@@ -6,20 +6,16 @@ from email import message_from_bytes
 from typing import Any
 
 from ..loopback import Reply, Request, sse
+from . import forms
 
 KEY = "test-canary-key"
+MODELS = ("llama-3.3-70b-versatile", "whisper-large-v3-turbo", "nomic-embed-text-v1_5")
 
 
 def error(status: int, message: str, code: str | None = None) -> Reply:
     """Return an answer in the format of Groq's errors."""
     detail = {"message": message, "type": "invalid_request_error"}
     return Reply(status, {"error": {**detail, **({"code": code} if code else {})}})
-
-
-def chunk(content: str | None, **more: Any) -> dict[str, Any]:
-    """Return a chunk of a streamed completion."""
-    choice = {"index": 0, "delta": {} if content is None else {"content": content}}
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice], **more}
 
 
 def form(request: Request) -> dict[str, tuple[str | None, bytes]]:
@@ -37,36 +33,44 @@ def app(request: Request) -> Reply:
     if request.headers.get("authorization") != f"Bearer {KEY}":
         return error(401, "Invalid API Key", "invalid_api_key")
     if (request.method, request.path) == ("GET", "/openai/v1/models"):
-        names = ("llama-3.3-70b-versatile", "whisper-large-v3-turbo")
-        models = [{"id": name, "object": "model", "owned_by": "Meta"} for name in names]
-        return Reply(200, {"object": "list", "data": models})
-    if (request.method, request.path) == ("POST", "/openai/v1/chat/completions"):
-        return _chat(request.json())
+        return Reply(200, forms.model_list(MODELS, "Meta", active=True, context_window=131072))
     if (request.method, request.path) == ("POST", "/openai/v1/audio/transcriptions"):
-        fields = form(request)
-        if "file" not in fields or "model" not in fields:
-            return error(400, "model and file are required")
-        text = f"Heard {len(fields['file'][1])} bytes"
-        return Reply(200, {"text": text, "x_groq": {"id": "req_1"}})
-    message = f"Unknown request URL: {request.method} {request.path}"
+        return _transcription(request)
+    answers = {"/openai/v1/chat/completions": _chat, "/openai/v1/embeddings": _embeddings}
+    if request.method == "POST" and request.path in answers:
+        if not forms.is_json(request):
+            return error(400, "request body is not JSON")
+        body = request.json()
+        if body.get("model") not in MODELS:
+            message = f"The model `{body.get('model')}` does not exist or you do not have access to it."
+            return error(404, message, "model_not_found")
+        return answers[request.path](body)
+    message = f"Unknown request URL: {request.method} {request.path}. Please check the URL for typos."
     return error(404, message, "unknown_url")
 
 
 def _chat(body: dict[str, Any]) -> Reply:
     if not body.get("messages"):
         return error(400, "'messages' : minimum number of items is 1")
-    text = "Echo: " + body["messages"][-1]["content"]
-    if body.get("stream"):
-        first = chunk("", x_groq={"id": "req_1"})
-        last = chunk(None, x_groq={"id": "req_1", "usage": {"total_tokens": 5}})
-        return sse([first, *(chunk(word + " ") for word in text.split()), last])
-    message = {"role": "assistant", "content": text}
-    answer = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "model": body["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5},
-        "x_groq": {"id": "req_1"},
-    }
-    return Reply(200, answer)
+    model, text = body["model"], "Echo: " + forms.said(body)
+    if not body.get("stream"):
+        return Reply(200, forms.completion(model, text, x_groq={"id": "req_1"}))
+    first, *more = forms.chunks(model, text)
+    first["x_groq"] = {"id": "req_1"}
+    more[-1]["x_groq"] = {"id": "req_1", "usage": {"prompt_tokens": 2, "total_tokens": 5}}
+    return sse([first, *more])
+
+
+def _embeddings(body: dict[str, Any]) -> Reply:
+    if not body.get("input"):
+        return error(400, "'input' : property 'input' is missing")
+    return Reply(200, forms.embedding_list(body["model"], body["input"]))
+
+
+def _transcription(request: Request) -> Reply:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return error(400, "request Content-Type isn't multipart/form-data")
+    fields = form(request)
+    if "file" not in fields or "model" not in fields:
+        return error(400, "model and file are required")
+    return Reply(200, {"text": f"Heard {len(fields['file'][1])} bytes", "x_groq": {"id": "req_1"}})

@@ -1,14 +1,18 @@
-"""Text Embeddings Inference's HTTP API (https://huggingface.github.io/text-embeddings-inference/)."""
+"""Text Embeddings Inference's HTTP API (https://huggingface.github.io/text-embeddings-inference/).
+
+Statuses and types of errors are read from its router (`router/src/http/server.rs`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..loopback import Reply, Request
+from . import forms
 
 KEY = "test-canary-key"
-BEARER = f"Bearer {KEY}"
 MODEL = "BAAI/bge-base-en-v1.5"
+LARGEST_BATCH = 32
 
 
 def error(status: int, message: str, error_type: str) -> Reply:
@@ -17,22 +21,37 @@ def error(status: int, message: str, error_type: str) -> Reply:
 
 
 def app(request: Request) -> Reply:
-    """Answer like a TEI server (one that could do what no single model of TEI's can)."""
-    if request.headers.get("authorization", BEARER) != BEARER:
+    """Answer like a TEI server (that could do what no single model can), started with `--api-key`."""
+    if request.path != "/health" and request.headers.get("authorization") != f"Bearer {KEY}":
         return Reply(401)
-    if (request.method, request.path) == ("GET", "/health"):
-        return Reply(200)
-    if (request.method, request.path) == ("GET", "/info"):
-        return Reply(
-            200, {"model_id": MODEL, "model_type": {"embedding": {"pooling": "cls"}}, "version": "1.8.2"}
-        )
-    answers = {
-        "/embed": _embed, "/embed_sparse": _embed_sparse, "/rerank": _rerank, "/predict": _predict,
-        "/tokenize": _tokenize,
-    }  # fmt: skip
-    if request.method != "POST" or request.path not in answers:
+    return open_app(request)
+
+
+def open_app(request: Request) -> Reply:
+    """Answer like a TEI server that wants no key."""
+    if request.path in ("/health", "/info"):
+        if request.method != "GET":
+            return Reply(405)
+        info = {"model_id": MODEL, "model_type": {"embedding": {"pooling": "cls"}}, "version": "1.8.2"}
+        return Reply(200, info if request.path == "/info" else b"")
+    if request.path not in ANSWERS:
         return Reply(404)
-    return answers[request.path](request.json())
+    if request.method != "POST":
+        return Reply(405)
+    if not forms.is_json(request):
+        return Reply(415, "Expected request with `Content-Type: application/json`")
+    body = request.json()
+    field = "texts" if request.path == "/rerank" else "inputs"
+    if field not in body:
+        return Reply(
+            422, f"Failed to deserialize the JSON body into the target type: missing field `{field}`"
+        )
+    if not body[field]:
+        return error(400, f"`{field}` cannot be empty", "Empty")
+    if isinstance(body[field], list) and len(body[field]) > LARGEST_BATCH:
+        message = f"batch size {len(body[field])} > maximum allowed batch size {LARGEST_BATCH}"
+        return error(413, message, "Validation")
+    return ANSWERS[request.path](body)
 
 
 def _texts(body: dict[str, Any]) -> list[Any]:
@@ -40,10 +59,7 @@ def _texts(body: dict[str, Any]) -> list[Any]:
 
 
 def _embed(body: dict[str, Any]) -> Reply:
-    texts = _texts(body)
-    if not texts:
-        return error(413, "`inputs` cannot be empty", "Validation")
-    return Reply(200, [[float(len(text))] for text in texts])
+    return Reply(200, [[float(len(text))] for text in _texts(body)])
 
 
 def _embed_sparse(body: dict[str, Any]) -> Reply:
@@ -68,3 +84,9 @@ def _tokenize(body: dict[str, Any]) -> Reply:
         [{"id": i, "text": c, "special": False, "start": i, "stop": i + 1} for i, c in enumerate(text)]
         for text in _texts(body)
     ])  # fmt: skip
+
+
+ANSWERS = {
+    "/embed": _embed, "/embed_sparse": _embed_sparse, "/rerank": _rerank, "/predict": _predict,
+    "/tokenize": _tokenize,
+}  # fmt: skip

@@ -1,16 +1,20 @@
-"""Text Generation Inference's HTTP API (https://huggingface.github.io/text-generation-inference/)."""
+"""Text Generation Inference's HTTP API (https://huggingface.github.io/text-generation-inference/).
+
+Its ways, read from its router (`router/src/server.rs`): a refused key is a 401 without a body; a body of the wrong form
+is refused in plain text; once a stream was asked for, all else that goes wrong comes inside it, with status 200.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ..loopback import Reply, Request, sse
+from . import forms
 
 KEY = "test-canary-key"
-BEARER = f"Bearer {KEY}"
 MODEL = "bigscience/bloom-560m"
-OPEN_PATHS = ("/health", "/info", "/v1/models")
-"""What TGI answers without a key, also where it was started with one."""
+EMPTY = "Input validation error: `inputs` cannot be empty"
 
 
 def error(status: int, message: str, error_type: str) -> Reply:
@@ -18,59 +22,87 @@ def error(status: int, message: str, error_type: str) -> Reply:
     return Reply(status, {"error": message, "error_type": error_type})
 
 
-def token(index: int, text: str, **more: Any) -> dict[str, Any]:
+def event(index: int, text: str, **more: Any) -> dict[str, Any]:
     """Return an event of `/generate_stream`."""
     detail = {"id": index, "text": text, "logprob": -0.5, "special": False}
     return {"index": index, "token": detail, "generated_text": None, "details": None, **more}
 
 
+def stream(*events: dict[str, Any], done: str | None = None) -> Reply:
+    """Return a stream of events, with a comment in it as TGI sends it every 15 s."""
+    chunks = (b"data:" + json.dumps(each).encode() + b"\n\n" for each in events)
+    last = [b"data: [DONE]\n\n"] if done else []
+    return Reply(200, iter([b":\n\n", *chunks, *last]), {"Content-Type": "text/event-stream"})
+
+
 def app(request: Request) -> Reply:
-    """Answer like a TGI server."""
-    if request.path not in OPEN_PATHS and request.headers.get("authorization", BEARER) != BEARER:
+    """Answer like a TGI server that was started with `--api-key`."""
+    answers_all = request.path in INFO
+    if not answers_all and request.headers.get("authorization", "").lower() != f"bearer {KEY}".lower():
         return Reply(401)
-    if request.method == "GET":
-        return _get(request.path)
-    body = request.json()
-    if request.path == "/v1/chat/completions":
-        return _chat(body)
-    if not body.get("inputs"):
-        return error(422, "Input validation error: `inputs` cannot be empty", "validation")
-    if request.path == "/tokenize":
+    return open_app(request)
+
+
+def open_app(request: Request) -> Reply:
+    """Answer like a TGI server that wants no key."""
+    if request.path not in INFO and request.path not in POSTS:
+        return Reply(404)
+    if request.method != ("GET" if request.path in INFO else "POST"):
+        return Reply(405)
+    if request.path in INFO:
+        return Reply(200, INFO[request.path])
+    if not forms.is_json(request):
+        return Reply(415, "Expected request with `Content-Type: application/json`")
+    field = (
+        "messages"
+        if request.path.startswith("/v1/chat")
+        else "prompt"
+        if "/v1/" in request.path
+        else "inputs"
+    )
+    if field not in request.json():
         return Reply(
-            200, [{"id": i, "text": c, "start": i, "stop": i + 1} for i, c in enumerate(body["inputs"])]
+            422, f"Failed to deserialize the JSON body into the target type: missing field `{field}`"
         )
+    return POSTS[request.path](request.json())
+
+
+def _generate(body: dict[str, Any]) -> Reply:
+    if not body["inputs"]:
+        return error(422, EMPTY, "validation")
+    return Reply(200, {"generated_text": "Echo: " + body["inputs"]})
+
+
+def _generate_stream(body: dict[str, Any]) -> Reply:
+    if not body["inputs"]:
+        return stream({"error": EMPTY, "error_type": "validation"})
     text = "Echo: " + body["inputs"]
-    if request.path == "/generate":
-        return Reply(200, {"generated_text": text})
-    if request.path == "/generate_stream":
-        words = text.split()
-        events = [token(i, word + " ") for i, word in enumerate(words, 1)]
-        return sse([*events[:-1], {**events[-1], "generated_text": text}], done=None)
-    return Reply(404)
+    *events, last = (event(i, word + " ") for i, word in enumerate(text.split(), 1))
+    return stream(*events, {**last, "generated_text": text})
 
 
-def _get(path: str) -> Reply:
-    if path == "/health":
-        return Reply(200)
-    if path == "/info":
-        return Reply(200, {"model_id": MODEL, "version": "3.3.5", "max_concurrent_requests": 128})
-    if path == "/v1/models":
-        model = {"id": MODEL, "object": "model", "created": 0, "owned_by": MODEL}
-        return Reply(200, {"object": "list", "data": [model]})
-    return Reply(404)
+def _tokenize(body: dict[str, Any]) -> Reply:
+    return Reply(200, [{"id": i, "text": c, "start": i, "stop": i + 1} for i, c in enumerate(body["inputs"])])
 
 
 def _chat(body: dict[str, Any]) -> Reply:
-    if not body.get("messages"):
-        return error(422, "Input validation error: `inputs` cannot be empty", "validation")
-    text = "Echo: " + body["messages"][-1]["content"]
+    if not body["messages"]:
+        return error(422, EMPTY, "validation")
+    text = "Echo: " + forms.said(body)
     if body.get("stream"):
-        return sse(
-            {
-                "object": "chat.completion.chunk",
-                "choices": [{"index": 0, "delta": {"role": "assistant", "content": word + " "}}],
-            }
-            for word in text.split()
-        )
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return Reply(200, {"object": "chat.completion", "model": MODEL, "choices": [choice]})
+        return sse(forms.chunks(MODEL, text))
+    return Reply(200, forms.completion(MODEL, text, system_fingerprint="3.3.5-native"))
+
+
+POSTS = {
+    "/generate": _generate,
+    "/generate_stream": _generate_stream,
+    "/tokenize": _tokenize,
+    "/v1/chat/completions": _chat,
+}
+INFO: dict[str, Any] = {
+    "/health": b"",
+    "/info": {"model_id": MODEL, "version": "3.3.5", "max_concurrent_requests": 128},
+    "/v1/models": forms.model_list([MODEL], MODEL),
+}
+"""What TGI answers without a key, also where it was started with one."""

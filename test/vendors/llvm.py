@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 from ..loopback import Reply, Request, sse
+from . import forms
 
 KEY = "test-canary-key"
-BEARER = f"Bearer {KEY}"
 MODELS = ("llama-3", "mistralai/Mistral-7B")
 
 
@@ -18,46 +17,54 @@ def error(status: int, message: str, kind: str = "BadRequestError") -> Reply:
 
 
 def app(request: Request) -> Reply:
-    """Answer like an inference server."""
-    if request.headers.get("authorization", BEARER) != BEARER:
+    """Answer like an inference server that was started with `--api-key`."""
+    if request.headers.get("authorization") != f"Bearer {KEY}":
         return Reply(401, {"error": "Unauthorized"})
-    models = {
-        name: {"id": name, "object": "model", "owned_by": "vllm", "max_model_len": 4096} for name in MODELS
-    }
-    if (request.method, request.path) == ("GET", "/v1/models"):
-        return Reply(200, {"object": "list", "data": list(models.values())})
-    if request.method == "GET" and request.path.startswith("/v1/models/"):
-        name = unquote(request.path.removeprefix("/v1/models/"))
-        return Reply(200, models[name]) if name in models else _no_model(name)
-    if (request.method, request.path) == ("POST", "/v1/chat/completions"):
-        return _chat(request.json())
-    if (request.method, request.path) == ("POST", "/v1/completions"):
-        return _complete(request.json())
-    return Reply(404, {"detail": "Not Found"})
+    return open_app(request)
 
 
-def _no_model(name: str) -> Reply:
-    return error(404, f"The model `{name}` does not exist.", "NotFoundError")
+def open_app(request: Request) -> Reply:
+    """Answer like an inference server that wants no key. It has no path for a single model."""
+    if request.path not in ANSWERS and request.path != "/v1/models":
+        return Reply(404, {"detail": "Not Found"})
+    if request.method != ("GET" if request.path == "/v1/models" else "POST"):
+        return Reply(405, {"detail": "Method Not Allowed"})
+    if request.path == "/v1/models":
+        return Reply(200, forms.model_list(MODELS, "vllm", max_model_len=4096))
+    if not forms.is_json(request):
+        return error(
+            415, "Unsupported Media Type: Only 'application/json' is allowed", "Unsupported Media Type"
+        )
+    body = request.json()
+    field, answer = ANSWERS[request.path]
+    if field not in body:
+        detail = f"[{{'type': 'missing', 'loc': ('body', '{field}'), 'msg': 'Field required'}}]"
+        return error(400, detail, "Bad Request")
+    if body.get("model") not in MODELS:
+        return error(404, f"The model `{body.get('model')}` does not exist.", "NotFoundError")
+    return answer(body)
 
 
 def _chat(body: dict[str, Any]) -> Reply:
-    if body["model"] not in MODELS:
-        return _no_model(body["model"])
-    text = "Echo: " + body["messages"][-1]["content"]
+    model, text = body["model"], "Echo: " + forms.said(body)
     if body.get("stream"):
-        return sse(
-            {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": word + " "}}]}
-            for word in text.split()
-        )
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return Reply(200, {"object": "chat.completion", "model": body["model"], "choices": [choice]})
+        return sse(forms.chunks(model, text))
+    return Reply(200, forms.completion(model, text))
 
 
 def _complete(body: dict[str, Any]) -> Reply:
-    text = "Echo: " + body["prompt"]
+    model, text = body["model"], "Echo: " + body["prompt"]
     if body.get("stream"):
-        return sse(
-            {"object": "text_completion", "choices": [{"index": 0, "text": word + " "}]}
-            for word in text.split()
-        )
-    return Reply(200, {"object": "text_completion", "choices": [{"index": 0, "text": text}]})
+        return sse(forms.text_chunks(model, text))
+    return Reply(200, forms.text_completion(model, text))
+
+
+def _embed(body: dict[str, Any]) -> Reply:
+    return Reply(200, forms.embedding_list(body["model"], body["input"]))
+
+
+ANSWERS = {
+    "/v1/chat/completions": ("messages", _chat),
+    "/v1/completions": ("prompt", _complete),
+    "/v1/embeddings": ("input", _embed),
+}

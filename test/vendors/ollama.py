@@ -10,6 +10,7 @@ from ..loopback import Reply, Request
 
 KEY = "test-canary-key"
 MODELS = ["llama3.2:latest", "all-minilm:latest"]
+COUNTS = {"total_duration": 5, "prompt_eval_count": 2, "eval_count": 3}
 STAMP = {"model": "llama3.2", "created_at": "2026-01-01T00:00:00.000000Z"}
 
 
@@ -30,43 +31,64 @@ def piece(text: str, done: bool = False) -> dict[str, Any]:
 
 
 def app(request: Request) -> Reply:
-    """Answer like ollama.com, which wants a key."""
-    if request.headers.get("authorization") != f"Bearer {KEY}":
+    """Answer like ollama.com, which wants a key for all but the list of models."""
+    if request.path != "/api/tags" and request.headers.get("authorization") != f"Bearer {KEY}":
         return error(401, "unauthorized")
-    return local_app(request)
+    return open_app(request)
 
 
-def local_app(request: Request) -> Reply:
+def open_app(request: Request) -> Reply:
     """Answer like a server on one's own machine, which wants no key. Like it, streams unless told not to."""
     if (request.method, request.path) == ("GET", "/api/tags"):
-        models = [{"name": name, "model": name, "size": 1} for name in MODELS]
+        models = [{"name": name, "model": name, "size": 1, "details": {"format": "gguf"}} for name in MODELS]
         return Reply(200, {"models": models})
     if (request.method, request.path) == ("GET", "/api/version"):
         return Reply(200, {"version": "0.13.0"})
+    if request.path not in ANSWERS:
+        return Reply(404, "404 page not found", {"Content-Type": "text/plain"})
     if request.method != "POST":
-        return Reply(404, "404 page not found")
+        return Reply(405, "405 method not allowed", {"Content-Type": "text/plain"})
+    if not request.body:
+        return error(400, "missing request body")
     body = request.json()
-    if request.path == "/api/pull":
-        layer = {"digest": "sha256:1", "total": 2}
-        return lines(
-            [
-                {"status": "pulling manifest"},
-                {"status": "pulling 1", **layer, "completed": 1},
-                {"status": "success"},
-            ]
-        )
-    if body.get("model", "") not in {*MODELS, *(name.removesuffix(":latest") for name in MODELS)}:
+    known = {*MODELS, *(name.removesuffix(":latest") for name in MODELS)}
+    if request.path != "/api/pull" and body.get("model", "") not in known:
         return error(404, f"model '{body.get('model', '')}' not found")
-    if request.path == "/api/embed":
-        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        return Reply(200, {"model": body["model"], "embeddings": [[float(len(t))] for t in texts]})
-    if request.path == "/api/chat":
-        text = "Echo: " + body["messages"][-1]["content"]
-        if body.get("stream", True):
-            words = [piece(word + " ") for word in text.split()]
-            return lines([*words, {**piece("", done=True), "done_reason": "stop"}])
-        return Reply(200, {**piece(text, done=True), "done_reason": "stop"})
-    if request.path == "/api/generate":
-        answer = {**STAMP, "response": "Echo: " + body["prompt"], "done": True}
-        return lines([answer]) if body.get("stream", True) else Reply(200, answer)
-    return Reply(404, "404 page not found")
+    return ANSWERS[request.path](body)
+
+
+def _chat(body: dict[str, Any]) -> Reply:
+    text = "Echo: " + body["messages"][-1]["content"]
+    last = {**COUNTS, "done_reason": "stop"}
+    if not body.get("stream", True):
+        return Reply(200, {**piece(text, done=True), **last})
+    return lines([*(piece(word + " ") for word in text.split()), {**piece("", done=True), **last}])
+
+
+def _generate(body: dict[str, Any]) -> Reply:
+    text = "Echo: " + body["prompt"]
+    last = {"done": True, "done_reason": "stop", **COUNTS}
+    if not body.get("stream", True):
+        return Reply(200, {**STAMP, "response": text, **last})
+    words = [{**STAMP, "response": word + " ", "done": False} for word in text.split()]
+    return lines([*words, {**STAMP, "response": "", **last}])
+
+
+def _embed(body: dict[str, Any]) -> Reply:
+    texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    embeddings = [[float(len(text))] for text in texts]
+    return Reply(200, {"model": body["model"], "embeddings": embeddings, "prompt_eval_count": len(texts)})
+
+
+def _pull(body: dict[str, Any]) -> Reply:
+    layer = {"digest": "sha256:1", "total": 2}
+    reports: list[dict[str, Any]] = [
+        {"status": "pulling manifest"},
+        {"status": "pulling 1", **layer, "completed": 1},
+        {"status": "verifying sha256 digest"},
+        {"status": "success"},
+    ]
+    return lines(reports) if body.get("stream", True) else Reply(200, reports[-1])
+
+
+ANSWERS = {"/api/chat": _chat, "/api/generate": _generate, "/api/embed": _embed, "/api/pull": _pull}

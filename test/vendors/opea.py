@@ -6,12 +6,13 @@ microservice does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..loopback import Reply, Request, sse
+from . import forms
 
 KEY = "test-canary-key"
-BEARER = f"Bearer {KEY}"
 
 
 def error(status: int, detail: Any) -> Reply:
@@ -20,39 +21,48 @@ def error(status: int, detail: Any) -> Reply:
 
 
 def app(request: Request) -> Reply:
-    """Answer like an OPEA gateway."""
-    if request.headers.get("authorization", BEARER) != BEARER:
+    """Answer like an OPEA gateway behind something that wants a key."""
+    if request.headers.get("authorization") != f"Bearer {KEY}":
         return error(401, "Not authenticated")
-    if (request.method, request.path) == ("GET", "/v1/health_check"):
-        return Reply(200, {"Service Title": "ChatQnAService/MicroService", "Service Description": "OPEA"})
-    if request.method != "POST":
+    return open_app(request)
+
+
+def open_app(request: Request) -> Reply:
+    """Answer like an OPEA gateway, which wants no key of its own."""
+    paths = {
+        "/v1/health_check": "GET",
+        "/v1/chatqna": "POST",
+        "/v1/chat/completions": "POST",
+        "/v1/embeddings": "POST",
+    }
+    if request.path not in paths:
+        return error(404, "Not Found")
+    if request.method != paths[request.path]:
         return error(405, "Method Not Allowed")
+    if request.path == "/v1/health_check":
+        return Reply(200, {"Service Title": "ChatQnAService/MicroService", "Service Description": "OPEA"})
+    if request.path != "/v1/chatqna" and not forms.is_json(request):
+        # ChatQnA reads the body whatever its type is; where FastAPI reads it, the type counts.
+        return error(
+            422,
+            [{"type": "model_attributes_type", "loc": ["body"], "msg": "Input should be a valid dictionary"}],
+        )
     body = request.json()
-    if request.path == "/v1/chatqna":
-        return _chat(body, "chatqna", stream=body.get("stream", True), as_bytes=True)
-    if request.path == "/v1/chat/completions":
-        return _chat(body, body["model"], stream=body.get("stream", False), as_bytes=False)
     if request.path == "/v1/embeddings":
-        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        rows = [
-            {"object": "embedding", "index": i, "embedding": [float(len(t))]} for i, t in enumerate(texts)
-        ]
-        return Reply(200, {"object": "list", "data": rows[::-1], "model": body["model"]})
-    return error(404, "Not Found")
-
-
-def _chat(body: dict[str, Any], model: str, stream: bool, as_bytes: bool) -> Reply:
+        return Reply(200, forms.embedding_list(body["model"], body["input"]))
+    chatqna = request.path == "/v1/chatqna"
     if not body.get("messages"):
         # An exception in a service, which FastAPI's server tells nobody about.
         return Reply(500, "Internal Server Error", {"Content-Type": "text/plain; charset=utf-8"})
     messages = body["messages"]
-    text = "Echo: " + (messages if isinstance(messages, str) else messages[-1]["content"])
-    if stream and as_bytes:
-        return sse(repr((word + " ").encode()) for word in text.split())
-    if stream:
-        return sse(
-            {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": word + " "}}]}
-            for word in text.split()
-        )
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return Reply(200, {"object": "chat.completion", "model": model, "choices": [choice]})
+    text = "Echo: " + (messages if isinstance(messages, str) else forms.said(body))
+    if body.get("stream", chatqna):
+        return sse(as_bytes(text) if chatqna else forms.chunks(body["model"], text))
+    return Reply(200, forms.completion("chatqna" if chatqna else body["model"], text))
+
+
+def as_bytes(text: str) -> Iterator[str]:
+    """Yield what ChatQnA streams: each piece as Python shows its bytes; an empty one for the service's `[DONE]`."""
+    for word in text.split():
+        yield repr((word + " ").encode())
+    yield repr(b"")
