@@ -94,6 +94,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters["slug"] = lambda text: text.replace(" ", "-")
     environment.filters["by_block"] = _by_block
+    environment.filters["ticks"] = _ticks
     return environment.get_template("page.html.j2")
 
 
@@ -105,6 +106,16 @@ def _file(anchor: str, file: FileFacts, plan: FilePlan, runtimes: dict[str, str]
     ]
     counts = Counter(site["decision"] for site in file["sites"])
     return File(anchor, file, sites, side_by_side(plan, anchor, runtimes), counts)
+
+
+def _ticks(text: str) -> Markup:
+    """Return a sentence as HTML; what stands between backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Markup().join([text])
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
 
 
 def _by_block(cls: ClassFacts) -> dict[str, dict[str, str]]:

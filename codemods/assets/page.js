@@ -85,10 +85,9 @@
 
   function stepFile(by) {
     const shown = files.filter((element) => !element.hidden);
-    const tops = shown.map((element) => element.getBoundingClientRect().top);
-    const edge = one("#filter").getBoundingClientRect().bottom + 24;
-    const next = by > 0 ? tops.findIndex((top) => top > edge) : tops.findLastIndex((top) => top < edge - 48);
-    const target = shown[next];
+    const here = shown.indexOf(document.activeElement?.closest(".file"));
+    const below = shown.findIndex((element) => element.getBoundingClientRect().bottom > 0);
+    const target = shown[here < 0 ? (by > 0 ? below : below - 1) : here + by];
     if (!target) return;
     inFiles = true;
     target.scrollIntoView({ block: "start" });
