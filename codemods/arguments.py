@@ -179,6 +179,13 @@ def _add_how(result: Parser) -> None:
         help="calls retried already: queue-only (default), wrap, skip",
     )
     how.add_argument(
+        "--no-guess",
+        dest="guess",
+        action="store_false",
+        help="wrap no call whose target cannot be seen in the file",
+    )
+    how.add_argument("--guess", action="store_true", default=True, help=argparse.SUPPRESS)
+    how.add_argument(
         "--key-env",
         action="append",
         default=[],

@@ -62,8 +62,8 @@ class Catalogue:
 
     def _add_relative(self, name: str) -> None:
         parts = name.split(".")
-        for index in range(len(parts) - 1):
-            relative = "." + ".".join(parts[index + 1 :])
+        for index in range(len(parts)):
+            relative = "." + ".".join(parts[index:])
             if name in self._functions:
                 self._functions.setdefault(relative, self._functions[name])
             if name in self._clients:

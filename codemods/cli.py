@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from . import apis, disk, files, github, page, report, stdin
+from . import apis, config, disk, files, github, page, report, stdin
 from .arguments import Parser, parser
 from .facts import Facts, facts
 from .model import FilePlan, Options, Run
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api
     arguments_parser = parser(prog)
     command = _Command(arguments_parser)
     try:
-        status = command.run(arguments_parser.parse_args(argv), api)
+        status = command.run(config.parse_args(arguments_parser, argv), api)
         sys.stdout.flush()
         return status
     except SystemExit as exit_:  # argparse: --help, --version, wrong usage
@@ -195,4 +195,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
         merge=arguments.merge,
         key_variables=tuple(arguments.key_env),
         existing=arguments.existing,
+        guess=arguments.guess,
+        transports=getattr(arguments, "transports", ()),
     )

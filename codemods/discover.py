@@ -146,7 +146,10 @@ class _Finder:
         elif wrapper is not None:
             yield self._decide(callee, None, wrapper, call, looks.reason)
         else:
-            yield self._skip(callee, None, looks.reason)
+            reason = looks.reason
+            if looks.taken_for is not None:
+                reason = f"{reason.replace(' is taken for ', ' looks like ', 1)}; but --no-guess was given"
+            yield self._skip(callee, None, reason)
 
     def _transport(self, name: str) -> Transport | None:
         if not name:
