@@ -872,6 +872,10 @@ class _Gate:
             self.limit, self.size = limit, size
         self.pump()
 
+    def own_wake_up(self) -> float:
+        """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
+        return self.hold_until if self.hold_until and _alarm.thread is None else math.inf
+
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
         with self.lock:
@@ -923,6 +927,7 @@ class _Gate:
             for _ in workers:
                 self.jobs.put(None)
         self.pump()
+        _alarm.forget(self)
         for ticket in waiting:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
         if join and threading.current_thread() not in workers:
@@ -1067,6 +1072,12 @@ class _Alarm:
                 with contextlib.suppress(RuntimeError):
                     thread.start()
                     self.thread = thread
+
+    def forget(self, gate: _Gate) -> None:
+        """No longer wake up for a gate, which was closed."""
+        with self.lock:
+            if self.due.pop(gate, None) is not None:
+                self.news.put(None)
 
     def _run(self) -> None:
         while True:
@@ -1858,7 +1869,10 @@ class RequestEngine:
         queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
         try:
             self.gate.join(job)
-            while not job.done.acquire(timeout=_timeout_until(min(queue_deadline, request.deadline))):
+            while not job.done.acquire(
+                timeout=_timeout_until(min(queue_deadline, request.deadline, self.gate.own_wake_up()))
+            ):
+                self.gate.pump()
                 now = time.monotonic()
                 if now >= request.deadline:
                     raise self._timed_out("total_timeout")
@@ -1983,6 +1997,9 @@ class RequestEngine:
                     limits["queue_timeout"] = time.monotonic() + self.settings["queue_timeout"]
             else:
                 self.gate.rejoin(ticket, delay, request.holds)
+            due = max(ticket.ready_at, self.gate.own_wake_up() if delay is None else 0)
+            if _alarm.thread is None and 0 < due < math.inf:
+                ticket.loop.call_later(max(due - time.monotonic(), 0), self.gate.pump)
             name = min(limits, key=limits.__getitem__)
             if limits[name] == math.inf:
                 await ticket.future
