@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 a4199319a5
+# Put here by add-queue-backoff; retrofit:runtime v1 a9cdeef75e
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -873,6 +873,10 @@ class _Gate:
             self.limit, self.size = limit, size
         self.pump()
 
+    def own_wake_up(self) -> float:
+        """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
+        return self.hold_until if self.hold_until and _alarm.thread is None else math.inf
+
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
         with self.lock:
@@ -924,6 +928,7 @@ class _Gate:
             for _ in workers:
                 self.jobs.put(None)
         self.pump()
+        _alarm.forget(self)
         for ticket in waiting:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
         if join and threading.current_thread() not in workers:
@@ -1069,6 +1074,12 @@ class _Alarm:
                     thread.start()
                     self.thread = thread
 
+    def forget(self, gate: _Gate) -> None:
+        """No longer wake up for a gate, which was closed."""
+        with self.lock:
+            if self.due.pop(gate, None) is not None:
+                self.news.put(None)
+
     def _run(self) -> None:
         while True:
             with self.lock:
@@ -1169,7 +1180,7 @@ class _Request:
 
     def finish(self, slot: _Slot) -> None:
         """Give the slot back, or let it stay with the stream that was returned."""
-        if self.error is None and not _is_settled(self.result) and _is_stream(self.result, self.kwargs):
+        if self.error is None and _is_stream(self.result, self.kwargs):
             self.result = _hold(self, slot)
         else:
             slot.release()
@@ -1191,10 +1202,9 @@ def _is_settled(result: Any) -> bool:
     if type(result) in _PLAIN_TYPES:
         return True
     try:
-        if type(result.status_code) is not int or result.status_code >= 400:
-            return False
-        read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
+        return (
+            type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
+        )
     except Exception:
         return False
 
@@ -1859,7 +1869,10 @@ class RequestEngine:
         queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
         try:
             self.gate.join(job)
-            while not job.done.acquire(timeout=_timeout_until(min(queue_deadline, request.deadline))):
+            while not job.done.acquire(
+                timeout=_timeout_until(min(queue_deadline, request.deadline, self.gate.own_wake_up()))
+            ):
+                self.gate.pump()
                 now = time.monotonic()
                 if now >= request.deadline:
                     raise self._timed_out("total_timeout")
@@ -1955,7 +1968,7 @@ class RequestEngine:
                     request.result, request.error = None, error
                 finally:
                     _current_slot.reset(token)
-                if request.error is None and self.health is None and _is_settled(request.result):
+                if request.error is None and self.health is None and type(request.result) in _PLAIN_TYPES:
                     delay = None
                 else:
                     delay = request.judge(held, await _async_body(request.result))
@@ -1984,6 +1997,9 @@ class RequestEngine:
                     limits["queue_timeout"] = time.monotonic() + self.settings["queue_timeout"]
             else:
                 self.gate.rejoin(ticket, delay, request.holds)
+            due = max(ticket.ready_at, self.gate.own_wake_up() if delay is None else 0)
+            if _alarm.thread is None and 0 < due < math.inf:
+                ticket.loop.call_later(max(due - time.monotonic(), 0), self.gate.pump)
             name = min(limits, key=limits.__getitem__)
             if limits[name] == math.inf:
                 await ticket.future
@@ -2307,8 +2323,8 @@ def _is_ordinary(call: Any) -> bool:
 
 def _kind_of(call: Any) -> int:
     """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
-    function, depth = call.__func__ if type(call) is MethodType else call, 0
-    while depth < 20 and (type(function) is not FunctionType or function.__dict__):
+    function, depth = call, 0
+    while depth < 20:
         inner = function.func if isinstance(function, partial) else _attribute(function, "__wrapped__")
         if inner is None:
             break
