@@ -580,10 +580,7 @@ class _Slot:
     def abandon(self) -> None:
         """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
         if self.held:
-            self.gate.abandoned.append(self)
-            if self.gate.waiting:
-                with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
-                    _thread.start_new_thread(self.gate.pump, ())
+            self.gate.abandon(self)
 
 
 class _Ticket:
@@ -756,7 +753,7 @@ class _Gate:
         )
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
-        self.abandoned: deque[_Slot] = deque()
+        self.abandoned: deque[_Slot | _Ticket] = deque()
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
@@ -849,17 +846,27 @@ class _Gate:
     def withdraw(self, ticket: _Ticket) -> bool:
         """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
         with self.lock:
-            if ticket.state == _WAITING:
-                self.waiting -= 1
-            elif ticket.state == _GRANTED:
-                self.counts["unsent"] += 1
-                if ticket.slot.held == self.generation:
-                    self.active -= 1
-                ticket.slot.held = 0
             was_running = ticket.state == _RUNNING
-            ticket.state = _GONE
+            self._withdraw(ticket)
         self.pump()
         return not was_running
+
+    def _withdraw(self, ticket: _Ticket) -> None:
+        if ticket.state == _WAITING:
+            self.waiting -= 1
+        elif ticket.state == _GRANTED:
+            self.counts["unsent"] += 1
+            if ticket.slot.held == self.generation:
+                self.active -= 1
+            ticket.slot.held = 0
+        ticket.state = _GONE
+
+    def abandon(self, thing: "_Slot | _Ticket") -> None:
+        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
+        self.abandoned.append(thing)
+        if self.waiting:
+            with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
+                _thread.start_new_thread(self.pump, ())
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
@@ -950,10 +957,13 @@ class _Gate:
     def _pump(self) -> None:
         """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
         while self.abandoned:
-            slot = self.abandoned[0]
-            if slot.held == self.generation:
-                self.active -= 1
-            slot.held = 0
+            thing = self.abandoned[0]
+            if isinstance(thing, _Ticket):
+                self._withdraw(thing)
+            else:
+                if thing.held == self.generation:
+                    self.active -= 1
+                thing.held = 0
             self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()
@@ -1063,7 +1073,7 @@ class _Alarm:
     def set(self, gate: _Gate, due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
         with self.lock:
-            if self.thread is not None and due >= self.due.get(gate, math.inf):
+            if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
                 return
             self.due[gate] = min(due, self.due.get(gate, math.inf))
             self.news.put(None)
@@ -1123,6 +1133,12 @@ _current_slot: "contextvars.ContextVar[_Slot | None]" = contextvars.ContextVar("
 _open_streams: "contextvars.ContextVar[tuple[weakref.ref[_Slot], ...]]" = contextvars.ContextVar(
     "open_streams", default=()
 )
+
+
+def _reset(token: "contextvars.Token[_Slot | None]") -> None:
+    """End what `_current_slot.set()` began, except where the collector closes a coroutine, in another context."""
+    with contextlib.suppress(ValueError):
+        _current_slot.reset(token)
 
 
 class _Request:
@@ -1243,7 +1259,7 @@ def _hold(request: _Request, slot: _Slot) -> Any:
         if connection is None:  # the body came with the headers
             slot.release()
         else:
-            connection.add_callback(slot.release)
+            connection.add_callback(slot.abandon)  # a response may be released by the collector
         return result
     if _status_in(result) is not None:
         for name in ("raw", "stream"):  # where requests and httpx read from
@@ -1302,7 +1318,7 @@ class _Held:
             self._slot.release()
             raise
         finally:
-            _current_slot.reset(token)
+            _reset(token)
         if release:
             self._slot.release()
 
@@ -1330,23 +1346,23 @@ class _HeldBody(_Held):
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
+        yield from self._until_its_end(self._stream.stream(*args, **kwargs))
+
+    def _until_its_end(self, parts: Any) -> Iterator[Any]:
         try:
-            yield from self._stream.stream(*args, **kwargs)
-        finally:
-            self._slot.release()
+            yield from parts
+        finally:  # perhaps in the collector, so that no lock may be taken
+            self._slot.abandon()
 
     def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self._stream
-        finally:
-            self._slot.release()
+        yield from self._until_its_end(self._stream)
 
     async def __aiter__(self) -> Any:
         try:
             async for part in self._stream:
                 yield part
         finally:
-            self._slot.release()
+            self._slot.abandon()
 
 
 class _HeldStream(_Held):
@@ -1967,7 +1983,7 @@ class RequestEngine:
                 except Exception as error:
                     request.result, request.error = None, error
                 finally:
-                    _current_slot.reset(token)
+                    _reset(token)
                 if request.error is None and self.health is None and _is_settled(request.result):
                     delay = None
                 else:
@@ -1978,6 +1994,10 @@ class RequestEngine:
                     with contextlib.suppress(Exception):
                         await request.result.aclose()
                 await self._wait_in_task(held, delay, request)
+        except GeneratorExit:  # from the collector, perhaps
+            if outer is None:
+                held.abandon()
+            raise
         except BaseException:
             if outer is None:
                 held.release()
@@ -2009,6 +2029,9 @@ class RequestEngine:
                     raise self._timed_out(name)
                 ticket.future.result()
             ticket.state = _RUNNING
+        except GeneratorExit:  # the collector closes a task whose loop is gone
+            self.gate.abandon(ticket)
+            raise
         except BaseException:
             self.gate.withdraw(ticket)
             raise
