@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 a9cdeef75e
+# Put here by add-queue-backoff; retrofit:runtime v1 70834df129
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -581,10 +581,7 @@ class _Slot:
     def abandon(self) -> None:
         """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
         if self.held:
-            self.gate.abandoned.append(self)
-            if self.gate.waiting:
-                with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
-                    _thread.start_new_thread(self.gate.pump, ())
+            self.gate.abandon(self)
 
 
 class _Ticket:
@@ -757,7 +754,7 @@ class _Gate:
         )
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
-        self.abandoned: deque[_Slot] = deque()
+        self.abandoned: deque[_Slot | _Ticket] = deque()
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
@@ -850,17 +847,27 @@ class _Gate:
     def withdraw(self, ticket: _Ticket) -> bool:
         """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
         with self.lock:
-            if ticket.state == _WAITING:
-                self.waiting -= 1
-            elif ticket.state == _GRANTED:
-                self.counts["unsent"] += 1
-                if ticket.slot.held == self.generation:
-                    self.active -= 1
-                ticket.slot.held = 0
             was_running = ticket.state == _RUNNING
-            ticket.state = _GONE
+            self._withdraw(ticket)
         self.pump()
         return not was_running
+
+    def _withdraw(self, ticket: _Ticket) -> None:
+        if ticket.state == _WAITING:
+            self.waiting -= 1
+        elif ticket.state == _GRANTED:
+            self.counts["unsent"] += 1
+            if ticket.slot.held == self.generation:
+                self.active -= 1
+            ticket.slot.held = 0
+        ticket.state = _GONE
+
+    def abandon(self, thing: "_Slot | _Ticket") -> None:
+        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
+        self.abandoned.append(thing)
+        if self.waiting:
+            with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
+                _thread.start_new_thread(self.pump, ())
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
@@ -951,10 +958,13 @@ class _Gate:
     def _pump(self) -> None:
         """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
         while self.abandoned:
-            slot = self.abandoned[0]
-            if slot.held == self.generation:
-                self.active -= 1
-            slot.held = 0
+            thing = self.abandoned[0]
+            if isinstance(thing, _Ticket):
+                self._withdraw(thing)
+            else:
+                if thing.held == self.generation:
+                    self.active -= 1
+                thing.held = 0
             self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()
@@ -1064,7 +1074,7 @@ class _Alarm:
     def set(self, gate: _Gate, due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
         with self.lock:
-            if self.thread is not None and due >= self.due.get(gate, math.inf):
+            if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
                 return
             self.due[gate] = min(due, self.due.get(gate, math.inf))
             self.news.put(None)
@@ -1126,6 +1136,12 @@ _open_streams: "contextvars.ContextVar[tuple[weakref.ref[_Slot], ...]]" = contex
 )
 
 
+def _reset(token: "contextvars.Token[_Slot | None]") -> None:
+    """End what `_current_slot.set()` began, except where the collector closes a coroutine, in another context."""
+    with contextlib.suppress(ValueError):
+        _current_slot.reset(token)
+
+
 class _Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
@@ -1180,7 +1196,7 @@ class _Request:
 
     def finish(self, slot: _Slot) -> None:
         """Give the slot back, or let it stay with the stream that was returned."""
-        if self.error is None and _is_stream(self.result, self.kwargs):
+        if self.error is None and not _is_settled(self.result) and _is_stream(self.result, self.kwargs):
             self.result = _hold(self, slot)
         else:
             slot.release()
@@ -1202,9 +1218,10 @@ def _is_settled(result: Any) -> bool:
     if type(result) in _PLAIN_TYPES:
         return True
     try:
-        return (
-            type(result.status_code) is int and result.status_code < 400 and result._content_consumed is True
-        )
+        if type(result.status_code) is not int or result.status_code >= 400:
+            return False
+        read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
+        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
     except Exception:
         return False
 
@@ -1243,7 +1260,7 @@ def _hold(request: _Request, slot: _Slot) -> Any:
         if connection is None:  # the body came with the headers
             slot.release()
         else:
-            connection.add_callback(slot.release)
+            connection.add_callback(slot.abandon)  # a response may be released by the collector
         return result
     if _status_in(result) is not None:
         for name in ("raw", "stream"):  # where requests and httpx read from
@@ -1302,7 +1319,7 @@ class _Held:
             self._slot.release()
             raise
         finally:
-            _current_slot.reset(token)
+            _reset(token)
         if release:
             self._slot.release()
 
@@ -1330,23 +1347,23 @@ class _HeldBody(_Held):
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
+        yield from self._until_its_end(self._stream.stream(*args, **kwargs))
+
+    def _until_its_end(self, parts: Any) -> Iterator[Any]:
         try:
-            yield from self._stream.stream(*args, **kwargs)
-        finally:
-            self._slot.release()
+            yield from parts
+        finally:  # perhaps in the collector, so that no lock may be taken
+            self._slot.abandon()
 
     def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self._stream
-        finally:
-            self._slot.release()
+        yield from self._until_its_end(self._stream)
 
     async def __aiter__(self) -> Any:
         try:
             async for part in self._stream:
                 yield part
         finally:
-            self._slot.release()
+            self._slot.abandon()
 
 
 class _HeldStream(_Held):
@@ -1967,8 +1984,8 @@ class RequestEngine:
                 except Exception as error:
                     request.result, request.error = None, error
                 finally:
-                    _current_slot.reset(token)
-                if request.error is None and self.health is None and type(request.result) in _PLAIN_TYPES:
+                    _reset(token)
+                if request.error is None and self.health is None and _is_settled(request.result):
                     delay = None
                 else:
                     delay = request.judge(held, await _async_body(request.result))
@@ -1978,6 +1995,10 @@ class RequestEngine:
                     with contextlib.suppress(Exception):
                         await request.result.aclose()
                 await self._wait_in_task(held, delay, request)
+        except GeneratorExit:  # from the collector, perhaps
+            if outer is None:
+                held.abandon()
+            raise
         except BaseException:
             if outer is None:
                 held.release()
@@ -2009,6 +2030,9 @@ class RequestEngine:
                     raise self._timed_out(name)
                 ticket.future.result()
             ticket.state = _RUNNING
+        except GeneratorExit:  # the collector closes a task whose loop is gone
+            self.gate.abandon(ticket)
+            raise
         except BaseException:
             self.gate.withdraw(ticket)
             raise
@@ -2323,8 +2347,8 @@ def _is_ordinary(call: Any) -> bool:
 
 def _kind_of(call: Any) -> int:
     """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
-    function, depth = call, 0
-    while depth < 20:
+    function, depth = call.__func__ if type(call) is MethodType else call, 0
+    while depth < 20 and (type(function) is not FunctionType or function.__dict__):
         inner = function.func if isinstance(function, partial) else _attribute(function, "__wrapped__")
         if inner is None:
             break
