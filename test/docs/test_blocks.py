@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ..loopback import LoopbackServer, Reply, Request
 from ..vendors import openai
@@ -69,9 +72,7 @@ def runner(tmp_path: Path, checkout: Callable[[], Path], monkeypatch: pytest.Mon
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, "127.0.0.1,localhost")
         monkeypatch.setenv("OPENAI_API_KEY", openai.KEY)
-        import ipfs_accelerate_py.api_backends.openai_api  # noqa: F401
-
-        module = sys.modules["ipfs_accelerate_py.api_backends.openai_api"]
+        module = importlib.import_module("ipfs_accelerate_py.api_backends.openai_api")
         monkeypatch.setattr(module, "pick_base_url", lambda *args: server.url + "/v1")
         monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(str(tmp_path))
@@ -92,7 +93,10 @@ def runner(tmp_path: Path, checkout: Callable[[], Path], monkeypatch: pytest.Mon
                 for what in ("NAME", "EMAIL")
             },
         }
-        yield Runner(tmp_path, checkout, environment)
+        monkeypatch.setattr(module.RequestEngine, "listeners", [])
+        runner = Runner(tmp_path, checkout, environment)
+        stack.callback(stop_exporter, runner)
+        yield runner
 
 
 def _is_of(name: str, folder: Path) -> bool:
@@ -119,3 +123,25 @@ def test_what_is_not_run_says_why_and_is_counted():
 def test_most_blocks_are_run():
     """If not, the collector is broken."""
     assert sum(block.is_run for page in PAGES for block in blocks_of(page)) > 5
+
+
+def stop_exporter(runner: Runner) -> None:
+    """Stop what the example for Prometheus has started."""
+    if "server" in runner.names:
+        runner.names["server"].shutdown()
+        runner.names["server"].server_close()
+        for collector in list(REGISTRY._collector_to_names):
+            if type(collector).__name__ == "BackendCollector":
+                REGISTRY.unregister(collector)
+
+
+def test_the_example_for_prometheus_serves_the_counts_of_a_backend(runner):
+    for block in blocks_of(ROOT / "docs" / "watching.md"):
+        if block.language == "python":
+            runner.run(block)
+    with urllib.request.urlopen(f"http://127.0.0.1:{runner.ports['9464']}/metrics", timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    for key, value in runner.names["api"].queue_stats().items():
+        total = "" if key in ("waiting", "in_flight") else "_total"
+        assert f'backend_{key}{total}{{backend="openai"}} {float(value)}' in lines
+    assert 'backend_sent_total{backend="openai"} 1.0' in lines
