@@ -7,6 +7,7 @@ A block is a fence with a language. HTML comments on the lines above it say what
     <!-- in: checkout -->               run the block in a checkout of the project, not in the page's own folder
     <!-- port: 9464 -->                 use a free port of the machine in the place of this one
     <!-- not run: why -->               do not run it
+    <!-- not this: command; why -->     do not run the lines that begin with this command
 
 Python is run in this process, all blocks of a page in one namespace. Shell commands have the installed commands on
 their PATH. A `console` block shows commands behind `$ ` with their output; `...` stands for any text in it.
@@ -41,7 +42,7 @@ SHOWN = frozenset({"diff", "text"})
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\S*)[^\n]*\n(?P<code>.*?)^(?P=indent)```\s*$", re.DOTALL | re.MULTILINE
 )
-_NOTE = re.compile(r"^ *<!-- (file|first|in|port|not run): (.+?) -->$")
+_NOTE = re.compile(r"^ *<!-- (file|first|in|port|not run|not this): (.+?) -->$")
 _FINDS_CHANGES = re.compile(r"--(diff|check)\b")
 _SECONDS = 120
 
@@ -119,8 +120,9 @@ class Runner:
             exec(compiled, self.names)
 
     def _sh(self, block: Block, code: str) -> None:
+        left_out = block.notes.get("not this", "\n").partition(";")[0]
         for command in code.replace("\\\n", " ").splitlines():
-            if command.strip() and not command.startswith("#"):
+            if command.strip() and not command.startswith(("#", left_out)):
                 self._shell(block, command)
 
     def _console(self, block: Block, code: str) -> None:
