@@ -562,12 +562,12 @@ _ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar(
 class _Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
 
-    __slots__ = ("__weakref__", "gate", "held", "number")
+    held = 0  # the generation of the gate when it was taken; 0 while it is not held
+    number = 0  # its place in line, given once
+    outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
 
     def __init__(self, gate: "_Gate") -> None:
         self.gate = gate
-        self.held = 0  # the generation of the gate when it was taken; 0 while it is not held
-        self.number = 0  # its place in line, given once
 
     def release(self) -> None:
         """Give the slot back, also when a signal handler raises in the middle of it."""
@@ -726,6 +726,7 @@ class _Gate:
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
     tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
     frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
+    `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, not closed.
 
     A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
     and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
@@ -744,6 +745,7 @@ class _Gate:
         self.lock = threading.Lock()
         self.active = 0
         self.waiting = 0
+        self.calm = True
         self.closed = False
         self.hold_until = 0.0
         self.ready: list[tuple[tuple[int, int], _Ticket]] = []
@@ -759,18 +761,17 @@ class _Gate:
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker
         self.running_here = threading.Lock()
+        self.threads: dict[int, _Slot] = {}  # thread -> the slot under which it makes a sync call now
 
     def enter(self, slot: _Slot) -> bool:
         """Take a free slot, unless somebody waits for one."""
         with self.lock:
-            if self.closed:
-                raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.ready or self.delayed or self.hold_until or self.abandoned:
+            if not self.calm or self.active >= self.limit:
                 self._pump()
-                if self.ready or self.hold_until:
+                if self.closed:
+                    raise QueueClosed("This backend is closed: it takes no more requests.")
+                if self.ready or self.hold_until or self.active >= self.limit:
                     return False
-            if self.active >= self.limit:
-                return False
             self.number += 1
             slot.number = self.number
             slot.held = self.generation
@@ -783,7 +784,7 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
-            if not (self.ready or self.delayed or self.abandoned or self.unstaffed):
+            if self.calm:
                 return
         self.pump()
 
@@ -803,6 +804,7 @@ class _Gate:
             self.number += 1
             ticket.slot.number = self.number
             ticket.since = time.monotonic()
+            self.calm = False
             ticket.state = _WAITING
             self.waiting += 1
             self.counts["joined"] += 1
@@ -820,6 +822,7 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
+            self.calm = False
             if self.closed:
                 ticket.state = _GONE
             if ticket.state != _GONE:
@@ -871,6 +874,7 @@ class _Gate:
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
         with self.lock:
+            self.calm = False
             self.hold_until = max(self.hold_until, time.monotonic() + seconds)
 
     def resize(self, limit: float, size: float) -> None:
@@ -921,10 +925,15 @@ class _Gate:
             (ticket for ticket in line if ticket.state == _WAITING), key=lambda ticket: ticket.place
         )
 
+    def refuse_newcomers(self) -> None:
+        """Take no more requests. It takes no lock, for the sake of finalizers."""
+        self.closed = True
+        self.calm = False
+
     def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
         with self.lock:
-            self.closed = True
+            self.refuse_newcomers()
             waiting = self._line()
             for ticket in waiting:
                 ticket.state = _GONE
@@ -978,7 +987,7 @@ class _Gate:
             ticket = self.ready[0][1]
             if ticket.state == _WAITING:
                 if self.active >= self.limit or self.hold_until:
-                    return
+                    break
                 ticket.state = _GRANTED
                 ticket.slot.held = self.generation
                 self.waiting -= 1
@@ -991,6 +1000,7 @@ class _Gate:
                 ticket.slot.held = 0
                 self.active -= 1
             heapq.heappop(self.ready)
+        self.calm = not (self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed)
 
     def _start_worker(self) -> None:
         worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
@@ -1141,6 +1151,14 @@ def _reset(token: "contextvars.Token[_Slot | None]") -> None:
         _current_slot.reset(token)
 
 
+def _take_in_hand(slot: _Slot) -> "contextvars.Token[_Slot | None]":
+    """Let the code that runs from here on run under `slot`; return what undoes that."""
+    outer = _current_slot.get()
+    if outer is not slot:
+        slot.outer = outer
+    return _current_slot.set(slot)
+
+
 class _Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
@@ -1164,7 +1182,7 @@ class _Request:
 
     def attempt(self, slot: _Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
-        token = _current_slot.set(slot)
+        token = _take_in_hand(slot)
         try:
             if self.engine.health is not None:
                 self.engine.health.check()
@@ -1649,7 +1667,7 @@ class RequestEngine:
         self.warned: set[str] = set()
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
-        self.has_deadline = False
+        self.careful = False  # requests have deadlines or count for the health
         self.health: _Health | None = None  # where a setting asks for it
         self.connections: _Connections | None = None  # where `reuse_connections` asks for it
         self.configuring = threading.Lock()
@@ -1693,7 +1711,7 @@ class RequestEngine:
         def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
             if (engine := _engines.get(id(self))) is not None:
                 if function.__name__ == "__del__":
-                    engine.gate.closed = True
+                    engine.gate.refuse_newcomers()
                 else:
                     engine.close()
             return function(self, *args, **kwargs)
@@ -1707,7 +1725,6 @@ class RequestEngine:
             if settings == self.settings:
                 return
             self.settings = settings
-            self.has_deadline = settings["total_timeout"] is not None
             if settings["retry_budget"] is None and settings["circuit_breaker"] is None:
                 self.health = None
             else:
@@ -1715,6 +1732,7 @@ class RequestEngine:
                 self.health.configure(
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
+            self.careful = self.health is not None or settings["total_timeout"] is not None
             if not settings["reuse_connections"]:
                 self.connections = None
             elif self.connections is None:
@@ -1823,52 +1841,64 @@ class RequestEngine:
 
     def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
         """Make a request in this thread if a slot is free, else through the queue."""
-        request = None
+        gate, thread = self.gate, threading.get_ident()
         if (
-            _current_slot.get() is not None
-            or self.has_deadline
-            or self.health is not None
+            self.careful
+            or thread in gate.threads
+            or _current_slot.get() is not None
             or _may_hold_a_body(args, kwargs)
         ):
-            request = _Request(self, call, retry, args, kwargs)
-            outer = self._slot_in_hand()
-            if outer is not None:
-                return self._run_under(outer, request)
-        gate = self.gate
+            return self._run_request(_Request(self, call, retry, args, kwargs))
+        # The usual case, without a _Request and a context variable where all goes well: every call pays for it.
         slot = _Slot(gate)
         try:
             if not gate.enter(slot):
-                request = request or _Request(self, call, retry, args, kwargs)
-                outer = self._slot_of_open_stream()
-                if outer is not None:
-                    return self._run_under(outer, request)
-                place, slot = slot, _Slot(gate)  # the worker gives it back, also when nobody waits any more
-                return self._run_in_line(request, place)
-            if request is not None:
-                delay = request.attempt(slot)
-            else:  # the same, without a _Request where all goes well
-                token = _current_slot.set(slot)
-                try:
-                    result = call(*args, **kwargs)
-                    if _is_settled(result):
-                        gate.leave(slot)
-                        return result
-                    request = _Request(self, call, retry, args, kwargs)
-                    request.result = result
-                except Exception as error:
-                    request = _Request(self, call, retry, args, kwargs)
-                    request.error = error
-                finally:
-                    _current_slot.reset(token)
-                delay = request.judge(slot)
-            while delay is not None:
-                self.wait_for_slot(slot, delay, request)
-                delay = request.attempt(slot)
-            request.finish(slot)
-            return request.outcome()
+                return self._run_later(_Request(self, call, retry, args, kwargs))
+            gate.threads[thread] = slot
+            try:
+                result = call(*args, **kwargs)
+                if _is_settled(result):
+                    gate.leave(slot)
+                    return result
+                request = _Request(self, call, retry, args, kwargs)
+                request.result = result
+            except Exception as error:
+                request = _Request(self, call, retry, args, kwargs)
+                request.error = error
+            finally:
+                gate.threads.pop(thread, None)
+            return self._run_on(request, slot, request.judge(slot))
         except BaseException:
             slot.release()
             raise
+
+    def _run_request(self, request: _Request) -> Any:
+        outer = self._slot_in_hand()
+        if outer is not None:
+            return self._run_under(outer, request)
+        slot = _Slot(self.gate)
+        try:
+            if not self.gate.enter(slot):
+                return self._run_later(request)
+            return self._run_on(request, slot, request.attempt(slot))
+        except BaseException:
+            slot.release()
+            raise
+
+    def _run_on(self, request: _Request, slot: _Slot, delay: "float | None") -> Any:
+        """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
+        while delay is not None:
+            self.wait_for_slot(slot, delay, request)
+            delay = request.attempt(slot)
+        request.finish(slot)
+        return request.outcome()
+
+    def _run_later(self, request: _Request) -> Any:
+        """Make a request for which no slot is free now."""
+        outer = self._slot_of_open_stream()
+        if outer is not None:
+            return self._run_under(outer, request)
+        return self._run_in_line(request, _Slot(self.gate))  # a slot that the worker gives back
 
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot that that one holds."""
@@ -1928,8 +1958,10 @@ class RequestEngine:
 
     def _slot_in_hand(self) -> "_Slot | None":
         """Return the slot under which this code runs, if it is one of this engine."""
-        slot = _current_slot.get()
-        return slot if slot is not None and slot.held and slot.gate is self.gate else None
+        slot = self.gate.threads.get(threading.get_ident()) or _current_slot.get()
+        while slot is not None and not (slot.held and slot.gate is self.gate):
+            slot = slot.outer
+        return slot
 
     def _slot_of_open_stream(self) -> "_Slot | None":
         """Return the slot of a stream that this context reads, so that it does not wait for itself."""
@@ -1974,7 +2006,7 @@ class RequestEngine:
                     held = outer
                     self.gate.count("nested")
             while True:
-                token = _current_slot.set(held)
+                token = _take_in_hand(held)
                 try:
                     if self.health is not None:
                         self.health.check()
