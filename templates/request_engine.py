@@ -565,9 +565,7 @@ class _Slot:
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
     number = 0  # its place in line, given once
     outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
-
-    def __init__(self, gate: "_Gate") -> None:
-        self.gate = gate
+    gate: "_Gate"
 
     def release(self) -> None:
         """Give the slot back, also when a signal handler raises in the middle of it."""
@@ -737,6 +735,7 @@ class _Gate:
         self.size: float = math.inf
         self.number = 0  # of the newest request
         self.generation = 0
+        self.threads: dict[int, _Slot] = {}  # thread -> the slot under which it makes a sync call now
         self.reset()
 
     def reset(self) -> None:
@@ -761,7 +760,14 @@ class _Gate:
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker
         self.running_here = threading.Lock()
-        self.threads: dict[int, _Slot] = {}  # thread -> the slot under which it makes a sync call now
+        here = threading.get_ident()
+        self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
+
+    def new_slot(self) -> _Slot:
+        """Return a slot that is not held yet."""
+        slot = _Slot()
+        slot.gate = self
+        return slot
 
     def enter(self, slot: _Slot) -> bool:
         """Take a free slot, unless somebody waits for one."""
@@ -1213,7 +1219,7 @@ class _Request:
 
     def finish(self, slot: _Slot) -> None:
         """Give the slot back, or let it stay with the stream that was returned."""
-        if self.error is None and not _is_settled(self.result) and _is_stream(self.result, self.kwargs):
+        if self.error is None and _is_stream(self.result, self.kwargs):
             self.result = _hold(self, slot)
         else:
             slot.release()
@@ -1245,7 +1251,7 @@ def _is_settled(result: Any) -> bool:
 
 def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
-    if result is None or type(result) in _PLAIN_TYPES or type(result) is dict:
+    if type(result) is dict or _is_settled(result):
         return False
     if type(result).__name__ in ("generator", "async_generator", "_GeneratorContextManager"):
         return True
@@ -1665,6 +1671,8 @@ class RequestEngine:
         self.keys: dict[str, str] = {}
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
+        self.traits: dict[Any, tuple[int, bool]] = {}
+        self.without_retries: dict[str, Any] = {}
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
         self.careful = False  # requests have deadlines or count for the health
@@ -1803,14 +1811,23 @@ class RequestEngine:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
         if self.connections is not None:
             call = self.connections.through(call)
-        if _is_ordinary(call):
+        if _is_ordinary(call, self.without_retries):
             return partial(self._run, call, retry)
-        if retry and self.settings["max_retries"] is not None:
+        kind, own_retries = self._traits_of(call)
+        if own_retries and retry and self.settings["max_retries"] is not None:
             call = _without_own_retries(call, self)
-        kind = _kind_of(call)
         if kind is _SYNC:
             return partial(self._run, call, retry)
         return partial(self._run_async if kind is _COROUTINE else partial(_AsyncCall, self), call, retry)
+
+    def _traits_of(self, call: Any) -> "tuple[int, bool]":
+        """Return the kind of a call, and whether it may have retries of its own; remembered for methods."""
+        if type(call) is not MethodType:
+            return _kind_of(call), True
+        key = (call.__func__, type(call.__self__))
+        if key not in self.traits:
+            self.traits[key] = _kind_of(call), not _is_httpx(call.__self__)
+        return self.traits[key]
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue `call(*args, **kwargs)` and return its future at once.
@@ -1825,7 +1842,7 @@ class RequestEngine:
         future: Future[Any] = Future()
         request = _Request(self, call, retry, args, kwargs)
         request.name = str(_attribute(call, "__name__") or "")
-        job = _Job(_Slot(self.gate), request, future)
+        job = _Job(self.gate.new_slot(), request, future)
 
         def withdraw(done: "Future[Any]") -> None:
             if done.cancelled() and self.gate.withdraw(job):
@@ -1850,7 +1867,8 @@ class RequestEngine:
         ):
             return self._run_request(_Request(self, call, retry, args, kwargs))
         # The usual case, without a _Request and a context variable where all goes well: every call pays for it.
-        slot = _Slot(gate)
+        slot = _Slot()
+        slot.gate = gate
         try:
             if not gate.enter(slot):
                 return self._run_later(_Request(self, call, retry, args, kwargs))
@@ -1866,7 +1884,7 @@ class RequestEngine:
                 request = _Request(self, call, retry, args, kwargs)
                 request.error = error
             finally:
-                gate.threads.pop(thread, None)
+                del gate.threads[thread]
             return self._run_on(request, slot, request.judge(slot))
         except BaseException:
             slot.release()
@@ -1876,7 +1894,7 @@ class RequestEngine:
         outer = self._slot_in_hand()
         if outer is not None:
             return self._run_under(outer, request)
-        slot = _Slot(self.gate)
+        slot = self.gate.new_slot()
         try:
             if not self.gate.enter(slot):
                 return self._run_later(request)
@@ -1898,7 +1916,7 @@ class RequestEngine:
         outer = self._slot_of_open_stream()
         if outer is not None:
             return self._run_under(outer, request)
-        return self._run_in_line(request, _Slot(self.gate))  # a slot that the worker gives back
+        return self._run_in_line(request, self.gate.new_slot())  # a slot that the worker gives back
 
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot that that one holds."""
@@ -1989,7 +2007,7 @@ class RequestEngine:
             attempt: makes one attempt, if there is more to it than to await the call.
         """
         outer = self._slot_in_hand() if slot is None else None
-        held = outer or slot or _Slot(self.gate)
+        held = outer or slot or self.gate.new_slot()
         try:
             if outer is not None:
                 self.gate.count("nested")
@@ -2353,10 +2371,13 @@ def _is_coroutine_function(function: Any) -> bool:
     return bool(_flags_of(function) & _CO_COROUTINE)
 
 
-def _is_ordinary(call: Any) -> bool:
+def _is_ordinary(call: Any, without_retries: dict[str, Any]) -> bool:
     """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
 
     They are a plain function, and a method of a session of requests that is as it was made.
+
+    Args:
+        without_retries: the adapters of the session that was looked at last, and found to be so.
     """
     method = type(call) is MethodType
     function = call.__func__ if method else call
@@ -2368,9 +2389,11 @@ def _is_ordinary(call: Any) -> bool:
         adapters = call.__self__.adapters
         if type(adapters) is not OrderedDict:
             return False
-        for adapter in adapters.values():
-            if adapter.max_retries.total:
+        if without_retries != adapters:
+            if any(adapter.max_retries.total for adapter in adapters.values()):
                 return False
+            without_retries.clear()
+            without_retries.update(adapters)
     except Exception:
         return False
     return True
@@ -2392,6 +2415,11 @@ def _kind_of(call: Any) -> int:
     if flags & _CO_ASYNC_GENERATOR or owner.__module__.partition(".")[0] == "aiohttp":
         return _ASYNC_OTHER
     return _ASYNC_OTHER if owner.__name__.startswith("Async") else _SYNC
+
+
+def _is_httpx(client: Any) -> bool:
+    """Return True for a client of httpx, whose transport retries nothing but connecting, and only if it is told to."""
+    return any(cls.__module__.partition(".")[0] == "httpx" for cls in type(client).__mro__)
 
 
 def _without_own_retries(call: Any, engine: RequestEngine) -> Any:

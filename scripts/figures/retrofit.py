@@ -36,6 +36,7 @@ def retrofitted() -> Any:
 
 def number_in_line() -> int | None:
     """Return the number that the queue has given to the request which this code belongs to, or None."""
-    engine = sys.modules.get("_request_engine")
-    slot = None if engine is None else engine._current_slot.get()
-    return None if slot is None else slot.number  # type: ignore[no-any-return]
+    module = sys.modules.get("_request_engine")
+    engines = [] if module is None else module._engines.values()
+    slots = (engine._slot_in_hand() for engine in list(engines))
+    return next((slot.number for slot in slots if slot is not None), None)

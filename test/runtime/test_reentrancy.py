@@ -159,3 +159,22 @@ def test_Q8_nested_call_while_others_wait_overtakes_them_as_part_of_its_request(
     for other in others:
         other.result(5)
     assert ran == ["nested", "outer", 0, 1]
+
+
+def test_Q8_two_backends_that_call_each_other_at_limit_one(api):
+    other = Api(max_concurrent_requests=1)
+    api.max_concurrent_requests = 1
+    assert api.call(lambda: other.call(lambda: api.call(len, "abc"))) == 3
+
+    async def innermost():
+        return 3
+
+    async def inner():
+        return await api.acall(innermost)
+
+    async def outer():
+        return await other.acall(inner)
+
+    assert asyncio.run(asyncio.wait_for(api.acall(outer), 5)) == 3
+    assert api.call(lambda: asyncio.run(asyncio.wait_for(other.acall(inner), 5))) == 3
+    assert (api.current_requests, other.current_requests) == (0, 0)

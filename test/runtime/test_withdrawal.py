@@ -419,12 +419,11 @@ def test_Q9_withdrawing_twice_or_late_does_nothing(busy, gated):
 
 
 def test_Q9_releasing_twice_does_nothing(busy, gated):
-    from backend_retrofit.templates.request_engine import _Slot
 
     gate = RequestEngine.of(busy).gate
     gated.end()
     until(lambda: gate.active == 0)
-    slot, other = _Slot(gate), _Slot(gate)
+    slot, other = gate.new_slot(), gate.new_slot()
     assert gate.enter(slot)
     slot.release()
     assert gate.enter(other)
