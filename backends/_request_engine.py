@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 fb73f4bcc3
+# Put here by add-queue-backoff; retrofit:runtime v1 445bc4cdbd
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1254,7 +1254,12 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
     if type(result) is dict or _is_settled(result):
         return False
-    if type(result).__name__ in ("generator", "async_generator", "_GeneratorContextManager"):
+    name = type(result).__name__
+    if name in ("generator", "async_generator"):
+        return True
+    if name.endswith("Manager") and _has(
+        result, "__enter__"
+    ):  # httpx's and the SDKs' `with client.stream(...)`
         return True
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
@@ -2424,29 +2429,15 @@ def _is_httpx(client: Any) -> bool:
 
 
 def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
-    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them.
-
-    The SDKs of OpenAI, Anthropic and Groq make a client with other options; a requests.Session is copied, with the
-    same connections; botocore's handler is taken out.
-    """
-    owner = _attribute(call, "__self__")
+    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
+    wrapped = _attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
+    owner = _attribute(call, "__self__") or _attribute(wrapped, "__self__")
     if owner is None:
         return call
-    client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
-    adapters = _attribute(owner, "adapters")
-    meta = _attribute(owner, "meta")
-    meta = _attribute(_attribute(meta, "client"), "meta") or meta  # a resource of boto3
     try:
-        if client is not None and _attribute(client, "max_retries") and _has(client, "with_options"):
-            client_without = client.with_options(max_retries=0)
-            return getattr(client_without if client is owner else type(owner)(client_without), call.__name__)
-        if isinstance(adapters, dict):
-            without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
-            if any(without[prefix] is not adapter for prefix, adapter in adapters.items()):
-                return getattr(_twin(owner, adapters=type(adapters)(without)), call.__name__)
-        elif meta is not None and _attribute(_attribute(meta, "service_model"), "service_name") is not None:
-            service = meta.service_model.service_id.hyphenize()
-            meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+        for change in (_of_sdk, _of_session, _of_botocore, _of_urllib3, _of_httpx):
+            if (changed := change(call, owner)) is not None:
+                return changed
     except Exception as error:
         name = type(owner).__name__
         if name not in engine.warned:
@@ -2456,6 +2447,87 @@ def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
                 "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
             )  # fmt: skip
     return call
+
+
+def _of_sdk(call: Any, owner: Any) -> Any:
+    """OpenAI, Anthropic, Groq: the same method of a client with other options, on the same connections."""
+    client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
+    if client is None or not _attribute(client, "max_retries") or not _has(client, "with_options"):
+        return None
+    client_without = client.with_options(max_retries=0)
+    owner_without = client_without if client is owner else type(owner)(client_without)
+    for view in ("with_raw_response", "with_streaming_response"):
+        method = _attribute(_attribute(owner, view), call.__name__)
+        if method is not None and _attribute(method, "__code__") is _attribute(call, "__code__"):
+            return getattr(getattr(owner_without, view), call.__name__)
+    return getattr(owner_without, call.__name__)
+
+
+def _of_session(call: Any, owner: Any) -> Any:
+    """A requests.Session: a copy of it, with the same connections."""
+    adapters = _attribute(owner, "adapters")
+    if not isinstance(adapters, dict):
+        return None
+    without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
+    if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
+        return call
+    return getattr(_twin(owner, adapters=type(adapters)(without)), call.__name__)
+
+
+def _of_botocore(call: Any, owner: Any) -> Any:
+    """A client of botocore: its handler is taken out."""
+    meta = _attribute(owner, "meta")
+    meta = _attribute(_attribute(meta, "client"), "meta") or meta  # a resource of boto3
+    if meta is None or _attribute(_attribute(meta, "service_model"), "service_name") is None:
+        return None
+    service = meta.service_model.service_id.hyphenize()
+    meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+    return call
+
+
+def _of_urllib3(call: Any, owner: Any) -> Any:
+    """A PoolManager or HTTPConnectionPool: the same call, with redirects but no retries."""
+    if type(owner).__module__.partition(".")[0] != "urllib3":
+        return None
+    pool_options = _attribute(owner, "connection_pool_kw")
+    default = pool_options.get("retries") if pool_options is not None else _attribute(owner, "retries")
+    from urllib3.util.retry import Retry
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        retry = kwargs.get("retries")
+        retry = Retry.from_int(default if retry is None else retry)
+        if retry.total is not False:
+            redirects = retry.total if retry.redirect is None else retry.redirect
+            retry = retry.new(
+                total=None,
+                connect=0,
+                read=0,
+                status=0,
+                other=0,
+                redirect=redirects,
+                status_forcelist=frozenset(),
+            )
+        return call(*args, **{**kwargs, "retries": retry})
+
+    return call_once
+
+
+def _of_httpx(call: Any, owner: Any) -> Any:
+    """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
+    transports = {"": _attribute(owner, "_transport"), **(_attribute(owner, "_mounts") or {})}
+    without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
+    if all(without[key] is transport for key, transport in transports.items()):
+        return None
+    return getattr(_twin(owner, _transport=without.pop(""), _mounts=without), call.__name__)
+
+
+def _without_reconnecting(transport: Any) -> Any:
+    pool = _attribute(transport, "_pool")
+    retries = _attribute(pool, "_retries")
+    if not isinstance(retries, int) or not retries:
+        return transport
+    return _twin(transport, _pool=_twin(pool, _retries=0))
 
 
 def _without_retry(adapter: Any) -> Any:
