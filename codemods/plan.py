@@ -85,6 +85,7 @@ class _Planner:
         self.options = options
         self.in_package = in_package
         self.edits: list[Edit] = []
+        self.new_blocks: list[Edit] = []
         self.sites: list[CallSite] = []
         self.class_plans: list[ClassPlan] = []
         states.check_blocks(found, options)
@@ -182,6 +183,8 @@ class _Planner:
         for site in sites:
             self._plan_site(site, works.get(id(site.info)), refused.get(id(site.info), ""))
         with_blocks = [work.info for work in works.values() if self._plan_class(work)]
+        # Where a class ends with another one inside it, the inner one's blocks come first.
+        self.edits += reversed(self.new_blocks)
         needs_runtime = bool(with_blocks) and self._plan_runtime(with_blocks)
         return self._result(needs_runtime)
 
@@ -263,7 +266,7 @@ class _Planner:
                     BlockChange(name, info.node.lineno, "kept", "it is inherited from a base class")
                 )
         if new:
-            self.edits.append(place.append(self.source, info, new, regions.values()))
+            self.new_blocks.append(place.append(self.source, info, new, regions.values()))
         notes = [
             f"the class uses `{member}` already, so the block's is called `{other}`"
             for member, other in sorted(work.names.items())
