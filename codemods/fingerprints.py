@@ -34,6 +34,9 @@ def fingerprint(code: str) -> str:
 def _dump(node: ast.AST) -> Iterator[str]:
     """Yield a description of a tree. `ast.dump` would not do: its output differs from one Python to the next."""
     yield type(node).__name__
+    if isinstance(node, ast.JoinedStr):
+        yield from _dump_parts(node)
+        return
     for name, value in ast.iter_fields(node):
         # "kind" is the prefix of u"text"; the others are empty in some versions and absent in others.
         if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
@@ -47,6 +50,19 @@ def _dump(node: ast.AST) -> Iterator[str]:
                 yield from _dump(item)
             else:
                 yield repr(item)
+
+
+def _dump_parts(node: ast.JoinedStr) -> Iterator[str]:
+    """Yield the parts of an f-string; some versions of Python cut the text between two fields into several parts."""
+    text = ""
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+            continue
+        yield repr(text)
+        text = ""
+        yield from _dump(part)
+    yield repr(text)
 
 
 def _dump_body(owner: ast.AST, body: list[ast.stmt]) -> Iterator[str]:
