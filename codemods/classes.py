@@ -136,15 +136,10 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> r
     """
     if name == "queue":
         closes, enters, closers = _closes(work.info)
-        hidden = bool(
-            _BUILT_IN & work.info.defined
-        )  # a class with a method `dict` cannot say `dict[str, float]`
-
-        def kind(text: str) -> str:
-            return f'"{text}"' if hidden else text
-
+        # A class with a method `dict` cannot say `dict[str, float]`.
+        quoted = bool(_BUILT_IN & work.info.defined)
         return render.block(
-            name, engine, work.names, closes=closes, enters=enters, closers=closers, kind=kind
+            name, engine, work.names, closes=closes, enters=enters, closers=closers, quoted=quoted
         )
     if name == "backoff":
         queued = "queue" in (*work.blocks, *work.inherited)

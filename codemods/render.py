@@ -127,8 +127,11 @@ def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Bl
         extra = f", {_repr(option)}" if attribute != option else ""
         return f"{attribute} = {engine}.setting({_repr(default)}{extra})"
 
+    def kind(annotation: str) -> str:
+        return _repr(annotation) if values.get("quoted") else annotation
+
     template = _environment().get_template(f"{name}.py.j2")
-    code = template.render(engine=engine, name=renamed, setting=setting, **values)
+    code = template.render(engine=engine, name=renamed, setting=setting, kind=kind, **values)
     code = code.strip("\n") + "\n"
     carried = {member: new for member, new in names.items() if member in MEMBERS[name]}
     return Block(name, code, carried)

@@ -86,8 +86,9 @@ def _values(region: Region) -> Iterator[dict[str, Any]]:
         yield from ({"queued": queued} for queued in (True, False))
     elif region.block == "queue":
         several = [c for n in range(3) for c in combinations(_CLOSERS, n)]
-        for closes, enters, closers in product(("own", "super", ""), (True, False), several):
-            yield {"closes": closes, "enters": enters, "closers": closers}
+        truths = (False, True)
+        for closes, enters, closers, quoted in product(("own", "super", ""), truths, several, truths):
+            yield {"closes": closes, "enters": enters, "closers": closers, "quoted": quoted}
     else:
         yield from _key_values(region.code)
 
