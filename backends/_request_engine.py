@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 ea6a6ee681
+# Put here by add-queue-backoff; retrofit:runtime v1 00330abe69
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -563,12 +563,10 @@ _ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar(
 class _Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
 
-    __slots__ = ("__weakref__", "gate", "held", "number")
-
-    def __init__(self, gate: "_Gate") -> None:
-        self.gate = gate
-        self.held = 0  # the generation of the gate when it was taken; 0 while it is not held
-        self.number = 0  # its place in line, given once
+    held = 0  # the generation of the gate when it was taken; 0 while it is not held
+    number = 0  # its place in line, given once
+    outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    gate: "_Gate"
 
     def release(self) -> None:
         """Give the slot back, also when a signal handler raises in the middle of it."""
@@ -727,6 +725,7 @@ class _Gate:
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
     tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
     frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
+    `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, not closed.
 
     A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
     and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
@@ -737,6 +736,7 @@ class _Gate:
         self.size: float = math.inf
         self.number = 0  # of the newest request
         self.generation = 0
+        self.threads: dict[int, _Slot] = {}  # thread -> the slot under which it makes a sync call now
         self.reset()
 
     def reset(self) -> None:
@@ -745,6 +745,7 @@ class _Gate:
         self.lock = threading.Lock()
         self.active = 0
         self.waiting = 0
+        self.calm = True
         self.closed = False
         self.hold_until = 0.0
         self.ready: list[tuple[tuple[int, int], _Ticket]] = []
@@ -760,18 +761,24 @@ class _Gate:
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker
         self.running_here = threading.Lock()
+        here = threading.get_ident()
+        self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
+
+    def new_slot(self) -> _Slot:
+        """Return a slot that is not held yet."""
+        slot = _Slot()
+        slot.gate = self
+        return slot
 
     def enter(self, slot: _Slot) -> bool:
         """Take a free slot, unless somebody waits for one."""
         with self.lock:
-            if self.closed:
-                raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.ready or self.delayed or self.hold_until or self.abandoned:
+            if not self.calm or self.active >= self.limit:
                 self._pump()
-                if self.ready or self.hold_until:
+                if self.closed:
+                    raise QueueClosed("This backend is closed: it takes no more requests.")
+                if self.ready or self.hold_until or self.active >= self.limit:
                     return False
-            if self.active >= self.limit:
-                return False
             self.number += 1
             slot.number = self.number
             slot.held = self.generation
@@ -784,7 +791,7 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
-            if not (self.ready or self.delayed or self.abandoned or self.unstaffed):
+            if self.calm:
                 return
         self.pump()
 
@@ -804,6 +811,7 @@ class _Gate:
             self.number += 1
             ticket.slot.number = self.number
             ticket.since = time.monotonic()
+            self.calm = False
             ticket.state = _WAITING
             self.waiting += 1
             self.counts["joined"] += 1
@@ -821,6 +829,7 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
+            self.calm = False
             if self.closed:
                 ticket.state = _GONE
             if ticket.state != _GONE:
@@ -872,6 +881,7 @@ class _Gate:
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
         with self.lock:
+            self.calm = False
             self.hold_until = max(self.hold_until, time.monotonic() + seconds)
 
     def resize(self, limit: float, size: float) -> None:
@@ -922,10 +932,15 @@ class _Gate:
             (ticket for ticket in line if ticket.state == _WAITING), key=lambda ticket: ticket.place
         )
 
+    def refuse_newcomers(self) -> None:
+        """Take no more requests. It takes no lock, for the sake of finalizers."""
+        self.closed = True
+        self.calm = False
+
     def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
         with self.lock:
-            self.closed = True
+            self.refuse_newcomers()
             waiting = self._line()
             for ticket in waiting:
                 ticket.state = _GONE
@@ -979,7 +994,7 @@ class _Gate:
             ticket = self.ready[0][1]
             if ticket.state == _WAITING:
                 if self.active >= self.limit or self.hold_until:
-                    return
+                    break
                 ticket.state = _GRANTED
                 ticket.slot.held = self.generation
                 self.waiting -= 1
@@ -992,6 +1007,7 @@ class _Gate:
                 ticket.slot.held = 0
                 self.active -= 1
             heapq.heappop(self.ready)
+        self.calm = not (self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed)
 
     def _start_worker(self) -> None:
         worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
@@ -1142,6 +1158,14 @@ def _reset(token: "contextvars.Token[_Slot | None]") -> None:
         _current_slot.reset(token)
 
 
+def _take_in_hand(slot: _Slot) -> "contextvars.Token[_Slot | None]":
+    """Let the code that runs from here on run under `slot`; return what undoes that."""
+    outer = _current_slot.get()
+    if outer is not slot:
+        slot.outer = outer
+    return _current_slot.set(slot)
+
+
 class _Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
@@ -1165,7 +1189,7 @@ class _Request:
 
     def attempt(self, slot: _Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
-        token = _current_slot.set(slot)
+        token = _take_in_hand(slot)
         try:
             if self.engine.health is not None:
                 self.engine.health.check()
@@ -1196,7 +1220,7 @@ class _Request:
 
     def finish(self, slot: _Slot) -> None:
         """Give the slot back, or let it stay with the stream that was returned."""
-        if self.error is None and not _is_settled(self.result) and _is_stream(self.result, self.kwargs):
+        if self.error is None and _is_stream(self.result, self.kwargs):
             self.result = _hold(self, slot)
         else:
             slot.release()
@@ -1228,9 +1252,14 @@ def _is_settled(result: Any) -> bool:
 
 def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
-    if result is None or type(result) in _PLAIN_TYPES or type(result) is dict:
+    if type(result) is dict or _is_settled(result):
         return False
-    if type(result).__name__ in ("generator", "async_generator", "_GeneratorContextManager"):
+    name = type(result).__name__
+    if name in ("generator", "async_generator"):
+        return True
+    if name.endswith("Manager") and _has(
+        result, "__enter__"
+    ):  # httpx's and the SDKs' `with client.stream(...)`
         return True
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
@@ -1648,9 +1677,11 @@ class RequestEngine:
         self.keys: dict[str, str] = {}
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
+        self.traits: dict[Any, tuple[int, bool]] = {}
+        self.without_retries: dict[str, Any] = {}
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
-        self.has_deadline = False
+        self.careful = False  # requests have deadlines or count for the health
         self.health: _Health | None = None  # where a setting asks for it
         self.connections: _Connections | None = None  # where `reuse_connections` asks for it
         self.configuring = threading.Lock()
@@ -1694,7 +1725,7 @@ class RequestEngine:
         def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
             if (engine := _engines.get(id(self))) is not None:
                 if function.__name__ == "__del__":
-                    engine.gate.closed = True
+                    engine.gate.refuse_newcomers()
                 else:
                     engine.close()
             return function(self, *args, **kwargs)
@@ -1708,7 +1739,6 @@ class RequestEngine:
             if settings == self.settings:
                 return
             self.settings = settings
-            self.has_deadline = settings["total_timeout"] is not None
             if settings["retry_budget"] is None and settings["circuit_breaker"] is None:
                 self.health = None
             else:
@@ -1716,6 +1746,7 @@ class RequestEngine:
                 self.health.configure(
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
+            self.careful = self.health is not None or settings["total_timeout"] is not None
             if not settings["reuse_connections"]:
                 self.connections = None
             elif self.connections is None:
@@ -1786,14 +1817,23 @@ class RequestEngine:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
         if self.connections is not None:
             call = self.connections.through(call)
-        if _is_ordinary(call):
+        if _is_ordinary(call, self.without_retries):
             return partial(self._run, call, retry)
-        if retry and self.settings["max_retries"] is not None:
+        kind, own_retries = self._traits_of(call)
+        if own_retries and retry and self.settings["max_retries"] is not None:
             call = _without_own_retries(call, self)
-        kind = _kind_of(call)
         if kind is _SYNC:
             return partial(self._run, call, retry)
         return partial(self._run_async if kind is _COROUTINE else partial(_AsyncCall, self), call, retry)
+
+    def _traits_of(self, call: Any) -> "tuple[int, bool]":
+        """Return the kind of a call, and whether it may have retries of its own; remembered for methods."""
+        if type(call) is not MethodType:
+            return _kind_of(call), True
+        key = (call.__func__, type(call.__self__))
+        if key not in self.traits:
+            self.traits[key] = _kind_of(call), not _is_httpx(call.__self__)
+        return self.traits[key]
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue `call(*args, **kwargs)` and return its future at once.
@@ -1808,7 +1848,7 @@ class RequestEngine:
         future: Future[Any] = Future()
         request = _Request(self, call, retry, args, kwargs)
         request.name = str(_attribute(call, "__name__") or "")
-        job = _Job(_Slot(self.gate), request, future)
+        job = _Job(self.gate.new_slot(), request, future)
 
         def withdraw(done: "Future[Any]") -> None:
             if done.cancelled() and self.gate.withdraw(job):
@@ -1824,52 +1864,65 @@ class RequestEngine:
 
     def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
         """Make a request in this thread if a slot is free, else through the queue."""
-        request = None
+        gate, thread = self.gate, threading.get_ident()
         if (
-            _current_slot.get() is not None
-            or self.has_deadline
-            or self.health is not None
+            self.careful
+            or thread in gate.threads
+            or _current_slot.get() is not None
             or _may_hold_a_body(args, kwargs)
         ):
-            request = _Request(self, call, retry, args, kwargs)
-            outer = self._slot_in_hand()
-            if outer is not None:
-                return self._run_under(outer, request)
-        gate = self.gate
-        slot = _Slot(gate)
+            return self._run_request(_Request(self, call, retry, args, kwargs))
+        # The usual case, without a _Request and a context variable where all goes well: every call pays for it.
+        slot = _Slot()
+        slot.gate = gate
         try:
             if not gate.enter(slot):
-                request = request or _Request(self, call, retry, args, kwargs)
-                outer = self._slot_of_open_stream()
-                if outer is not None:
-                    return self._run_under(outer, request)
-                place, slot = slot, _Slot(gate)  # the worker gives it back, also when nobody waits any more
-                return self._run_in_line(request, place)
-            if request is not None:
-                delay = request.attempt(slot)
-            else:  # the same, without a _Request where all goes well
-                token = _current_slot.set(slot)
-                try:
-                    result = call(*args, **kwargs)
-                    if _is_settled(result):
-                        gate.leave(slot)
-                        return result
-                    request = _Request(self, call, retry, args, kwargs)
-                    request.result = result
-                except Exception as error:
-                    request = _Request(self, call, retry, args, kwargs)
-                    request.error = error
-                finally:
-                    _current_slot.reset(token)
-                delay = request.judge(slot)
-            while delay is not None:
-                self.wait_for_slot(slot, delay, request)
-                delay = request.attempt(slot)
-            request.finish(slot)
-            return request.outcome()
+                return self._run_later(_Request(self, call, retry, args, kwargs))
+            gate.threads[thread] = slot
+            try:
+                result = call(*args, **kwargs)
+                if _is_settled(result):
+                    gate.leave(slot)
+                    return result
+                request = _Request(self, call, retry, args, kwargs)
+                request.result = result
+            except Exception as error:
+                request = _Request(self, call, retry, args, kwargs)
+                request.error = error
+            finally:
+                del gate.threads[thread]
+            return self._run_on(request, slot, request.judge(slot))
         except BaseException:
             slot.release()
             raise
+
+    def _run_request(self, request: _Request) -> Any:
+        outer = self._slot_in_hand()
+        if outer is not None:
+            return self._run_under(outer, request)
+        slot = self.gate.new_slot()
+        try:
+            if not self.gate.enter(slot):
+                return self._run_later(request)
+            return self._run_on(request, slot, request.attempt(slot))
+        except BaseException:
+            slot.release()
+            raise
+
+    def _run_on(self, request: _Request, slot: _Slot, delay: "float | None") -> Any:
+        """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
+        while delay is not None:
+            self.wait_for_slot(slot, delay, request)
+            delay = request.attempt(slot)
+        request.finish(slot)
+        return request.outcome()
+
+    def _run_later(self, request: _Request) -> Any:
+        """Make a request for which no slot is free now."""
+        outer = self._slot_of_open_stream()
+        if outer is not None:
+            return self._run_under(outer, request)
+        return self._run_in_line(request, self.gate.new_slot())  # a slot that the worker gives back
 
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot that that one holds."""
@@ -1929,8 +1982,10 @@ class RequestEngine:
 
     def _slot_in_hand(self) -> "_Slot | None":
         """Return the slot under which this code runs, if it is one of this engine."""
-        slot = _current_slot.get()
-        return slot if slot is not None and slot.held and slot.gate is self.gate else None
+        slot = self.gate.threads.get(threading.get_ident()) or _current_slot.get()
+        while slot is not None and not (slot.held and slot.gate is self.gate):
+            slot = slot.outer
+        return slot
 
     def _slot_of_open_stream(self) -> "_Slot | None":
         """Return the slot of a stream that this context reads, so that it does not wait for itself."""
@@ -1958,7 +2013,7 @@ class RequestEngine:
             attempt: makes one attempt, if there is more to it than to await the call.
         """
         outer = self._slot_in_hand() if slot is None else None
-        held = outer or slot or _Slot(self.gate)
+        held = outer or slot or self.gate.new_slot()
         try:
             if outer is not None:
                 self.gate.count("nested")
@@ -1975,7 +2030,7 @@ class RequestEngine:
                     held = outer
                     self.gate.count("nested")
             while True:
-                token = _current_slot.set(held)
+                token = _take_in_hand(held)
                 try:
                     if self.health is not None:
                         self.health.check()
@@ -2322,10 +2377,13 @@ def _is_coroutine_function(function: Any) -> bool:
     return bool(_flags_of(function) & _CO_COROUTINE)
 
 
-def _is_ordinary(call: Any) -> bool:
+def _is_ordinary(call: Any, without_retries: dict[str, Any]) -> bool:
     """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
 
     They are a plain function, and a method of a session of requests that is as it was made.
+
+    Args:
+        without_retries: the adapters of the session that was looked at last, and found to be so.
     """
     method = type(call) is MethodType
     function = call.__func__ if method else call
@@ -2337,9 +2395,11 @@ def _is_ordinary(call: Any) -> bool:
         adapters = call.__self__.adapters
         if type(adapters) is not OrderedDict:
             return False
-        for adapter in adapters.values():
-            if adapter.max_retries.total:
+        if without_retries != adapters:
+            if any(adapter.max_retries.total for adapter in adapters.values()):
                 return False
+            without_retries.clear()
+            without_retries.update(adapters)
     except Exception:
         return False
     return True
@@ -2363,30 +2423,21 @@ def _kind_of(call: Any) -> int:
     return _ASYNC_OTHER if owner.__name__.startswith("Async") else _SYNC
 
 
-def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
-    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them.
+def _is_httpx(client: Any) -> bool:
+    """Return True for a client of httpx, whose transport retries nothing but connecting, and only if it is told to."""
+    return any(cls.__module__.partition(".")[0] == "httpx" for cls in type(client).__mro__)
 
-    The SDKs of OpenAI, Anthropic and Groq make a client with other options; a requests.Session is copied, with the
-    same connections; botocore's handler is taken out.
-    """
-    owner = _attribute(call, "__self__")
+
+def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
+    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
+    wrapped = _attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
+    owner = _attribute(call, "__self__") or _attribute(wrapped, "__self__")
     if owner is None:
         return call
-    client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
-    adapters = _attribute(owner, "adapters")
-    meta = _attribute(owner, "meta")
-    meta = _attribute(_attribute(meta, "client"), "meta") or meta  # a resource of boto3
     try:
-        if client is not None and _attribute(client, "max_retries") and _has(client, "with_options"):
-            client_without = client.with_options(max_retries=0)
-            return getattr(client_without if client is owner else type(owner)(client_without), call.__name__)
-        if isinstance(adapters, dict):
-            without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
-            if any(without[prefix] is not adapter for prefix, adapter in adapters.items()):
-                return getattr(_twin(owner, adapters=type(adapters)(without)), call.__name__)
-        elif meta is not None and _attribute(_attribute(meta, "service_model"), "service_name") is not None:
-            service = meta.service_model.service_id.hyphenize()
-            meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+        for change in (_of_sdk, _of_session, _of_botocore, _of_urllib3, _of_httpx):
+            if (changed := change(call, owner)) is not None:
+                return changed
     except Exception as error:
         name = type(owner).__name__
         if name not in engine.warned:
@@ -2396,6 +2447,87 @@ def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
                 "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
             )  # fmt: skip
     return call
+
+
+def _of_sdk(call: Any, owner: Any) -> Any:
+    """OpenAI, Anthropic, Groq: the same method of a client with other options, on the same connections."""
+    client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
+    if client is None or not _attribute(client, "max_retries") or not _has(client, "with_options"):
+        return None
+    client_without = client.with_options(max_retries=0)
+    owner_without = client_without if client is owner else type(owner)(client_without)
+    for view in ("with_raw_response", "with_streaming_response"):
+        method = _attribute(_attribute(owner, view), call.__name__)
+        if method is not None and _attribute(method, "__code__") is _attribute(call, "__code__"):
+            return getattr(getattr(owner_without, view), call.__name__)
+    return getattr(owner_without, call.__name__)
+
+
+def _of_session(call: Any, owner: Any) -> Any:
+    """A requests.Session: a copy of it, with the same connections."""
+    adapters = _attribute(owner, "adapters")
+    if not isinstance(adapters, dict):
+        return None
+    without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
+    if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
+        return call
+    return getattr(_twin(owner, adapters=type(adapters)(without)), call.__name__)
+
+
+def _of_botocore(call: Any, owner: Any) -> Any:
+    """A client of botocore: its handler is taken out."""
+    meta = _attribute(owner, "meta")
+    meta = _attribute(_attribute(meta, "client"), "meta") or meta  # a resource of boto3
+    if meta is None or _attribute(_attribute(meta, "service_model"), "service_name") is None:
+        return None
+    service = meta.service_model.service_id.hyphenize()
+    meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+    return call
+
+
+def _of_urllib3(call: Any, owner: Any) -> Any:
+    """A PoolManager or HTTPConnectionPool: the same call, with redirects but no retries."""
+    if type(owner).__module__.partition(".")[0] != "urllib3":
+        return None
+    pool_options = _attribute(owner, "connection_pool_kw")
+    default = pool_options.get("retries") if pool_options is not None else _attribute(owner, "retries")
+    from urllib3.util.retry import Retry
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        retry = kwargs.get("retries")
+        retry = Retry.from_int(default if retry is None else retry)
+        if retry.total is not False:
+            redirects = retry.total if retry.redirect is None else retry.redirect
+            retry = retry.new(
+                total=None,
+                connect=0,
+                read=0,
+                status=0,
+                other=0,
+                redirect=redirects,
+                status_forcelist=frozenset(),
+            )
+        return call(*args, **{**kwargs, "retries": retry})
+
+    return call_once
+
+
+def _of_httpx(call: Any, owner: Any) -> Any:
+    """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
+    transports = {"": _attribute(owner, "_transport"), **(_attribute(owner, "_mounts") or {})}
+    without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
+    if all(without[key] is transport for key, transport in transports.items()):
+        return None
+    return getattr(_twin(owner, _transport=without.pop(""), _mounts=without), call.__name__)
+
+
+def _without_reconnecting(transport: Any) -> Any:
+    pool = _attribute(transport, "_pool")
+    retries = _attribute(pool, "_retries")
+    if not isinstance(retries, int) or not retries:
+        return transport
+    return _twin(transport, _pool=_twin(pool, _retries=0))
 
 
 def _without_retry(adapter: Any) -> Any:
