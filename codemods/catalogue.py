@@ -14,6 +14,8 @@ _SAME_CLIENT = re.compile(
 """What stands between a client and its methods without changing what they do."""
 _STUB = re.compile(r"(?:^|\.)\w+_pb2_grpc\.\w+Stub$")
 _GRPC = next(row for row in LIBRARIES if row.name == "grpc")
+_BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
+"""The types of boto3's clients, which only annotations name."""
 _GRPC_METHOD = re.compile(r"\.[A-Z]\w*(?:\.with_call)?$")
 
 # Calls that pass through one another inside a session: `get` calls `request`, which calls `send`.
@@ -55,6 +57,7 @@ class Catalogue:
             maker.rpartition(".")[2] for row in own for client in row.clients for maker in client.made_by
         }
         own_words |= {name for row in own for name in row.functions}
+        # A file is dismissed unless it imports a library, or has the shape of a request in it.
         imports = rb"\b(?:import|from)[ \t][^\r\n]*\b(?:%s)\b" % "|".join(sorted(words)).encode()
         own_names = [re.escape(word.encode()) for word in sorted(own_words)]
         self.mentioned = re.compile(b"|".join([imports, *own_names, b"_pb2_grpc", _SHAPES]))
@@ -71,7 +74,7 @@ class Catalogue:
 
     def transport(self, name: str) -> Transport | None:
         """Return what a resolved name calls, or None if it is no request."""
-        name = _SAME_CLIENT.sub("", name)
+        name = _plain(_SAME_CLIENT.sub("", name))
         if name in self._functions:
             return Transport(self._functions[name])
         if name in self._refused:
@@ -88,8 +91,8 @@ class Catalogue:
         return None
 
     def is_client(self, maker: str) -> bool:
-        """Return True if calling this dotted name makes a client."""
-        return maker in self._clients or bool(_STUB.search(maker))
+        """Return True if calling this dotted name makes a client, or if it is the type of one."""
+        return _plain(maker) in self._clients or bool(_STUB.search(maker))
 
     def is_known_class(self, name: str) -> bool:
         """Return True for a client, and for a class whose instances are inside one."""
@@ -98,6 +101,12 @@ class Catalogue:
     def word(self, name: str) -> str:
         """Return the name of the library that makes a client, or nothing."""
         return self._clients[name][0].name if name in self._clients else ""
+
+
+def _plain(name: str) -> str:
+    """Return a name with the type of a client of boto3, if it begins with one, replaced by what makes such a client."""
+    maker, called, rest = name.partition("()")
+    return f"boto3.client{called}{rest}" if _BOTO_TYPE.match(maker) else name
 
 
 def _is_request(client: Client, rest: str) -> bool:
@@ -143,8 +152,13 @@ SURE_SDK_CALL = re.compile(
     r"\.(?:chat\.completions\.(?:create|parse|stream)|models\.generate_content(?:_stream)?)$"
 )
 """Endings that nothing but an SDK has."""
-SDK_KEYWORDS = frozenset({"model", "messages", "prompt", "input", "max_tokens"})
+SDK_KEYWORDS = frozenset({"model", "messages", "prompt", "input", "max_tokens", "modelId"})
 """Keywords that make a shorter ending, such as `messages.create`, a call through an SDK."""
+SDK_METHODS = frozenset(
+    "create acreate generate agenerate chat complete completion embed rerank stream invoke_model converse"
+    " text_generation generate_content".split()
+)
+"""Methods of SDKs' clients themselves, which many other things have as well."""
 HTTP_KEYWORDS = frozenset(
     "headers json params data auth files verify stream allow_redirects follow_redirects cookies proxies".split()
 )
@@ -154,10 +168,13 @@ TAKEN_FOR = {
     "httpx": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx.Client()"),
     "aiohttp": (re.compile(r"(?:^|_)(?:session|client|http)$", re.IGNORECASE), "aiohttp.ClientSession()"),
 }
+OF_BOTO = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-zA-Z]*)?")
+"""Keywords as only boto3's clients take them: `Bucket=`, `FunctionName=`."""
 """Library -> names under which its client goes, and what such a client is taken for."""
 
-_SHAPES = rb"(?i:%s)(?:\(\))?\.(?:%s)\(|\.%s\." % (
+_SHAPES = rb"(?i:%s)(?:\(\))?\.(?:(?:%s)\(|\w+\(\s*[A-Z]\w*=)|\.%s\.|(?:mypy|types)_boto3_" % (
     _CLIENT_NAME.encode(),
-    "|".join(sorted(HTTP_METHODS)).encode(),
+    "|".join(sorted(HTTP_METHODS | SDK_METHODS)).encode(),
     _SDK_PATHS.encode(),
 )
+"""What a file has in it that imports no library, but may send requests through what it is given."""

@@ -119,6 +119,11 @@ def notes(work: ClassWork) -> list[str]:
         for library in sorted(work.libraries, key=lambda library: library.name)
         if library.own_retries not in (OFF, NONE)
     ]
+    if any(library.name == "httpx" for library in work.libraries) and (line := _own_transport(work.info)):
+        found.append(
+            f"a client of httpx is made with a transport of its own (line {line}); what that retries by itself cannot be "
+            "turned off from here: make it with retries=0"
+        )
     for node in ast.walk(work.info.node):
         if isinstance(node, ast.Call | ast.Attribute) and _LOOKS_AT_ITS_NAMES.match(
             text := ast.unparse(node)
@@ -126,6 +131,21 @@ def notes(work: ClassWork) -> list[str]:
             found.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
             break
     return found
+
+
+def _own_transport(info: ClassInfo) -> int:
+    """Return the line of a `transport=` in the file; 0 if there is none."""
+    scope = info.scope
+    while scope.parent is not None:
+        scope = scope.parent
+    for node in ast.walk(scope.node):
+        if isinstance(node, ast.keyword) and node.arg in ("transport", "mounts") and _is_made(node.value):
+            return node.value.lineno
+    return 0
+
+
+def _is_made(value: ast.expr) -> bool:
+    return not (isinstance(value, ast.Constant) and value.value is None)
 
 
 def render_block(work: ClassWork, name: str, engine: str, options: Options) -> render.Block | str:

@@ -7,6 +7,7 @@ tried 36 times. So a receiver is taken for a client only if
 
 - the path to the method is an SDK's and nobody else's (`.chat.completions.create`; or `.messages.create` with
   `model=`, `messages=` or the like), or
+- the file imports boto3, and the call passes keywords as only boto3 has them (`Bucket=`); or
 - its type is not known to be another one, it has the name under which the client of a library usually goes, the file
   imports that library and no other of the kind, and the call passes what only such a client takes (`json=`,
   `headers=`, ...) or, for aiohttp, is entered by `async with`.
@@ -24,8 +25,10 @@ from .catalogue import (
     CLIENT_WORDS,
     HTTP_KEYWORDS,
     HTTP_METHODS,
+    OF_BOTO,
     SDK_CALL,
     SDK_KEYWORDS,
+    SDK_METHODS,
     SURE_SDK_CALL,
     TAKEN_FOR,
     Transport,
@@ -35,6 +38,7 @@ from .names import Names, Scope
 
 _SDK_ROW = Library("an SDK", own_retries="off")
 _MEND = "annotate it if this is a request, or add it to [tool.backend-retrofit]"
+_URL_WORDS = re.compile(r"(?:^|_|\b)(?:url|uri|endpoint|href|link)s?\b", re.IGNORECASE)
 _PATH = re.compile(r"/|^https?:")
 
 
@@ -72,11 +76,13 @@ def look(
     if dynamic is None and SDK_CALL.search(ast.unparse(callee)):
         return _sdk(ast.unparse(callee), kind, text, keywords)
     if not _looks_like_http(receiver, method, call, keywords, bool(dynamic)):
-        return None
+        if not _looks_like_sdk(receiver, method, keywords):
+            return None
+        return _sdk_method(names, kind, text, method, keywords)
     told = sorted(keywords & HTTP_KEYWORDS)
     evidence = f"passes {told[0]}=" if told else "is entered by `async with`" if entered else ""
     if kind:
-        return _of_known_type(kind, text, bool(evidence), call)
+        return _of_known_type(kind, text, method, bool(evidence), call)
     library = _only_library(names)
     if (
         evidence
@@ -119,6 +125,8 @@ def _sdk(callee: str, kind: str, text: str, keywords: set[str]) -> Looks | None:
     client = text.rpartition(".")[0]
     if not client:
         return None
+    if kind:
+        return Looks(None, _foreign(kind.rpartition(".")[0], client))
     return Looks(None, f"the type of `{client}` is not known here; {_MEND}")
 
 
@@ -143,11 +151,33 @@ def _looks_like_http(
     return True
 
 
-def _of_known_type(kind: str, text: str, evident: bool, call: ast.Call) -> Looks | None:
-    """Judge a receiver whose type is known, and is none of the table's clients."""
-    first = call.args[0] if call.args else None
-    path = isinstance(first, ast.Constant | ast.JoinedStr) and _PATH.search(ast.unparse(first).strip("f'\""))
-    if not (kind.startswith(".") or evident or path):
+def _looks_like_sdk(receiver: ast.expr, method: str, keywords: set[str]) -> bool:
+    """Return True if a call looks like one of an SDK's client itself, or of a client of boto3 (`Bucket=`, `Key=`)."""
+    if not CLIENT_WORDS.search(_last(receiver)):
+        return False
+    return (method in SDK_METHODS and bool(keywords & SDK_KEYWORDS)) or any(
+        OF_BOTO.fullmatch(keyword) for keyword in keywords
+    )
+
+
+def _sdk_method(names: Names, kind: str, text: str, method: str, keywords: set[str]) -> Looks:
+    """Judge what looks like a call of an SDK's client itself."""
+    if kind:
+        return Looks(None, _foreign(kind, text))
+    told = sorted(keyword for keyword in keywords if OF_BOTO.fullmatch(keyword))
+    if told and "boto3" in names.libraries:
+        transport = names.catalogue.transport(f"boto3.client().{method}")
+        if transport is not None:
+            reason = f"`{text}` is taken for a client of boto3: the file imports it, and the call passes {told[0]}="
+            return Looks(transport, reason)
+    return Looks(None, f"the type of `{text}` is not known here; {_MEND}")
+
+
+def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.Call) -> Looks | None:
+    """Judge a receiver whose type is known, and is none of the table's clients: is it a client all the same?"""
+    first = ast.unparse(call.args[0]).strip("f'\"") if call.args else ""
+    says_so = bool(_PATH.search(first) or _URL_WORDS.search(first))
+    if not (kind.startswith(".") or evident or says_so or method in ("post", "put", "patch", "head")):
         return None
     return Looks(None, _foreign(kind, text))
 

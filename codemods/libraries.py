@@ -151,6 +151,7 @@ LIBRARIES: tuple[Library, ...] = (
             "httpx.AsyncHTTPTransport().handle_async_request": _ADAPTER,
         },
     ),
+    _row("httpx_sse", "connect_sse aconnect_sse", calls=BOTH),
     _row(
         "aiohttp",
         "request",
@@ -180,6 +181,7 @@ LIBRARIES: tuple[Library, ...] = (
         "urlopen urlretrieve",
         _client("urllib.request.build_opener urllib.request.OpenerDirector", "open"),
     ),
+    _row("six.moves.urllib.request", "urlopen urlretrieve"),
     _row(
         "http.client",
         "",
@@ -305,7 +307,8 @@ LIBRARIES: tuple[Library, ...] = (
         "",
         _client(
             "boto3.client boto3.session.Session().client boto3.Session().client"
-            " botocore.session.get_session().create_client botocore.session.Session().create_client",
+            " botocore.session.get_session().create_client botocore.session.Session().create_client"
+            " botocore.client.BaseClient boto3.DEFAULT_SESSION.client",
             others="can_paginate close get_paginator get_waiter generate_presigned_url generate_presigned_post",
         ),
         _client(

@@ -284,6 +284,10 @@ class Names:
             base = self._resolve(node.args[0], scope, seen)
             return f"{base}.*" if base else UNKNOWN
         name = self._resolve(function, scope, seen)
+        if name in ("typing.cast", "typing_extensions.cast") and len(node.args) == 2:
+            return self._best_name(
+                [self.annotated(node.args[0], scope), self._resolve(node.args[1], scope, seen)]
+            )
         if isinstance(function, ast.Name) and function.id == "type" and len(node.args) == 1 and not name:
             return self._resolve(node.args[0], scope, seen).removesuffix("()")
         if isinstance(function, ast.Name | ast.Attribute):

@@ -27,6 +27,7 @@ def unknown(body: str, imports: str = "import requests", head: str = "def call(s
         ("x = 1", "return self.client.messages.create(model='m', messages=[])"),
         ("x = 1", "return self.client.embeddings.create(input=url)"),
         ("x = 1", "return self.client.models.generate_content(url)"),
+        ("import boto3", "return self.client.invoke(FunctionName=url)"),
     ],
 )
 def test_a_receiver_that_can_be_nothing_else_is_taken_for_a_client(imports, body):
@@ -61,6 +62,8 @@ LISTED = {
     "getattr": ("import requests", "return getattr(self.session, url)(url)"),
     "aiohttp that is not entered": ("import aiohttp", "return self.session.get(url)"),
     "a message service": ("x = 1", "return self.client.messages.create(to=url, body='hello')"),
+    "an SDK's client itself": ("x = 1", "return self.client.create(model=url, prompt='x')"),
+    "boto3 that is not imported": ("x = 1", "return self.client.get_object(Bucket=url)"),
     "a parameter": ("import httpx", "return url.http_client.request('GET', '/')"),
 }
 
@@ -118,6 +121,9 @@ def test_an_object_of_another_file_makes_its_own_requests():
         "return self.http.status(url)",
         "return {}.get(url)",
         "return self.clients.get(url)",
+        "return self.client.create(name=url)",
+        "return self.client.search(query=url)",
+        "return self.factory.create(Name=url)",
     ],
 )
 def test_what_does_not_look_like_a_request_is_left(body):
@@ -135,3 +141,24 @@ def test_a_client_of_another_kind_is_left(imports, value):
         imports=f"import requests\n{imports}",
     )
     assert not check_noop(source).sites
+
+
+@pytest.mark.parametrize(
+    ("call", "listed"),
+    [
+        ("get(url)", True),
+        ("get('/v1/items')", True),
+        ("get(self.item_url)", True),
+        ("get(key, headers={})", True),
+        ("post(key)", True),
+        ("get(key)", False),
+        ("delete(key)", False),
+    ],
+)
+def test_a_session_of_a_type_that_is_not_known_is_listed_where_it_is_used_like_one(call, listed):
+    source = client(
+        "def __init__(self, session: Resilient):\n    self.session = session",
+        f"def call(self, key, url):\n    return self.session.{call}",
+        imports="import requests\nfrom shop.sessions import Resilient",
+    )
+    assert len(check_noop(source).sites) == listed

@@ -56,6 +56,8 @@ SYNC_CALLS = [
     ("import boto3", "boto3.resource('dynamodb').Table(url).put_item(Item={})"),
     ("import botocore.session", "botocore.session.get_session().create_client('s3').list_buckets()"),
     ("import litellm", "litellm.completion(model=url)"),
+    ("from httpx_sse import connect_sse", "connect_sse(url, 'POST', '/')"),
+    ("from six.moves.urllib.request import urlopen", "urlopen(url)"),
     ("from greeter_pb2_grpc import GreeterStub", "GreeterStub(url).SayHello('x')"),
     ("from .proto import greeter_pb2_grpc", "greeter_pb2_grpc.GreeterStub(url).SayHello('x')"),
 ]  # fmt: skip
@@ -181,3 +183,29 @@ def test_each_row_says_how_it_is_called_and_how_its_own_retries_are_turned_off(r
     assert row.calls in (SYNC, ASYNC, BOTH)
     assert row.own_retries in (OFF, NONE) or len(row.own_retries) > 15
     assert row.functions or row.clients or row.refused or row.name == "grpc"
+
+
+@pytest.mark.parametrize(
+    ("imports", "annotation"),
+    [
+        ("from botocore.client import BaseClient", "BaseClient"),
+        ("from mypy_boto3_s3 import S3Client", "S3Client"),
+        ("from mypy_boto3_s3.client import S3Client", "'S3Client | None'"),
+        ("import types_boto3_s3", "types_boto3_s3.S3Client"),
+    ],
+)
+def test_the_types_of_boto3s_clients(imports, annotation):
+    head = f"def call(self, s3: {annotation}):"
+    check_sites(method("return s3.get_object(Key='x')", imports, head), "wrapped s3.get_object")
+
+
+@pytest.mark.parametrize("made", ["httpx.HTTPTransport(retries=3)", "Retrying()"])
+def test_a_transport_that_a_client_of_httpx_is_given_is_told_of(made):
+    source = method(f"return httpx.Client(transport={made}).get(url)", "import httpx")
+    (cls,) = check_sites(source, f"wrapped httpx.Client(transport={made}).get").classes
+    assert any("retries=0" in note and "line 6" in note for note in cls.notes)
+
+
+def test_a_cast_is_followed():
+    source = method("return cast(httpx.Client, self.c).get(url)", "import httpx\nfrom typing import cast")
+    check_sites(source, "wrapped cast(httpx.Client, self.c).get")
