@@ -53,11 +53,12 @@ def _copy_of_checkout(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / ".venv")], check=True)
-    python = folder / ".venv" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "--disable-pip-version-check", "--editable", str(folder)], check=True)
-    # The packages that it needs are those of the environment that the tests run in.
     site_packages = next((folder / ".venv" / "lib").glob("python*/site-packages"))
+    for name, place in {"backend_retrofit/codemods": "codemods", "backend_retrofit/templates": "templates",
+                        "ipfs_accelerate_py/api_backends": "backends"}.items():  # fmt: skip
+        (site_packages / name).parent.mkdir(exist_ok=True)
+        (site_packages / name).symlink_to(folder / place)
+    # The packages that it needs are those of the environment that the tests run in.
     (site_packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (folder / ".venv" / ".installed-test").touch()
     return folder
