@@ -109,7 +109,10 @@ class claude:
     def _get(self, path: str, params: dict[str, Any]) -> requests.Response:
         with failures_as(ClaudeError):
             response = self._queued(self.session.get)(
-                self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
+                self.base_url + path,
+                params=params,
+                headers=self._headers(),
+                timeout=self.timeout,
             )
         return checked(response, ClaudeError)
 

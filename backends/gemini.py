@@ -121,7 +121,10 @@ class gemini:
     def _get(self, path: str, params: dict[str, Any]) -> requests.Response:
         with failures_as(GeminiError):
             response = self._queued(self.session.get)(
-                self.base_url + path, params=params, headers=self._headers(), timeout=self.timeout
+                self.base_url + path,
+                params=params,
+                headers=self._headers(),
+                timeout=self.timeout,
             )
         return checked(response, GeminiError)
 

@@ -15,11 +15,24 @@ from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
 from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+from s3transfer import exceptions as transfer_errors  # type: ignore[import-untyped]
 
 from ._http import DEFAULT_TIMEOUT, BackendError
 
 KEYS_PER_DELETE = 1000
 """As many as S3 takes in one DeleteObjects request."""
+
+FAILURES = (
+    ClientError,
+    BotoCoreError,
+    Boto3Error,
+    ResponseParserError,
+    transfer_errors.S3CopyFailedError,
+    transfer_errors.S3DownloadFailedError,
+    transfer_errors.S3ValidationError,
+)
+"""What boto3, botocore and s3transfer raise; they have no exception in common."""
 
 
 class S3Error(BackendError):
@@ -99,7 +112,7 @@ class s3_kit:
         """Return the names of the buckets that these credentials own."""
         with _s3_errors():
             answer = self.client.list_buckets()
-        return [bucket["Name"] for bucket in answer["Buckets"]]
+        return [bucket["Name"] for bucket in answer.get("Buckets", [])]
 
     def list_objects(self, bucket: str, prefix: str = "") -> list[dict[str, Any]]:
         """Return `Key`, `Size`, `ETag`, `LastModified` of each object whose key begins with `prefix`."""
@@ -111,6 +124,8 @@ class s3_kit:
             objects += page.get("Contents", [])
             if not page.get("IsTruncated"):
                 return objects
+            if not page.get("NextContinuationToken"):
+                raise S3Error(None, "a page of the list tells of a next one, and not where it begins")
             query["ContinuationToken"] = page["NextContinuationToken"]
 
     def list_keys(self, bucket: str, prefix: str = "") -> list[str]:
@@ -174,7 +189,7 @@ def _s3_errors() -> Iterator[None]:
     """Turn what boto3 raises inside into an `S3Error` with the status and S3's message."""
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error) as failure:
+    except FAILURES as failure:
         # boto3 raises S3UploadFailedError while it handles the ClientError that knows the status.
         said = failure if isinstance(failure, ClientError) else failure.__context__
         if not isinstance(said, ClientError):

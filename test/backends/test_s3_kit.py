@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
+import traceback
+
 import boto3
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
-from ..loopback import LoopbackServer, Reply
+from ..loopback import LoopbackServer, Reply, Reset
 
 SECRET = "test-canary-secret"
+# A line break, too, may stand in a key; but not in moto's.
+ODD_NAMES = [
+    "space in it", "+plus", "per%20cent", "a&b=c?d#e", "<tag>", "'single' \"double\"", "back\\slash", "Grüße",
+    "日本語", "🪣", "tab\tin it", "~!@$^*()[]{}|;:,.", "...", "trailing ",
+]  # fmt: skip
 BUCKET = "shelf"
 
 
@@ -22,17 +30,20 @@ def moto():
     server.stop()
 
 
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch, tmp_path):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # It keeps the credentials that it once found.
+@pytest.fixture(scope="module", autouse=True)
+def credentials(tmp_path_factory):
+    nowhere = tmp_path_factory.mktemp("aws")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "no-config"))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "no-credentials"))
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # It keeps the credentials that it once found.
+        yield
 
 
 @pytest.fixture
@@ -104,6 +115,30 @@ def test_upload_folder_keeps_the_tree(api, s3, tmp_path):
     assert content(s3, "out/deep/b.txt") == "beta"
 
 
+def test_upload_folder_that_is_none_is_an_error(api, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "nothing", tmp_path / "file"):
+        with pytest.raises(NotADirectoryError):
+            api.upload_folder(path, BUCKET)
+
+
+def test_names_with_odd_letters_survive_every_way(api, s3, tmp_path):
+    for name in ODD_NAMES:
+        path = tmp_path / "in" / "deep er" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    wanted = sorted(f"deep er/{name}" for name in ODD_NAMES)
+    assert api.upload_folder(tmp_path / "in", BUCKET, "one") == [f"one/{key}" for key in wanted]
+    assert sorted(api.list_keys(BUCKET, "one/")) == [f"one/{key}" for key in wanted]
+    assert sorted(api.copy_folder(BUCKET, "one", BUCKET, "two + 2")) == [f"two + 2/{key}" for key in wanted]
+    paths = api.download_folder(BUCKET, "two + 2", tmp_path / "out")
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in paths) == wanted
+    assert {path.name: path.read_text() for path in paths} == {name: name for name in ODD_NAMES}
+    assert sorted(api.delete_folder(BUCKET, "one")) == [f"one/{key}" for key in wanted]
+    api.delete_file(BUCKET, f"two + 2/{wanted[0]}")
+    assert sorted(keys(s3)) == [f"two + 2/{key}" for key in wanted[1:]]
+
+
 def test_upload_folder_without_a_prefix(api, s3, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("alpha")
@@ -166,6 +201,39 @@ def test_list_goes_on_over_the_pages(api, s3, monkeypatch):
     put(s3, **{f"k{i}": "x" for i in range(5)})
     assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 2
     assert api.list_keys(BUCKET) == ["k0", "k1", "k2", "k3", "k4"]
+
+
+def test_folders_of_many_pages(api, backend, s3, monkeypatch, tmp_path):
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    monkeypatch.setattr(backend, "KEYS_PER_DELETE", 3)
+    put(s3, **{f"data__{i}": str(i) for i in range(7)})
+    assert len(api.download_folder(BUCKET, "data", tmp_path)) == 7
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == list("0123456")
+    assert len(api.copy_folder(BUCKET, "data", BUCKET, "copy")) == 7
+    assert api.delete_folder(BUCKET, "data") == [f"data/{i}" for i in range(7)]
+    assert api.list_keys(BUCKET) == [f"copy/{i}" for i in range(7)]
+
+
+def test_list_that_does_not_say_where_its_next_page_begins_is_an_error(scripted, backend):
+    api, server = scripted
+    server.script(Reply(200, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"))
+    with pytest.raises(backend.S3Error, match="a next one"):
+        api.list_keys(BUCKET)
+
+
+def test_slash_is_not_the_whole_bucket(api, s3):
+    put(s3, a="alpha", data__b="beta")
+    s3.put_object(Bucket=BUCKET, Key="/root", Body=b"r")
+    assert api.delete_folder(BUCKET, "/") == ["/root"]
+    assert keys(s3) == ["a", "data/b"]
+
+
+def test_large_file_is_copied_in_parts(api, s3, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(range(256)) * (9 * 4096))
+    api.upload_file(tmp_path / "big", BUCKET, "big")
+    api.copy_file(BUCKET, "big", BUCKET, "copy")
+    assert s3.head_object(Bucket=BUCKET, Key="copy")["ETag"].endswith('-2"')
+    assert s3.get_object(Bucket=BUCKET, Key="copy")["Body"].read() == (tmp_path / "big").read_bytes()
 
 
 def test_copy_file(api, s3):
@@ -269,6 +337,50 @@ def test_server_that_cannot_be_reached_is_an_error_without_a_status(backend):
     with pytest.raises(backend.S3Error, match="Could not connect") as caught:
         api.list_buckets()
     assert caught.value.status is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"),
+        Reply(403),
+        Reply(200, "<html"),
+        Reply(200, "no XML at all"),
+        Reply(500, "<html>Internal Server Error</html>"),
+        Reply(200, "<ListBucketResult>", cut_after=5),
+        Reset(),
+    ],
+    ids=["refused", "refused without a word", "half XML", "no XML", "proxy", "cut off", "reset"],
+)
+def test_whatever_fails_is_one_exception_without_the_secret(scripted, backend, tmp_path, answer):
+    api, server = scripted
+    api.client.meta.events.unregister("needs-retry.s3", unique_id="retry-config-s3")
+    (tmp_path / "a").write_text("alpha")
+    calls = [
+        lambda: api.list_buckets(),
+        lambda: api.list_objects(BUCKET),
+        lambda: api.list_keys(BUCKET),
+        lambda: api.copy_file(BUCKET, "a", BUCKET, "b"),
+        lambda: api.copy_folder(BUCKET, "a", BUCKET, "b"),
+        lambda: api.delete_folder(BUCKET, "a"),
+        lambda: api.download_folder(BUCKET, "a", tmp_path / "out"),
+        lambda: api.download_file(BUCKET, "a", tmp_path / "out"),
+        lambda: api.upload_file(tmp_path / "a", BUCKET, "a"),
+        lambda: api.delete_file(BUCKET, "a"),
+    ]
+    failures = []
+    for call in calls:
+        server.script(answer)
+        try:
+            call()
+        except backend.S3Error as error:
+            failures.append(
+                f"{error!r}{vars(error)}{pickle.dumps(error)!r}" + "".join(traceback.format_exception(error))
+            )
+    assert SECRET not in "".join(failures)
+    # An upload or a deletion does not read the body of a 200, nor does a HEAD.
+    certain = isinstance(answer, Reset) or answer.status >= 400
+    assert len(failures) == len(calls) if certain else len(failures) >= 2
 
 
 def test_missing_local_file_is_an_os_error(api, tmp_path):
