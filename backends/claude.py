@@ -13,10 +13,10 @@ import requests
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    bearer,
     checked,
     failures_as,
     json_object,
-    key_header,
     model_ids,
     new_session,
     pick_base_url,
@@ -40,7 +40,7 @@ class claude:
     Args:
         resources: whatever the caller wants to keep with the client; not used here.
         metadata: `base_url` is read from it.
-        api_key: sent in `x-api-key`; without one, that header is not sent.
+        api_key: sent as a bearer token; without one, no `Authorization` header is sent.
         base_url: where the API is, without `/v1`.
 
     Raises:
@@ -104,7 +104,7 @@ class claude:
         self.session.close()
 
     def _headers(self) -> dict[str, str]:
-        return {"anthropic-version": API_VERSION, **key_header("x-api-key", self.api_key)}
+        return {"anthropic-version": API_VERSION, **bearer(self.api_key)}
 
     def _get(self, path: str, params: dict[str, Any]) -> requests.Response:
         with failures_as(ClaudeError):

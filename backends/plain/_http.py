@@ -19,7 +19,7 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT = (10.0, 300.0)
 """Seconds to wait for a connection, and between two reads of an answer."""
 
-KEY_HEADERS = ("Authorization", "x-api-key", "x-goog-api-key")
+KEY_HEADERS = ("Authorization", "x-goog-api-key")
 """The headers in which a vendor takes the key."""
 
 

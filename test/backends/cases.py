@@ -80,7 +80,7 @@ CASES = [
         ),
     ),
     Case(
-        "claude", "ClaudeError", "claude", "", "https://api.anthropic.com", ("x-api-key", ""), "CLAUDE_API_KEY",
+        "claude", "ClaudeError", "claude", "", "https://api.anthropic.com", BEARER, "CLAUDE_API_KEY",
         lambda api: api.chat("claude-opus-4-5", HELLO),
         (lambda api: api.stream_chat("claude-opus-4-5", HELLO),),
         (lambda api: api.count_tokens("claude-opus-4-5", HELLO), lambda api: api.list_models()),

@@ -31,7 +31,7 @@ def test_version_is_sent_with_every_request(api, server):
     api.list_models()
     for request in server.requests:
         assert request.headers["anthropic-version"] == "2026-10-21"
-        assert "authorization" not in request.headers
+        assert "x-api-key" not in request.headers
 
 
 def test_version_is_that_of_anthropics_own_client(backend):

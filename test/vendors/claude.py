@@ -56,8 +56,8 @@ def delta(text: str) -> dict[str, Any]:
 
 
 def app(request: Request) -> Reply:
-    """Answer like Anthropic's API."""
-    key = request.headers.get("x-api-key")
+    """Answer like Anthropic's API. It takes the key as a bearer token, and in `x-api-key` as it always did."""
+    key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("x-api-key")
     if key != KEY:
         return error(
             401, "authentication_error", "invalid x-api-key" if key else "x-api-key header is required"
