@@ -17,15 +17,14 @@ from ._http import (
     bearer,
     checked,
     embeddings,
-    event_object,
     failures_as,
     json_object,
     new_session,
     pick_base_url,
     read_json,
-    sse_json,
     succeeds,
 )
+from ._streams import event_object, sse_json
 from ._request_engine import RequestEngine  # retrofit:import
 
 

@@ -196,6 +196,26 @@ def test_stream_that_is_cut_after_its_first_piece_is_not_retried(case, api, back
 
 
 @streaming
+def test_stream_with_an_error_in_it_gives_its_slot_back_at_once(case, api, backend, server):
+    failing = b'{"error": {"message": "overloaded"}}'
+    line = failing + b"\n" if case.name == "ollama" else b"data: " + failing + b"\n\n"
+    gate = threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        yield line
+        gate.wait(10)
+
+    for call in case.streams:
+        server.script(Reply(200, chunks()))
+        stream = call(api)
+        with pytest.raises(case.fails(backend), match="overloaded") as caught:
+            next(stream)
+        assert api.current_requests == 0
+        assert caught.value.__traceback__ is not None  # which keeps all frames alive
+    gate.set()
+
+
+@streaming
 def test_never_more_streams_at_once_than_the_limit(case, api, server):
     api.max_concurrent_requests = 2
     gate = threading.Event()

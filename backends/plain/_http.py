@@ -1,6 +1,6 @@
-"""What the plain backends share: a session, the key's header, errors, and the reading of answers and streams.
+"""What the plain backends share: a session, the key's header, errors, and the reading of answers.
 
-No request is made here; each backend makes its own.
+No request is made here; each backend makes its own. Streams are read in `_streams`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def checked(response: requests.Response, error: type[BackendError]) -> requests.
     if response.status_code < 400:
         return response
     with response:
-        raise error(response.status_code, _without_key(_error_message(response), response))
+        raise error(response.status_code, without_key(_error_message(response), response))
 
 
 def read_json(
@@ -172,109 +172,6 @@ def succeeds(
     return True
 
 
-# Streams -------------------------------------------------------------------------------------------------------
-
-
-def finished(chunk: dict[str, Any]) -> bool:
-    """Return True for a chunk in OpenAI's form with which a choice ends."""
-    return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
-
-
-def sse_json(
-    response: requests.Response,
-    error: type[BackendError],
-    is_last: Callable[[dict[str, Any]], Any] = finished,
-    decode: Callable[[str, requests.Response, type[BackendError]], dict[str, Any]] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Yield the JSON object of each server-sent event.
-
-    The stream is read on to its end, so that its connection can be used again.
-
-    Args:
-        is_last: tells an event with which the answer is complete. `[DONE]` says so as well.
-        decode: makes an event of its data, where that is more than JSON; None for `event_object`.
-
-    Raises:
-        error: for an error event, and when the stream ends before the answer is complete.
-    """
-    ended = False
-    for data in sse_data(response, error):
-        if data == "[DONE]":
-            ended = True
-            continue
-        event = (decode or event_object)(data, response, error)
-        ended = ended or bool(is_last(event))
-        yield event
-    if not ended:
-        raise error(None, "the stream ended before the answer was complete")
-
-
-def sse_data(response: requests.Response, error: type[BackendError]) -> Iterator[str]:
-    """Yield the data of each server-sent event, and close the response at the end.
-
-    Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Three things are taken that
-    are not in it: a last event without the empty line after it (llama.cpp's `[DONE]`), a field `error` (llama.cpp
-    until 2025, https://github.com/ggml-org/llama.cpp/pull/16109), and a bare JSON object (an error of OVMS).
-    """
-    data: list[str] = []
-    for raw in _lines(response, error):
-        line = raw.decode("utf-8", "replace")
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif line.startswith("error:"):
-            yield f'{{"error": {line[6:]}}}'
-        elif line.startswith("{"):
-            yield line
-        elif not line and data:
-            yield "\n".join(data)
-            data = []
-    if data:
-        yield "\n".join(data)
-
-
-def json_lines(
-    response: requests.Response, error: type[BackendError], is_last: Callable[[dict[str, Any]], Any]
-) -> Iterator[dict[str, Any]]:
-    """Yield the JSON object in each line, and close the response at the end.
-
-    Raises:
-        error: for an error line, and when the stream ends before the answer is complete.
-    """
-    ended = False
-    for line in _lines(response, error):
-        if line:
-            event = event_object(line, response, error)
-            ended = ended or bool(is_last(event))
-            yield event
-    if not ended:
-        raise error(None, "the stream ended before the answer was complete")
-
-
-def _lines(response: requests.Response, error: type[BackendError]) -> Iterator[bytes]:
-    with response:
-        lines = response.iter_lines()
-        while True:
-            # Not around the `yield`: what the caller of a stream raises is no failure of it.
-            with failures_as(error):
-                line = next(lines, None)
-            if line is None:
-                return
-            yield line
-
-
-def event_object(data: str | bytes, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
-    """Return the JSON object of one event of a stream; raise `error` if it is an error, or no JSON object."""
-    try:
-        event = json.loads(data)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict):
-        raise error(None, "an event of the stream is not a JSON object")
-    if event.get("error"):
-        raise error(None, _without_key(message_in(event) or "error in the stream", response))
-    return event
-
-
 # What went wrong -----------------------------------------------------------------------------------------------
 
 
@@ -301,7 +198,7 @@ def _error_message(response: requests.Response) -> str:
         return body.decode("utf-8", "replace").strip()[:500] or nothing
 
 
-def _without_key(message: str, response: requests.Response) -> str:
+def without_key(message: str, response: requests.Response) -> str:
     """Return `message` with the key blotted out that was sent.
 
     OpenAI's 401 repeats the key: a short one whole, of a longer one the ends around asterisks.

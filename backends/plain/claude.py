@@ -21,9 +21,9 @@ from ._http import (
     new_session,
     pick_base_url,
     read_json,
-    sse_json,
     succeeds,
 )
+from ._streams import sse_json
 
 API_VERSION = "2026-10-21"
 """https://platform.claude.com/docs/en/api/versioning; it refuses `temperature`, `top_p` and `top_k`."""

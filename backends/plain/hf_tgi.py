@@ -22,9 +22,9 @@ from ._http import (
     new_session,
     pick_base_url,
     read_json,
-    sse_json,
     succeeds,
 )
+from ._streams import sse_json
 
 
 class TGIError(BackendError):

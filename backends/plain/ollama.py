@@ -16,13 +16,13 @@ from ._http import (
     bearer,
     checked,
     failures_as,
-    json_lines,
     json_object,
     new_session,
     pick_base_url,
     read_json,
     succeeds,
 )
+from ._streams import json_lines
 
 
 class OllamaError(BackendError):

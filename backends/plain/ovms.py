@@ -23,9 +23,9 @@ from ._http import (
     new_session,
     pick_base_url,
     read_json,
-    sse_json,
     succeeds,
 )
+from ._streams import sse_json
 
 NOT_READY = frozenset(range(400, 600)) - {401, 403}
 """What the server answers if it, or a model, is not ready: "otherwise 4xx", says its reference."""

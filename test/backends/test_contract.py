@@ -321,6 +321,16 @@ def test_event_that_is_no_json_is_an_error(case, api, backend, server):
 
 
 @streaming
+def test_event_in_another_form_raises_nothing_but_the_backends_error(case, api, backend, server):
+    event = b'{"choices": [7], "candidates": [7], "promptFeedback": 7, "x_groq": 7, "done": []}'
+    for call in case.streams:
+        server.script(
+            Reply(200, iter([b"data: " + event + b"\n\n" if case.name != "ollama" else event + b"\n"]))
+        )
+        failure_of(lambda api, call=call: list(call(api)), api, case.fails(backend))
+
+
+@streaming
 def test_error_inside_a_stream_does_not_show_the_key(case, backend, server):
     for call in case.streams:
         failing = b'{"error": {"message": "overloaded, %s"}}' % CANARY.encode()

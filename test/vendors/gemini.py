@@ -89,9 +89,12 @@ def _problem(body: dict[str, Any]) -> Reply | None:
 
 
 def _count(name: str, request: Request) -> Reply:
-    asked = request.json()["generateContentRequest"]
-    if asked.pop("model", None) != name:
-        return error(400, "INVALID_ARGUMENT", "model in generateContentRequest must match the path")
+    """Count the tokens of `contents`, or of all that a request to generate has beside them."""
+    asked = request.json()
+    if "generateContentRequest" in asked:
+        asked = asked["generateContentRequest"]
+        if asked.pop("model", None) != name:
+            return error(400, "INVALID_ARGUMENT", "model in generateContentRequest must match the path")
     return _problem(asked) or Reply(200, {"totalTokens": sum(len(text.split()) for text in _texts(asked))})
 
 
