@@ -13,6 +13,25 @@ import requests
 
 from ._http import BackendError, failures_as, message_in, without_key
 
+Decode = Callable[[str, requests.Response, type[BackendError]], dict[str, Any]]
+"""Makes an event of its data; raises the error if it is none, or tells of one."""
+
+IsLast = Callable[[dict[str, Any]], Any]
+"""Tells whether an event completes the answer."""
+
+
+def event_object(data: str, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
+    """Return the JSON object of one event of a stream; raise `error` if it is an error, or no JSON object."""
+    try:
+        event = json.loads(data)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise error(None, "an event of the stream is not a JSON object")
+    if event.get("error"):
+        raise error(None, without_key(message_in(event) or "error in the stream", response))
+    return event
+
 
 def finished(chunk: dict[str, Any]) -> bool:
     """Return True for a chunk in OpenAI's form with which a choice ends."""
@@ -22,42 +41,63 @@ def finished(chunk: dict[str, Any]) -> bool:
 def sse_json(
     response: requests.Response,
     error: type[BackendError],
-    is_last: Callable[[dict[str, Any]], Any] = finished,
-    decode: Callable[[str, requests.Response, type[BackendError]], dict[str, Any]] | None = None,
+    is_last: IsLast = finished,
+    decode: Decode = event_object,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the JSON object of each server-sent event.
+    """Yield the JSON object of each server-sent event, and close the response at the end.
 
     The stream is read on to its end, so that its connection can be used again.
 
     Args:
-        is_last: tells an event with which the answer is complete. `[DONE]` says so as well.
-        decode: makes an event of its data, where that is more than JSON; None for `event_object`.
+        is_last: for a stream that does not end with `[DONE]`.
+        decode: where the data of an event is not JSON, or can be an error in a way of the vendor's own.
 
     Raises:
         error: for an error event, and when the stream ends before the answer is complete.
     """
-    ended = False
-    for data in sse_data(response, error):
-        if data == "[DONE]":
-            ended = True
-            continue
-        event = (decode or event_object)(data, response, error)
-        ended = ended or bool(is_last(event))
-        yield event
-    if not ended:
+    return _events(_sse_data(response, error), response, error, is_last, decode)
+
+
+def json_lines(
+    response: requests.Response, error: type[BackendError], is_last: IsLast
+) -> Iterator[dict[str, Any]]:
+    """Yield the JSON object in each line, and close the response at the end; raises what `sse_json` raises."""
+    lines = (line for line in _lines(response, error) if line)
+    return _events(lines, response, error, is_last, event_object)
+
+
+def _events(
+    texts: Iterator[str],
+    response: requests.Response,
+    error: type[BackendError],
+    is_last: IsLast,
+    decode: Decode,
+) -> Iterator[dict[str, Any]]:
+    complete = False
+    with response:
+        for data in texts:
+            if data == "[DONE]":
+                complete = True
+                continue
+            try:
+                event = decode(data, response, error)
+                complete = bool(is_last(event)) or complete
+            except (AttributeError, LookupError, TypeError):
+                raise error(None, "an event of the stream has not the form that the API documents") from None
+            yield event
+    if not complete:
         raise error(None, "the stream ended before the answer was complete")
 
 
-def sse_data(response: requests.Response, error: type[BackendError]) -> Iterator[str]:
-    """Yield the data of each server-sent event, and close the response at the end.
+def _sse_data(response: requests.Response, error: type[BackendError]) -> Iterator[str]:
+    """Yield the data of each server-sent event.
 
     Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Three things are taken that
     are not in it: a last event without the empty line after it (llama.cpp's `[DONE]`), a field `error` (llama.cpp
     until 2025, https://github.com/ggml-org/llama.cpp/pull/16109), and a bare JSON object (an error of OVMS).
     """
     data: list[str] = []
-    for raw in _lines(response, error):
-        line = raw.decode("utf-8", "replace")
+    for line in _lines(response, error):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif line.startswith("error:"):
@@ -71,44 +111,12 @@ def sse_data(response: requests.Response, error: type[BackendError]) -> Iterator
         yield "\n".join(data)
 
 
-def json_lines(
-    response: requests.Response, error: type[BackendError], is_last: Callable[[dict[str, Any]], Any]
-) -> Iterator[dict[str, Any]]:
-    """Yield the JSON object in each line, and close the response at the end.
-
-    Raises:
-        error: for an error line, and when the stream ends before the answer is complete.
-    """
-    ended = False
-    for line in _lines(response, error):
-        if line:
-            event = event_object(line, response, error)
-            ended = ended or bool(is_last(event))
-            yield event
-    if not ended:
-        raise error(None, "the stream ended before the answer was complete")
-
-
-def _lines(response: requests.Response, error: type[BackendError]) -> Iterator[bytes]:
-    with response:
-        lines = response.iter_lines()
-        while True:
-            # Not around the `yield`: what the caller of a stream raises is no failure of it.
-            with failures_as(error):
-                line = next(lines, None)
-            if line is None:
-                return
-            yield line
-
-
-def event_object(data: str | bytes, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
-    """Return the JSON object of one event of a stream; raise `error` if it is an error, or no JSON object."""
-    try:
-        event = json.loads(data)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict):
-        raise error(None, "an event of the stream is not a JSON object")
-    if event.get("error"):
-        raise error(None, without_key(message_in(event) or "error in the stream", response))
-    return event
+def _lines(response: requests.Response, error: type[BackendError]) -> Iterator[str]:
+    lines = response.iter_lines()
+    while True:
+        # Not around the `yield`: what the caller of a stream raises is no failure of it.
+        with failures_as(error):
+            line = next(lines, None)
+        if line is None:
+            return
+        yield line.decode("utf-8", "replace")

@@ -24,7 +24,7 @@ from ._http import (
     read_json,
     succeeds,
 )
-from ._streams import sse_json
+from ._streams import event_object, sse_json
 from ._request_engine import RequestEngine  # retrofit:import
 
 
@@ -73,10 +73,7 @@ class groq:
             GroqError: also when a chunk says, in `x_groq`, why the stream was stopped early.
         """
         body = {**options, "model": model, "messages": messages, "stream": True}
-        for chunk in sse_json(self._post("/chat/completions", body, stream=True), GroqError):
-            if reason := (chunk.get("x_groq") or {}).get("error"):
-                raise GroqError(None, str(reason))
-            yield chunk
+        yield from sse_json(self._post("/chat/completions", body, stream=True), GroqError, decode=_chunk)
 
     def embed(self, model: str, texts: str | list[str], **options: Any) -> list[list[float]]:
         """Return one embedding a text, in the order of `texts`."""
@@ -193,3 +190,10 @@ class groq:
         metadata_names=("groq_api_key",),
     )
     # <<< retrofit:env_key
+
+
+def _chunk(data: str, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
+    chunk = event_object(data, response, error)
+    if reason := (chunk.get("x_groq") or {}).get("error"):
+        raise error(None, str(reason))
+    return chunk
