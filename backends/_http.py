@@ -1,6 +1,6 @@
 """What the plain backends share: a session, the key's header, errors, and the reading of answers.
 
-No request is made here; each backend makes its own. Streams are read in `_streams`.
+No request is made here; each backend makes its own. Streams are read in `_events`.
 """
 
 from __future__ import annotations

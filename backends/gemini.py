@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from ._events import sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
@@ -22,7 +23,6 @@ from ._http import (
     read_json,
     succeeds,
 )
-from ._streams import sse_json
 from ._request_engine import RequestEngine  # retrofit:import
 
 

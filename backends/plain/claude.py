@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from ._events import sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
@@ -23,7 +24,6 @@ from ._http import (
     read_json,
     succeeds,
 )
-from ._streams import sse_json
 
 API_VERSION = "2026-10-21"
 """https://platform.claude.com/docs/en/api/versioning; it refuses `temperature`, `top_p` and `top_k`."""

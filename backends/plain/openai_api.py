@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from ._events import sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
@@ -24,7 +25,6 @@ from ._http import (
     read_json,
     succeeds,
 )
-from ._streams import sse_json
 
 
 class OpenAIError(BackendError):

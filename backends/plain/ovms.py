@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import requests
 
+from ._events import sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
@@ -25,7 +26,6 @@ from ._http import (
     read_json,
     succeeds,
 )
-from ._streams import sse_json
 
 NOT_READY = frozenset(range(400, 600)) - {401, 403}
 """What the server answers if it, or a model, is not ready: "otherwise 4xx", says its reference."""

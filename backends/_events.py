@@ -55,7 +55,7 @@ def sse_json(
     Raises:
         error: for an error event, and when the stream ends before the answer is complete.
     """
-    return _events(_sse_data(response, error), response, error, is_last, decode)
+    return _checked_events(_sse_data(response, error), response, error, is_last, decode)
 
 
 def json_lines(
@@ -63,10 +63,10 @@ def json_lines(
 ) -> Iterator[dict[str, Any]]:
     """Yield the JSON object in each line, and close the response at the end; raises what `sse_json` raises."""
     lines = (line for line in _lines(response, error) if line)
-    return _events(lines, response, error, is_last, event_object)
+    return _checked_events(lines, response, error, is_last, event_object)
 
 
-def _events(
+def _checked_events(
     texts: Iterator[str],
     response: requests.Response,
     error: type[BackendError],
