@@ -13,9 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from . import callers, memory, overhead, storms, tls
+from .plots import draw_rows
 from .rows import Row, print_table
-
-IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
 
 # In the order of the table.
 ROWS: dict[str, Callable[[bool], Row]] = {
@@ -43,6 +42,8 @@ def main() -> None:
         console.print(f"[dim]{key} ...[/]")
         rows.append(ROWS[key](options.quick))
     print_table(rows, console)
+    if not (options.only or options.quick):
+        console.print(f"drawn: {draw_rows(rows)}")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     sys.exit(not (options.quick or all(check.met for row in rows for check in row.checks)))

@@ -6,7 +6,6 @@ Each takes the call as a function without arguments, or makes a function of the 
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections import deque
@@ -138,8 +137,3 @@ def behind_async_semaphore(
             return await call(*args, **kwargs)
 
     return limited
-
-
-def full_jitter(retry: int) -> float:
-    """Return a delay of between 0 and 2 ** retry seconds, at most 60."""
-    return random.uniform(0, min(2.0**retry, 60))

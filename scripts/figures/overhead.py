@@ -116,4 +116,7 @@ def _row(
     if hand is not None and times_hand is not None:
         checks.append(Check("÷ hand-written", over["ours"] / over[hand], "≤", times_hand))
     checks.append(Check(f"÷ {tenacity}", over["ours"] / over[tenacity], "≤", of_tenacity))
-    return Row(key, what, "µs", over, checks)
+    goal = over[tenacity] * of_tenacity
+    if hand is not None and times_hand is not None:
+        goal = min(goal, over[hand] * times_hand)
+    return Row(key, what, "µs", over, checks, goal=goal)

@@ -41,6 +41,7 @@ class Row:
         unit: of `values`.
         values: who -> how much; one of them is "ours".
         notes: who -> what else there is to say of it.
+        goal: where ours is to be, in `unit`; it is drawn.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Row:
     values: dict[str, float]
     checks: list[Check]
     notes: dict[str, str] = field(default_factory=dict)
+    goal: float | None = None
 
 
 def shown(value: float) -> str:

@@ -57,8 +57,9 @@ class _AsyncClient(httpx.AsyncClient):
 class Soak:
     """The clients, the callers, and those who disturb them."""
 
-    def __init__(self, server: Server, book: Book, end: float, callers: int) -> None:
+    def __init__(self, server: Server, book: Book, end: float, callers: int, too_many: int = 0) -> None:
         self.server, self.book, self.end, self.callers = server, book, end, callers
+        self.too_many = too_many  # to be admitted beyond the limit, so that there is something to find
         self.names = itertools.count()
         self.clients: list[tuple[str, Any]] = [self._client() for _ in range(CLIENTS)]
 
@@ -88,7 +89,7 @@ class Soak:
         client.client.book = self.book
         client.initial_retry_delay, client.max_retry_delay = 0.02, 0.2
         client.queue_size = 1000
-        self.server.allow(name, client.max_concurrent_requests)
+        self.server.allow(name, client.max_concurrent_requests - self.too_many)
         self.book.watch(client)
         return name, client
 
@@ -207,7 +208,7 @@ class Soak:
         """Change the limit; the server hears of a lower one when as few are in flight."""
         self.book.count("resized")
         if limit > client.max_concurrent_requests:
-            self.server.allow(name, limit)
+            self.server.allow(name, limit - self.too_many)
         client.max_concurrent_requests = limit
         end = time.monotonic() + 10
         while client.current_requests > limit and time.monotonic() < end:
@@ -216,7 +217,7 @@ class Soak:
             self.book.violation(
                 f"ten seconds after the limit was lowered to {limit}, {client.current_requests} run"
             )
-        self.server.allow(name, limit)
+        self.server.allow(name, limit - self.too_many)
         if limit == 0:
             time.sleep(0.1)
             self._resize(name, client, 5)
@@ -245,6 +246,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--callers", type=int, default=200, help="threads, and as many tasks")
+    parser.add_argument("--break-limit", action="store_true", help="admit one too many, to see that it is found")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     console = Console()
@@ -254,7 +256,7 @@ def main() -> None:
         rest = Rest()
         start = time.monotonic()
         with rest.sampling():
-            soak = Soak(server, book, start + 60 * options.minutes, options.callers)
+            soak = Soak(server, book, start + 60 * options.minutes, options.callers, int(options.break_limit))
             soak.run()
         seconds = time.monotonic() - start
         del soak

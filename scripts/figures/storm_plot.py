@@ -1,0 +1,99 @@
+"""A 429 storm over time, before and after the retrofit: requests per second, refused, in flight."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib import pyplot
+
+from .plots import OTHERS, OURS, REFUSED, TARGET, save, styled
+from .server import Behaviour, Server, running_server
+from .storms import CALLERS, LIMIT, WAYS, Call, Outcome, plain, storm
+
+BEHAVIOUR = Behaviour(seconds=0.023, at_once=LIMIT, retry_after=1)
+SHOWN: dict[str, Callable[[str], Call]] = {
+    "before: as it was": plain,
+    "before, with urllib3's Retry": WAYS["urllib3 Retry"],
+    "after the retrofit": WAYS["ours"],
+}
+BIN = 0.25
+
+
+def main() -> None:
+    """Draw `docs/images/storm.svg`."""
+    parser = argparse.ArgumentParser(description="Draw a 429 storm before and after the retrofit.")
+    parser.add_argument("--each", type=int, default=20, help="requests of each of the 64 callers")
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    with running_server() as server:
+        print(draw({name: _record(server, way, options.each) for name, way in SHOWN.items()}))
+
+
+def _record(server: Server, way: Callable[[str], Call], each: int) -> tuple[Outcome, list[Any]]:
+    server.behave(BEHAVIOUR)
+    outcome = storm(server, way(server.url), each)
+    return outcome, server.facts()["events"]
+
+
+def draw(records: dict[str, tuple[Outcome, list[Any]]]) -> Path:
+    """Draw a column for each way, with requests per second above and requests in flight below."""
+    with styled():
+        longest = max(events[-1][0] - events[0][0] for _, events in records.values()) + BIN
+        figure, axes = pyplot.subplots(
+            2,
+            len(records),
+            figsize=(11, 4.6),
+            sharex=True,
+            sharey="row",
+            layout="constrained",
+            height_ratios=(3, 2),
+        )
+        for column, (name, (outcome, events)) in enumerate(records.items()):
+            _requests(axes[0][column], events, longest)
+            _in_flight(axes[1][column], events)
+            axes[0][column].set_title(f"{name}\n{_summary(outcome)}", loc="left")
+            axes[1][column].set_xlabel("seconds")
+        axes[0][0].set_ylabel("requests per second")
+        axes[1][0].set_ylabel("in flight at the server")
+        axes[0][0].legend(loc="upper right", frameon=False)
+        axes[1][0].set_xlim(0, longest)
+        return save(figure, "storm.svg")
+
+
+def _summary(outcome: Outcome) -> str:
+    return f"{outcome.failed:,} of {CALLERS * 20:,} calls failed, {outcome.refused:,} refusals, {outcome.seconds:.1f} s"
+
+
+def _requests(axis: Any, events: list[Any], longest: float) -> None:
+    bins = int(longest / BIN) + 1
+    answered, refused = [0.0] * bins, [0.0] * bins
+    for at, _, was_refused in events:
+        (refused if was_refused else answered)[int((at - events[0][0]) / BIN)] += 1 / BIN
+    times = [(number + 0.5) * BIN for number in range(bins)]
+    axis.bar(times, answered, BIN * 0.9, color=OURS, label="answered")
+    axis.bar(times, refused, BIN * 0.9, bottom=answered, color=REFUSED, label="refused (429)")
+
+
+def _in_flight(axis: Any, events: list[Any]) -> None:
+    """Draw the most that were in flight, in every tenth of a second."""
+    most: dict[int, int] = {}
+    for at, in_flight, _ in events:
+        place = int((at - events[0][0]) / 0.1)
+        most[place] = max(most.get(place, 0), in_flight)
+    places = range(max(most) + 1)
+    axis.fill_between(
+        [p * 0.1 for p in places], [most.get(p, 0) for p in places], step="post", color=OTHERS, alpha=0.6
+    )
+    axis.axhline(LIMIT, color=TARGET, linestyle="--", linewidth=1)
+    axis.annotate(
+        f"{LIMIT} allowed",
+        (1, LIMIT),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        color=TARGET,
+    )
