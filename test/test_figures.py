@@ -23,7 +23,9 @@ def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 
 def test_bench_runtime_measures_each_way_and_says_what_is_met(tmp_path):
-    done = run("bench_runtime", "--quick", "--only", "sync", "--only", "memory", "--json", tmp_path / "figures.json")
+    done = run(
+        "bench_runtime", "--quick", "--only", "sync", "--only", "memory", "--json", tmp_path / "figures.json"
+    )
     assert done.returncode == 0, done.stderr
     sync, memory = json.loads((tmp_path / "figures.json").read_text())
     assert {"ours", "hand-written", "semaphore + tenacity"} < set(sync["values"])

@@ -246,7 +246,9 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--callers", type=int, default=200, help="threads, and as many tasks")
-    parser.add_argument("--break-limit", action="store_true", help="admit one too many, to see that it is found")
+    parser.add_argument(
+        "--break-limit", action="store_true", help="admit one too many, to see that it is found"
+    )
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     console = Console()
