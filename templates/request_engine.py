@@ -634,11 +634,12 @@ class _ThreadTicket(_Ticket):
 class _TaskTicket(_Ticket):
     """The place of an asyncio task."""
 
-    __slots__ = ("future", "loop")
+    __slots__ = ("future", "loop", "thread")
 
     def __init__(self, slot: _Slot, loop: Any) -> None:
         super().__init__(slot)
         self.loop = loop
+        self.thread = threading.get_ident()
         self.future: Any = loop.create_future()
 
     def hand_over(self) -> bool:
@@ -653,7 +654,10 @@ class _TaskTicket(_Ticket):
                 self.future.set_exception(error) if error else self.future.set_result(None)
 
         try:
-            self.loop.call_soon_threadsafe(resolve)
+            if self.thread == threading.get_ident():  # another task of the loop: no need to wake it
+                resolve()
+            else:
+                self.loop.call_soon_threadsafe(resolve)
         except RuntimeError:  # the loop was closed while its task waited
             return False
         return True
