@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ OURS, OTHERS, TARGET, REFUSED, TEXT = "#2f81f7", "#8b949e", "#3fb950", "#e5534b"
 
 _STYLE = {
     "svg.hashsalt": "figures",  # the same picture gives the same file
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "text.color": TEXT,
     "axes.labelcolor": TEXT,
@@ -48,10 +49,13 @@ def save(figure: Any, name: str) -> Path:
 
 
 def draw_rows(rows: list[Row], name: str = "bench_runtime.svg") -> Path:
-    """Draw a panel of bars for each row: ours, the others, and the first target where it has the unit of the bars."""
+    """Draw a panel of bars for each row: ours, the others, and what is aimed at (dashed)."""
     with styled():
         tall = (len(rows) + 1) // 2
-        figure, axes = pyplot.subplots(tall, 2, figsize=(11, 1.9 * tall), layout="constrained")
+        figure, axes = pyplot.subplots(
+            tall, 2, figsize=(11.5, 2.0 * tall), layout="constrained", squeeze=False
+        )
+        figure.get_layout_engine().set(wspace=0.04, hspace=0.06)  # type: ignore[call-arg]
         for axis in axes.flat[len(rows) :]:
             axis.set_axis_off()
         for axis, row in zip(axes.flat, rows, strict=False):
@@ -60,23 +64,22 @@ def draw_rows(rows: list[Row], name: str = "bench_runtime.svg") -> Path:
 
 
 def _draw_row(axis: Any, row: Row) -> None:
-    names = list(row.values)[::-1]
-    values = [row.values[who] for who in names]
+    names = list(row.values)
     colours = [OURS if who.startswith("ours") else OTHERS for who in names]
-    bars = axis.barh(names, values, color=colours, height=0.65)
-    labels = [
-        f"{shown(value)}{_short(row.notes.get(who, ''))}" for who, value in zip(names, values, strict=True)
-    ]
-    axis.bar_label(bars, labels, padding=3, fontsize=8)
-    axis.set_xlim(0, max(values) * (1.75 if row.notes else 1.15))
-    axis.set_title("\n".join(textwrap.wrap(f"{row.what} ({row.unit})", 62)), loc="left")
+    bars = axis.barh(names, list(row.values.values()), color=colours, height=0.65)
+    if row.goal is not None:
+        axis.vlines(row.goal, -0.6, len(names) - 0.4, color=TARGET, linestyle="--", linewidth=1, zorder=0)
+    axis.bar_label(
+        bars, [f"{shown(row.values[who])}{_note(row, who)}" for who in names], padding=4, fontsize=8
+    )
+    axis.set_xlim(0, max(*row.values.values(), row.goal or 0) * (2.3 if row.notes else 1.15))
+    axis.set_ylim(max(len(names), 6) - 0.4, -0.6)  # the first on top, bars of the same height in all panels
+    axis.set_title(f"{row.what}\n", loc="left", pad=2)
+    axis.text(0, 1.03, row.unit, transform=axis.transAxes, fontsize=8)
     axis.tick_params(length=0)
     axis.xaxis.set_visible(False)
-    axis.spines["bottom"].set_visible(False)
-    axis.set_ylim(-0.6, max(len(names), 3) - 0.4)
-    if row.goal is not None:
-        axis.axvline(row.goal, color=TARGET, linestyle="--", linewidth=1)
+    axis.spines[["bottom", "left"]].set_visible(False)
 
 
-def _short(note: str) -> str:
-    return f"   {note}" if note else ""
+def _note(row: Row, who: str) -> str:
+    return f"  ({row.notes[who]})" if who in row.notes else ""

@@ -54,7 +54,7 @@ def draw(records: dict[str, tuple[Outcome, list[Any]]]) -> Path:
         )
         for column, (name, (outcome, events)) in enumerate(records.items()):
             _requests(axes[0][column], events, longest)
-            _in_flight(axes[1][column], events)
+            _in_flight(axes[1][column], events, longest)
             axes[0][column].set_title(f"{name}\n{_summary(outcome)}", loc="left")
             axes[1][column].set_xlabel("seconds")
         axes[0][0].set_ylabel("requests per second")
@@ -65,29 +65,28 @@ def draw(records: dict[str, tuple[Outcome, list[Any]]]) -> Path:
 
 
 def _summary(outcome: Outcome) -> str:
-    return f"{outcome.failed:,} of {CALLERS * 20:,} calls failed, {outcome.refused:,} refusals, {outcome.seconds:.1f} s"
+    return f"{outcome.failed:,} of {CALLERS * 20:,} failed; {outcome.refused:,} refusals; {outcome.seconds:.1f} s"
 
 
 def _requests(axis: Any, events: list[Any], longest: float) -> None:
     bins = int(longest / BIN) + 1
-    answered, refused = [0.0] * bins, [0.0] * bins
-    for at, _, was_refused in events:
-        (refused if was_refused else answered)[int((at - events[0][0]) / BIN)] += 1 / BIN
-    times = [(number + 0.5) * BIN for number in range(bins)]
-    axis.bar(times, answered, BIN * 0.9, color=OURS, label="answered")
-    axis.bar(times, refused, BIN * 0.9, bottom=answered, color=REFUSED, label="refused (429)")
+    answered, seen = [0.0] * bins, [0.0] * bins
+    for at, _, refused in events:
+        place = int((at - events[0][0]) / BIN)
+        seen[place] += 1 / BIN
+        answered[place] += 0 if refused else 1 / BIN
+    edges = [number * BIN for number in range(bins + 1)]
+    axis.stairs(seen, edges, baseline=answered, fill=True, color=REFUSED, label="refused (429)")
+    axis.stairs(answered, edges, fill=True, color=OURS, label="answered")
 
 
-def _in_flight(axis: Any, events: list[Any]) -> None:
+def _in_flight(axis: Any, events: list[Any], longest: float) -> None:
     """Draw the most that were in flight, in every tenth of a second."""
-    most: dict[int, int] = {}
+    most = [0] * (int(longest / 0.1) + 1)
     for at, in_flight, _ in events:
         place = int((at - events[0][0]) / 0.1)
-        most[place] = max(most.get(place, 0), in_flight)
-    places = range(max(most) + 1)
-    axis.fill_between(
-        [p * 0.1 for p in places], [most.get(p, 0) for p in places], step="post", color=OTHERS, alpha=0.6
-    )
+        most[place] = max(most[place], in_flight)
+    axis.stairs(most, [place * 0.1 for place in range(len(most) + 1)], fill=True, color=OTHERS, alpha=0.6)
     axis.axhline(LIMIT, color=TARGET, linestyle="--", linewidth=1)
     axis.annotate(
         f"{LIMIT} allowed",

@@ -143,7 +143,7 @@ def _row(
     return Row(
         key,
         what,
-        "× ideal time",
+        "time ÷ ideal",
         {name: outcome.seconds / ideal for name, outcome in outcomes.items()},
         [
             Check("time ÷ ideal", ours.seconds / ideal, "≤", slowest),
@@ -174,7 +174,7 @@ def per_second(quick: bool) -> Row:
         ideal, outcomes = _measured(server, behaviour, each, 1 if quick else 2)
     return _row(
         "rate",
-        "429 storm: 200 requests a second allowed",
+        "429 storm: 200 a second allowed",
         max(ideal, CALLERS * each / 200),
         outcomes,
         1.25,
@@ -201,7 +201,7 @@ def unavailable(quick: bool) -> Row:
     return Row(
         "unavailable",
         "throughput with 10 % of 503s",
-        "of that without",
+        "÷ that without",
         kept,
         [Check("kept", kept["ours"], "≥", 0.85)],
         goal=0.85,
