@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 00330abe69
+# Put here by add-queue-backoff; retrofit:runtime v1 cf3c1e1982
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -635,11 +635,12 @@ class _ThreadTicket(_Ticket):
 class _TaskTicket(_Ticket):
     """The place of an asyncio task."""
 
-    __slots__ = ("future", "loop")
+    __slots__ = ("future", "loop", "thread")
 
     def __init__(self, slot: _Slot, loop: Any) -> None:
         super().__init__(slot)
         self.loop = loop
+        self.thread = threading.get_ident()
         self.future: Any = loop.create_future()
 
     def hand_over(self) -> bool:
@@ -654,7 +655,10 @@ class _TaskTicket(_Ticket):
                 self.future.set_exception(error) if error else self.future.set_result(None)
 
         try:
-            self.loop.call_soon_threadsafe(resolve)
+            if self.thread == threading.get_ident():  # another task of the loop: no need to wake it
+                resolve()
+            else:
+                self.loop.call_soon_threadsafe(resolve)
         except RuntimeError:  # the loop was closed while its task waited
             return False
         return True
