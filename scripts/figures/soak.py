@@ -57,14 +57,16 @@ class _AsyncClient(httpx.AsyncClient):
 class Soak:
     """The clients, the callers, and those who disturb them."""
 
-    def __init__(self, server: Server, book: Book, end: float, callers: int, too_many: int = 0) -> None:
-        self.server, self.book, self.end, self.callers = server, book, end, callers
+    def __init__(self, server: Server, book: Book, callers: int, too_many: int = 0) -> None:
+        self.server, self.book, self.callers = server, book, callers
+        self.end = 0.0
         self.too_many = too_many  # to be admitted beyond the limit, so that there is something to find
         self.names = itertools.count()
         self.clients: list[tuple[str, Any]] = [self._client() for _ in range(CLIENTS)]
 
-    def run(self) -> None:
-        """Run until `end`; then wait for all callers, but not for ever."""
+    def run(self, seconds: float) -> None:
+        """Run for so long; then wait for all callers, but not for ever."""
+        self.end = time.monotonic() + seconds
         threads = [threading.Thread(target=self._caller, args=(n,), daemon=True) for n in range(self.callers)]
         threads.append(threading.Thread(target=lambda: asyncio.run(self._tasks()), daemon=True))
         threads.append(threading.Thread(target=self._disturb, daemon=True))
@@ -258,8 +260,8 @@ def main() -> None:
         rest = Rest()
         start = time.monotonic()
         with rest.sampling():
-            soak = Soak(server, book, start + 60 * options.minutes, options.callers, int(options.break_limit))
-            soak.run()
+            soak = Soak(server, book, options.callers, int(options.break_limit))
+            soak.run(60 * options.minutes)
         seconds = time.monotonic() - start
         del soak
         rest.check(book)
