@@ -1,0 +1,488 @@
+"""S1: a stream holds its slot to the end, however it ends, and is retried only before its first item."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+
+import aiohttp
+import anthropic
+import httpx
+import openai
+import pytest
+import requests
+
+from test.loopback import LoopbackServer, Reply, Reset, sse
+from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, queue_up, until
+
+
+@pytest.fixture
+def single():
+    return Api(max_concurrent_requests=1, initial_retry_delay=0.01)
+
+
+@pytest.fixture
+def lines(server):
+    """A server that streams three parts, the last two only when asked for."""
+    server.app = lambda request: Reply(200, iter([b"one\n", b"two\n", b"three\n"]))
+    return server
+
+
+def numbers(count=3):
+    yield from range(count)
+
+
+def held(api):
+    return api.current_requests == 1
+
+
+# Ways to open a stream with real clients, and to read it: each gives an iterator and a function that closes it.
+
+
+def requests_lines(api, url):
+    response = api.call(requests.get, url, stream=True)
+    return response.iter_lines(), response.close
+
+
+def requests_content(api, url):
+    response = api.call(requests.get, url, stream=True)
+    return response.iter_content(2), response.close
+
+
+def httpx_send(api, url):
+    client = httpx.Client()
+    response = api.call(client.send, client.build_request("GET", url), stream=True)
+    return response.iter_lines(), response.close
+
+
+def httpx_stream(api, url):
+    manager = api.call(httpx.Client().stream, "GET", url)
+    response = manager.__enter__()
+    return response.iter_lines(), lambda: manager.__exit__(None, None, None)
+
+
+def generator(api, url):
+    def parts():
+        with requests.get(url, stream=True) as response:
+            yield from response.iter_lines()
+
+    stream = api.call(parts)
+    return stream, stream.close
+
+
+OPENED = [requests_lines, requests_content, httpx_send, httpx_stream, generator]
+opened = pytest.mark.parametrize("opened", OPENED, ids=[one.__name__ for one in OPENED])
+
+
+@opened
+def test_S1_held_while_read_and_given_back_when_exhausted(single, lines, opened):
+    parts, close = opened(single, lines.url)
+    assert next(parts)
+    assert held(single)
+    assert list(parts)
+    if opened is httpx_stream:
+        assert held(single), "until the context is left"
+        close()
+    assert_at_rest(single)
+
+
+@opened
+def test_S1_given_back_when_closed_half_way(single, lines, opened):
+    parts, close = opened(single, lines.url)
+    next(parts)
+    assert held(single)
+    close()
+    assert_at_rest(single)
+
+
+@opened
+def test_S1_closed_twice_frees_one_slot(single, lines, opened):
+    _, close = opened(single, lines.url)
+    close()
+    other = single.call(numbers)
+    close()
+    assert held(single)
+    list(other)
+    assert_at_rest(single)
+
+
+@opened
+def test_S1_given_back_when_dropped_unread(single, lines, opened):
+    parts, close = opened(single, lines.url)
+    assert held(single)
+    del parts, close
+    gc.collect()
+    assert_at_rest(single)
+
+
+@opened
+def test_S1_given_back_when_dropped_half_read(single, lines, opened):
+    parts, close = opened(single, lines.url)
+    next(parts)
+    assert held(single)
+    del parts, close
+    gc.collect()
+    assert_at_rest(single)
+
+
+def test_S1_who_waits_gets_the_slot_of_a_dropped_stream(single):
+    stream = single.call(numbers)
+    (waiting,) = queue_up(single, lambda number: number, 1)
+    del stream
+    assert waiting.result(5) == 0
+    assert_at_rest(single)
+
+
+def test_S1_given_back_when_the_reader_raises(single, lines):
+    def read():
+        with single.call(requests.get, lines.url, stream=True) as response:
+            for _ in response.iter_lines():
+                raise KeyError("the reader")
+
+    with pytest.raises(KeyError):
+        read()
+    gc.collect()
+    assert_at_rest(single)
+
+
+def test_S1_given_back_when_the_stream_breaks_off(single, server):
+    server.script(Reply(200, iter([b"one\n", b"two\n"]), cut_after=1))
+    response = single.call(requests.get, server.url, stream=True)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        list(response.iter_lines())
+    assert_at_rest(single)
+    assert len(server.requests) == 1, "something was delivered: no second attempt"
+
+
+def test_S1_a_response_that_was_read_holds_nothing(single, server):
+    single.call(requests.get, server.url)
+    assert single.current_requests == 0
+    single.call(requests.get, server.url, stream=True).content  # noqa: B018
+    assert single.current_requests == 0
+
+
+def test_S1_the_response_is_the_same_object_of_the_same_type(single, lines):
+    responses = []
+
+    def get():
+        responses.append(requests.get(lines.url, stream=True))
+        return responses[0]
+
+    response = single.call(get)
+    assert response is responses[0]
+    assert type(response) is requests.Response
+    assert response.raw.status == 200
+    assert response.content == b"one\ntwo\nthree\n"
+    assert_at_rest(single)
+
+
+def test_S1_a_generator_stays_a_generator_to_its_reader(single):
+    def echo():
+        got = yield 1
+        while got is not None:
+            got = yield got
+
+    stream = single.call(echo)
+    assert next(stream) == 1
+    assert stream.send(5) == 5
+    with pytest.raises(KeyError):
+        stream.throw(KeyError("x"))
+    del stream
+    gc.collect()
+    assert_at_rest(single)
+
+
+def test_S1_a_queued_stream_is_held_too(single):
+    first = single.call(numbers)
+    queued = caller(single.call, numbers)
+    until(lambda: len(single.request_queue) == 1)
+    assert list(first) == [0, 1, 2]
+    stream = queued.result(5)
+    assert held(single)
+    assert list(stream) == [0, 1, 2]
+    del queued
+    assert_at_rest(single)
+
+
+def test_S1_a_submitted_stream_is_held_too(single):
+    stream = single.submit(numbers).result(5)
+    assert held(single)
+    assert list(stream) == [0, 1, 2]
+    assert_at_rest(single)
+
+
+def test_S1_many_streams_keep_the_limit(server):
+    api = Api(max_concurrent_requests=3)
+    server.app = lambda request: Reply(200, iter([b"x" * 10] * 5), delay=0.005)
+
+    def read():
+        with api.call(requests.get, server.url, stream=True) as response:
+            return len(b"".join(response.iter_content(7)))
+
+    assert [future.result(20) for future in [caller(read) for _ in range(15)]] == [50] * 15
+    assert server.most_in_flight <= 3
+    assert_at_rest(api)
+
+
+# Retried before the first item only
+
+
+class Breaks:
+    """A stream that raises after so many items, the first times."""
+
+    def __init__(self, after, times=1, error=None):
+        self.after, self.left, self.calls = after, times, 0
+        self.error = error or Answer(503)
+
+    def __call__(self):
+        self.calls += 1
+        for number in range(3):
+            if number == self.after and self.left:
+                self.left -= 1
+                error = ConnectionError("lost")
+                error.status_code = 503
+                raise error
+            yield number
+
+
+def test_S1_retried_before_the_first_item(single):
+    breaks = Breaks(after=0, times=2)
+    assert list(single.call(breaks.__call__)) == [0, 1, 2]
+    assert breaks.calls == 3
+    assert_at_rest(single)
+
+
+def test_S1_not_retried_after_it(single):
+    breaks = Breaks(after=1)
+    stream = single.call(breaks.__call__)
+    assert next(stream) == 0
+    with pytest.raises(ConnectionError):
+        next(stream)
+    assert breaks.calls == 1
+    assert_at_rest(single)
+
+
+def test_S1_given_up_before_the_first_item(single):
+    single.max_retries = 2
+    breaks = Breaks(after=0, times=9)
+    with pytest.raises(ConnectionError):
+        list(single.call(breaks.__call__))
+    assert breaks.calls == 3
+    assert_at_rest(single)
+
+
+def test_S1_backing_off_before_the_first_item_holds_no_slot(single):
+    single.initial_retry_delay = 0.3
+    reading = caller(lambda: list(single.call(Breaks(after=0).__call__)))
+    until(lambda: len(single.request_queue) == 1)
+    assert single.call(len, "abc") == 3
+    assert reading.result(5) == [0, 1, 2]
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("trouble", [[Reply(503)] * 2, [Reset()]])
+@opened
+def test_S1_real_streams_are_retried_before_they_begin(single, lines, trouble, opened):
+    if opened is generator:
+        pytest.skip("nothing tells what kind of request a function of the user's makes")
+    lines.script(*trouble)
+    parts, close = opened(single, lines.url)
+    assert list(parts)
+    close()
+    assert len(lines.requests) == len(trouble) + 1
+    assert_at_rest(single)
+
+
+# Async
+
+
+def run(coroutine):
+    return caller(asyncio.run, coroutine).result(20)
+
+
+async def async_numbers():
+    for number in range(3):
+        yield number
+
+
+@pytest.mark.parametrize("end", ["exhausted", "closed", "dropped", "cancelled"])
+@pytest.mark.parametrize("library", ["httpx", "aiohttp", "aiohttp awaited", "generator"])
+def test_S1_async_streams(single, lines, library, end):
+    async def parts_of(kept):
+        if library == "httpx":
+            client = kept.enter(httpx.AsyncClient())
+            async with single._queued(client.stream)("GET", lines.url) as response:
+                async for part in response.aiter_lines():
+                    yield part
+        elif library == "generator":
+            async for part in single._queued(async_numbers)():
+                yield part
+        else:
+            session = kept.enter(aiohttp.ClientSession())
+            if library == "aiohttp":
+                async with single._queued(session.get)(lines.url) as response:
+                    async for part in response.content:
+                        yield part
+            else:
+                response = await single._queued(session.get)(lines.url)
+                async for part in response.content:
+                    yield part
+
+    class Kept:
+        def enter(self, client):
+            self.client = client
+            return client
+
+    async def go():
+        kept = Kept()
+        stream = parts_of(kept)
+        await stream.__anext__()
+        if library != "aiohttp awaited":  # a short body may have come with the headers
+            assert held(single)
+        if end == "exhausted":
+            async for _ in stream:
+                pass
+        elif end == "closed":
+            await stream.aclose()
+        elif end == "cancelled":
+            with pytest.raises(asyncio.CancelledError):
+                await stream.athrow(asyncio.CancelledError())
+        del stream
+        gc.collect()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        if hasattr(kept, "client"):
+            await (kept.client.aclose if library == "httpx" else kept.client.close)()
+
+    run(go())
+    gc.collect()
+    assert_at_rest(single)
+
+
+def test_S1_async_generator_is_retried_before_the_first_item_only(single):
+    outcomes = Flaky(Answer(503), "fine", Answer(503))
+
+    async def parts():
+        for number in range(3):
+            outcome = outcomes()
+            if isinstance(outcome, Answer):
+                error = ConnectionError("lost")
+                error.status_code = 503
+                raise error
+            yield number
+
+    async def go():
+        got = []
+
+        async def read():
+            async for number in single._queued(parts)():
+                got.append(number)
+
+        with pytest.raises(ConnectionError):
+            await read()
+        return got
+
+    assert run(go()) == [0]
+    assert_at_rest(single)
+
+
+def test_S1_async_generator_that_is_closed_closes_the_one_inside(single):
+    closed = []
+
+    async def parts():
+        try:
+            for number in range(3):
+                yield number
+        finally:
+            closed.append(True)
+
+    async def go():
+        stream = single._queued(parts)().__aiter__()
+        await stream.__anext__()
+        await stream.aclose()
+        assert closed == [True]
+
+    run(go())
+    assert_at_rest(single)
+
+
+# Vendors' streams
+
+
+def openai_chunk(text):
+    return {
+        "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}],
+    }  # fmt: skip
+
+
+def test_S1_openai_stream_holds_its_slot(single):
+    with LoopbackServer(lambda request: sse([openai_chunk("a"), openai_chunk("b")])) as server:
+        client = openai.OpenAI(api_key="test-key", base_url=server.url)
+        stream = single.call(client.chat.completions.create, model="m", messages=[], stream=True)
+        assert isinstance(stream, openai.Stream)
+        assert next(stream).choices[0].delta.content == "a"
+        assert held(single)
+        assert [chunk.choices[0].delta.content for chunk in stream] == ["b"]
+        assert_at_rest(single)
+
+
+def test_S1_openai_stream_as_a_context(single):
+    with LoopbackServer(lambda request: sse([openai_chunk("a"), openai_chunk("b")])) as server:
+        client = openai.OpenAI(api_key="test-key", base_url=server.url)
+        with single.call(client.chat.completions.create, model="m", messages=[], stream=True) as stream:
+            next(iter(stream))
+            assert held(single)
+        assert_at_rest(single)
+
+
+ERRORS = [
+    ("openai", {"error": {"type": "server_error", "code": None, "message": "overloaded"}}, True),
+    (
+        "openai",
+        {"error": {"type": "rate_limit_error", "code": "rate_limit_exceeded", "message": "slow down"}},
+        True,
+    ),
+    ("openai", {"error": {"type": "invalid_request_error", "code": "bad", "message": "bad"}}, False),
+    (
+        "openai",
+        {"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "no money"}},
+        False,
+    ),
+    ("anthropic", {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, True),
+    ("anthropic", {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}, True),
+    ("anthropic", {"type": "error", "error": {"type": "api_error", "message": "oops"}}, True),
+    ("anthropic", {"type": "error", "error": {"type": "invalid_request_error", "message": "bad"}}, False),
+]
+
+
+@pytest.mark.parametrize(("vendor", "error", "retried"), ERRORS)
+@pytest.mark.parametrize("first", [True, False], ids=["first event", "second event"])
+def test_S1_error_event_inside_a_200_stream(single, server, vendor, error, retried, first):
+    """Retried if it comes first and is of the passing kind (overloaded_error, rate_limit_error, api_error)."""
+    if vendor == "openai":
+        good, prefix = f"data: {json.dumps(openai_chunk('a'))}\n\n", "data: "
+        client = openai.OpenAI(api_key="test-key", base_url=server.url)
+        create, arguments = client.chat.completions.create, {"model": "m", "messages": []}
+    else:
+        ping = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
+        good = f"event: content_block_delta\ndata: {json.dumps(ping)}\n\n"
+        prefix = "event: error\ndata: "
+        client = anthropic.Anthropic(api_key="test-key", base_url=server.url)
+        create, arguments = client.messages.create, {"model": "m", "messages": [], "max_tokens": 5}
+    bad = f"{prefix}{json.dumps(error)}\n\n"
+    kind = {"Content-Type": "text/event-stream"}
+    server.script(Reply(200, iter([text.encode() for text in ([bad] if first else [good, bad])]), kind))
+    server.app = lambda request: Reply(200, iter([good.encode()]), kind)
+    stream = single.call(create, stream=True, **arguments)
+    if first and retried:
+        assert len(list(stream)) == 1
+        assert len(server.requests) == 2
+    else:
+        with pytest.raises((openai.APIError, anthropic.APIError)):
+            list(stream)
+        assert len(server.requests) == 1
+    del stream
+    gc.collect()
+    assert_at_rest(single)
