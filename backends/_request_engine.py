@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 cf3c1e1982
+# Put here by add-queue-backoff; retrofit:runtime v1 7afcee7eef
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -206,6 +206,8 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
 _RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
 _HOLDING_STATUSES = frozenset({429, 503, 529})
 _NO_MONEY = re.compile(r"insufficient_quota|billing_\w+|credit_balance_exhausted", re.ASCII)
+# Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
+_STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
 _S3_RETRIED = frozenset(
     """
     SlowDown RequestTimeout RequestTimeoutException Throttling ThrottlingException
@@ -325,6 +327,9 @@ def _failure_in_exception(error: BaseException) -> Failure:
                 if not isinstance(body, Mapping | list):
                     body = _body_of(response if response is not None else thing, status)
                 return _failure_by_status(status, headers, body, name)
+        body = _attribute(link, "body")
+        if (status := _status_in_stream(body)) is not None:
+            return _failure_by_status(status, None, body, name)
         names.update(cls.__name__ for cls in type(link).__mro__)
     retry = not names.isdisjoint(_LOST) and names.isdisjoint(_HOPELESS)
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
@@ -363,6 +368,13 @@ def _body_of(response: Any, status: int) -> Any:
     except Exception:
         return None
     return body if isinstance(body, dict | list) else None
+
+
+def _status_in_stream(body: Any) -> "int | None":
+    """Return the status that an error event stands for, which comes inside a stream whose own status is 200."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    word = error.get("type") if isinstance(error, dict) else None
+    return _STREAM_ERRORS.get(word) if isinstance(word, str) else None
 
 
 def _says_no_money(body: Any) -> bool:
@@ -495,6 +507,9 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     SDK hides the path, by the name of the function.
     """
     name = str(_attribute(call, "__name__") or "")
+    request: Any = args[0] if args else kwargs.get("request")
+    if isinstance(_attribute(request, "method"), str):  # a request of requests or httpx, made beforehand
+        args = (request.method, str(_attribute(request, "url")))
     words = [arg for arg in (*args[:2], kwargs.get("method"), kwargs.get("url")) if isinstance(arg, str)]
     if name in ("request", "stream", "send") and words and words[0].isalpha():
         name, words = words[0], words[1:]
@@ -525,6 +540,11 @@ class _Rewinder:
 
     def _look_into(self, value: Any, depth: int) -> None:
         if isinstance(value, str | bytes | int | float) or value is None or depth == 0:
+            return
+        if isinstance(_attribute(value, "method"), str):  # a request of requests or httpx, made beforehand
+            self._look_into(_attribute(value, "body"), depth - 1)
+            if _has(value, "read") and _attribute(value, "_content") is None:
+                self.rewindable = False
             return
         if isinstance(value, Mapping):
             value = list(value.values())
@@ -2636,8 +2656,12 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
                 async for item in self._manager:
                     yield item
         finally:
-            if self._slot is not None:
-                self._slot.release()
+            try:
+                if _has(self._manager, "aclose"):
+                    await self._manager.aclose()
+            finally:
+                if self._slot is not None:
+                    self._slot.abandon()  # perhaps in the collector
 
 
 async def _first(stream: Any) -> Any:
