@@ -19,7 +19,14 @@ _BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
 _GRPC_METHOD = re.compile(r"\.[A-Z]\w*(?:\.with_call)?$")
 
 # Calls that pass through one another inside a session: `get` calls `request`, which calls `send`.
-_DEPTH = {**dict.fromkeys(HTTP.split(), 0), "stream": 0, "request": 1, "_request": 1, "send": 2}
+_DEPTH = {
+    **dict.fromkeys(HTTP.split(), 0),
+    "stream": 0,
+    "fetch_token": 0,
+    "request": 1,
+    "_request": 1,
+    "send": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,11 @@ class Catalogue:
         """Return True if calling this dotted name makes a client, or if it is the type of one."""
         return _plain(maker) in self._clients or bool(_STUB.search(maker))
 
+    def any_method(self, maker: str) -> bool:
+        """Return True for a client all of whose methods, but for some, make requests."""
+        row = self._clients.get(_plain(maker))
+        return row is not None and not row[1].methods
+
     def is_known_class(self, name: str) -> bool:
         """Return True for a client, and for a class whose instances are inside one."""
         return self.is_client(name) or name in ADAPTERS
@@ -117,7 +129,7 @@ def _is_request(client: Client, rest: str) -> bool:
     *attributes, method = path.split(".")
     if attributes and not (client.nested or client.chained):
         return False
-    if method.startswith("_") and method not in client.methods:
+    if method.startswith("_") and method not in client.methods and method != "_make_api_call":
         return False
     if not attributes and client.nested and not client.direct:
         return False

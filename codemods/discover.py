@@ -23,10 +23,15 @@ _NOT_CALLERS = frozenset(
         "signature",
         "type",
         "getattr",
+        "cast",
         "setattr",
     }
 )
 """Functions that look at a function they are given, but do not call it."""
+
+
+_REFERENCES = (ast.Name, ast.Attribute)
+_KEEPERS = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Return, ast.Yield, ast.Assign)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class _Finder:
         """Calls that `async with` enters."""
         self.called: frozenset[int] = frozenset()
         """Calls whose result is called."""
+        self.outer: dict[int, ast.Call] = {}
+        """Calls that are arguments of others."""
 
     def find(self, node: ast.AST) -> Iterator[Found]:
         """Yield the call sites of the scope that `node` opens."""
@@ -94,11 +101,15 @@ class _Finder:
         self.entered = frozenset(
             id(item.context_expr) for part in parts if isinstance(part, ast.AsyncWith) for item in part.items
         )
-        self.called = frozenset(id(part.func) for part in parts if isinstance(part, ast.Call))
+        calls = [part for part in parts if isinstance(part, ast.Call)]
+        self.called = frozenset(id(call.func) for call in calls)
+        self.outer = {
+            id(arg): call for call in calls for arg in _arguments(call) if isinstance(arg, ast.Call)
+        }
         for part in parts:
             if isinstance(part, ast.Call):
                 yield from self._of_call(part, wrapped)
-            else:
+            elif isinstance(part, _KEEPERS):
                 for value in _values_kept(part):
                     if id(value) not in wrapped:
                         yield from self._handed_on(value, None)
@@ -114,8 +125,8 @@ class _Finder:
             yield from self._site(inner, call, None)
         name = inner.id if isinstance(inner, ast.Name) else getattr(inner, "attr", "")
         if name not in _NOT_CALLERS and not self._entry_point(call):
-            for value in (*call.args, *(keyword.value for keyword in call.keywords)):
-                if isinstance(value, ast.Attribute | ast.Name) and id(value) not in wrapped:
+            for value in _arguments(call):
+                if isinstance(value, _REFERENCES) and id(value) not in wrapped:
                     yield from self._handed_on(value, call)
 
     def _is_called(self, wrapper: ast.Call) -> bool:
@@ -167,6 +178,8 @@ class _Finder:
             yield self._decide(value, known, wrapper, call)
         elif wrapper is not None:
             yield self._decide(value, None, wrapper, call, "it is wrapped already")
+        elif reason := guess.look_handed_on(self.names, self.scope, value):
+            yield self._skip(value, None, reason)
 
     def _skip(self, node: ast.expr, library: Library | None, reason: str) -> Found:
         return Found(node, None, "", self._scope_name(), library, Decision.SKIPPED, reason)
@@ -190,6 +203,14 @@ class _Finder:
             return self._skip(node, library, "static method: there is no `self` or `cls` to hold the queue")
         if self.names.method_of_self(owner, self.scope) is not method:
             return self._skip(node, library, f"`{owner}` is not the instance here: it is bound again")
+        if getattr(method.node, "name", "") in ("__getattr__", "__getattribute__") and (
+            call is None or call.func is not node
+        ):
+            return self._skip(
+                node,
+                library,
+                "it is handed to whoever asks for it; its calls are wrapped where they are made",
+            )
         by = self._retried_by(node, call)
         return Found(
             node,
@@ -237,12 +258,11 @@ class _Finder:
 
     def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:
         """Return what retries the site already, or nothing."""
-        if (
-            call is not None
-            and call.func is not node
-            and (by := retried.retrying_call(self.names, self.scope, call))
-        ):
-            return by
+        outer = call if call is not None and call.func is not node else None
+        while outer is not None:
+            if by := retried.retrying_call(self.names, self.scope, outer):
+                return by
+            outer = self.outer.get(id(outer))
         return self.callers.retried_by(self.scope, node)
 
 
@@ -301,6 +321,10 @@ class _Callers:
         return self._calls
 
 
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
 def _values_kept(node: ast.AST) -> Iterator[ast.expr]:
     """Yield the names that a statement or display hands on as they are, other than to a plain name.
 
@@ -318,5 +342,5 @@ def _values_kept(node: ast.AST) -> Iterator[ast.expr]:
     ):
         values = [node.value]
     for value in values:
-        if isinstance(value, ast.Name | ast.Attribute):
+        if isinstance(value, _REFERENCES):
             yield value

@@ -98,6 +98,18 @@ def look(
     return Looks(None, f"the type of `{text}` is not known here; {_MEND}")
 
 
+def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
+    """Return why a method that is handed on looks like one that sends requests, or nothing: `call(self.session.get)`."""
+    if not isinstance(value, ast.Attribute) or value.attr not in HTTP_METHODS - {"options", "send"}:
+        return ""
+    if not CLIENT_WORDS.search(_last(value.value)) or names.instance(value.value, scope) is not None:
+        return ""
+    kind, text = names.resolve(value.value, scope), ast.unparse(value.value)
+    if kind:
+        return _foreign(kind, text) if kind.startswith(".") else ""
+    return f"the type of `{text}` is not known here; {_MEND}"
+
+
 def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
     """Return `x` of `getattr(x, method)(...)`."""
     if isinstance(callee, ast.Call) and getattr(callee.func, "id", "") == "getattr" and len(callee.args) >= 2:

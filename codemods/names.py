@@ -36,6 +36,8 @@ _MANY = frozenset(
     "list List dict Dict tuple Tuple Mapping MutableMapping Sequence defaultdict DefaultDict".split()
 )
 _OPENS_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_ENTERS = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_context"})
+"""Methods that give what they are given, or what they are called on, having entered it."""
 _FACTORIES = frozenset({"field", "Field", "attrib", "ib", "PrivateAttr"})
 
 
@@ -169,8 +171,15 @@ class Names:
 
     def _best_name(self, names: Iterable[str]) -> str:
         found = [name for name in names if name]
-        clients = (name for name in found if name.endswith("()") and self.catalogue.is_client(name[:-2]))
-        return next(clients, "") or next(iter(found), UNKNOWN)
+        clients = [name for name in found if name.endswith("()") and self.catalogue.is_client(name[:-2])]
+        if not clients:
+            return next(iter(found), UNKNOWN)
+        # What may be another class as well counts only where the method's name tells that it is a request.
+        if self.catalogue.any_method(clients[0][:-2]) and any(
+            name.endswith("()") and name not in clients for name in found
+        ):
+            return UNKNOWN
+        return clients[0]
 
     def _resolve_name(self, name: str, scope: Scope, seen: frozenset[Seen]) -> str:
         owner: Scope | None = scope
@@ -288,6 +297,9 @@ class Names:
             return self._best_name(
                 [self.annotated(node.args[0], scope), self._resolve(node.args[1], scope, seen)]
             )
+        if isinstance(function, ast.Attribute) and function.attr in _ENTERS:
+            entered = node.args[0] if node.args else function.value
+            return self._resolve(entered, scope, seen)
         if isinstance(function, ast.Name) and function.id == "type" and len(node.args) == 1 and not name:
             return self._resolve(node.args[0], scope, seen).removesuffix("()")
         if isinstance(function, ast.Name | ast.Attribute):

@@ -16,7 +16,7 @@ from .names import Names, Scope, decorator_name, own_nodes
 Loop = ast.For | ast.AsyncFor | ast.While
 
 _WORDS = re.compile(
-    r"(?:^|_)(?:retry|retries|retried|retrying|retryable|retryer|backoff)(?:_|$|\d)", re.IGNORECASE
+    r"(?:^|_)(?:retry|retries|retried|retrying|retryable|retryer|retrier|backoff)(?:_|$|\d)", re.IGNORECASE
 )
 _NO_WORDS = re.compile(r"(?:^|_)(?:no|not|should|is|can|never|without|disable)_", re.IGNORECASE)
 _RETRYING = re.compile(
@@ -60,7 +60,8 @@ def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
     function = call.func
     written = decorator_name(function.func if isinstance(function, ast.Call) else function)
     resolved = names.resolve(function, scope)
-    if any(name and says_retry(name) for name in (written, resolved)):
+    parts = (part for name in (written, resolved) for part in name.split("."))
+    if any(part and says_retry(part) for part in parts):
         return f"`{written}` (line {call.lineno})"
     return ""
 

@@ -129,6 +129,26 @@ def test_a_skipped_call_is_named_with_the_reason(source, reason):
     assert reason in site.reason
 
 
+def test_what_a_proxy_hands_on_is_wrapped_where_it_is_called():
+    source = client(
+        "def __init__(self):\n    self.inner = requests.Session()",
+        "def __getattr__(self, name):\n    return getattr(self.inner, name)",
+        "def __getattr__(self, name):\n    method = getattr(self.inner, name)\n    return partial(method)",
+        "def get(self, url):\n    return self.inner.get(url)",
+    )
+    result = check_sites(source, "skipped method", "wrapped self.inner.get")
+    assert "wrapped where they are made" in result.sites[0].reason
+
+
+def test_a_cast_is_no_caller():
+    check_sites(
+        method(
+            "get = cast(Any, requests.get)\nreturn get(url)", "import requests\nfrom typing import Any, cast"
+        ),
+        "wrapped get",
+    )
+
+
 def test_sites_say_where_they_are():
     (site,) = check_sites(method("return requests.get(url)"), "wrapped requests.get").sites
     assert (site.line, site.column, site.scope, site.library) == (6, 16, "Client.call", "requests")

@@ -53,6 +53,7 @@ def test_an_aiohttp_session_that_is_handed_in(body):
 
 
 LISTED = {
+    "handed on": ("import requests", "return self._call(self.session.get, url)"),
     "no evidence": ("import requests", "return self.session.post(url)"),
     "another library's name": ("import requests", "return self.client.post(url, json={})"),
     "two libraries": ("import requests\nimport httpx", "return self.session.post(url, json={})"),
@@ -121,6 +122,8 @@ def test_an_object_of_another_file_makes_its_own_requests():
         "return self.http.status(url)",
         "return {}.get(url)",
         "return self.clients.get(url)",
+        "return self._call(self.cache.get, url)",
+        "return self._call(self.session.commit, url)",
         "return self.client.create(name=url)",
         "return self.client.search(query=url)",
         "return self.factory.create(Name=url)",

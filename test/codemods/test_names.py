@@ -57,6 +57,8 @@ def test_an_attribute_is_followed_to_the_session_it_holds(methods):
         ("global _shared\n_shared = requests.Session()\nreturn _shared.get(url)", "_shared.get"),
         ("def inner():\n    nonlocal s\n    return s.get(url)\ns = requests.Session()\nreturn inner()", "s.get"),
         ("return shared_session().get(url)", "shared_session().get"),
+        ("with ExitStack() as stack:\n    return stack.enter_context(requests.Session()).get(url)", "stack.enter_context(requests.Session()).get"),
+        ("s = requests.Session().__enter__()\nreturn s.get(url)", "s.get"),
         ("return type(self)._pool.get(url)", "type(self)._pool.get"),
         ("return self.__class__._pool.get(url)", "self.__class__._pool.get"),
         ("return self._pools.get(url)", None),
@@ -199,3 +201,25 @@ def test_names_that_go_round_in_circles_end(source):
     from .check import planned
 
     assert not planned(source).problems
+
+
+def test_what_may_be_another_class_is_a_client_of_boto3_only_if_it_can_be_nothing_else():
+    init = "def __init__(self, cache):\n    self.made = Cache() if cache else boto3.client('s3')"
+    source = client(
+        init,
+        "def get(self):\n    return self.made.get_client()",
+        imports="import boto3\nfrom shop import Cache",
+    )
+    assert not check_noop(source).sites
+    plain = source.replace("Cache() if cache else ", "")
+    check_sites(plain, "wrapped self.made.get_client")
+
+
+def test_fetch_token_of_a_session_goes_through_its_own_request():
+    source = client(
+        "def request(self, *args):\n    return super().request(*args)",
+        "def login(self):\n    return self.fetch_token('x')",
+        imports="from requests_oauthlib import OAuth2Session",
+        head="class Api(OAuth2Session):",
+    )
+    check_sites(source, "wrapped super().request")

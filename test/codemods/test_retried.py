@@ -115,6 +115,8 @@ def test_a_decorator_that_does_not(decorator):
         "return retry_call(requests.get, [url])",
         "return self._with_retries(requests.get, url)",
         "return tenacity.Retrying()(requests.get, url)",
+        "return RETRY.run(requests.get, url)",
+        "return self.retrier.call(partial(requests.get, url))",
         "return self._retry(lambda: requests.get(url))",
         "def once():\n    return requests.get(url)\nreturn call_with_backoff(once)",
         "@tenacity.retry\ndef once():\n    return requests.get(url)\nreturn once()",
