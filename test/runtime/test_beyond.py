@@ -144,6 +144,52 @@ def test_stats_count_requests_inside_requests_and_their_retries(api):
     assert (stats["requests"], stats["sent"], stats["retried"], stats["failed"]) == (4, 5, 1, 0)
 
 
+class Shop(Api):
+    """A backend whose methods each make a request, or two."""
+
+    def one(self, function):
+        return self.call(function)
+
+    def two(self, first, second):
+        return self.call(first), self.call(second)
+
+
+def raising(*names):
+    """Return a function that raises ConnectionRefusedErrors, then returns."""
+    errors = list(names)
+
+    def function():
+        if errors:
+            raise ConnectionRefusedError(errors.pop())
+        return "done"
+
+    return function
+
+
+def test_stats_count_a_submitted_method_by_the_requests_that_it_makes(delays):
+    api = Shop(max_retries=1, max_concurrent_requests=1)
+    futures = [api.submit(api.one, raising()), api.submit(api.two, raising(), raising("lost"))]
+    assert [future.result(5) for future in futures] == ["done", ("done", "done")]
+    with pytest.raises(ConnectionError):
+        api.submit(api.one, raising("lost", "lost")).result(5)
+    stats = api.queue_stats()
+    assert (stats["requests"], stats["sent"], stats["retried"], stats["failed"]) == (4, 6, 2, 1)
+    api.close()
+
+
+def test_breaker_counts_a_submitted_method_by_its_requests_and_lets_one_through_after_its_pause():
+    api = Shop(max_retries=0, circuit_breaker=2, max_retry_delay=0.05)
+    with pytest.raises(ConnectionError):
+        api.submit(api.one, raising("lost")).result(5)
+    with pytest.raises(ConnectionError):
+        api.submit(api.one, raising("lost")).result(5)
+    with pytest.raises(CircuitOpen):
+        api.submit(api.one, raising()).result(5)
+    time.sleep(0.06)
+    assert api.submit(api.one, raising()).result(5) == "done"
+    api.close()
+
+
 def test_stats_do_not_count_a_request_that_was_cancelled_while_it_waited(api):
     api.max_concurrent_requests = 1
     gated = Gated()
