@@ -13,6 +13,7 @@ from rich.text import Text
 from .facts import ClassFacts, Facts, FileFacts, SiteFacts
 from .model import Decision, FilePlan
 from .patch import inner_changes, unified_diff
+from .render import RUNTIME_MODULE
 
 QUIET, NORMAL, VERBOSE, EXPLAIN = -1, 0, 1, 2
 """How much is printed: what went wrong; what changes or was not wrapped; everything; everything, each with its place."""
@@ -172,8 +173,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def print_diff(console: Terminal, plans: Iterable[FilePlan]) -> None:
-    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere."""
-    for plan in plans:
+    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere.
+
+    The runtime comes last: it is long and always the same, and would hide what happens to the user's own files.
+    """
+    for plan in sorted(plans, key=lambda plan: plan.path.name == f"{RUNTIME_MODULE}.py"):
         if not plan.changed:
             continue
         patch = unified_diff(plan)
