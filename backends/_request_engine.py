@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 7afcee7eef
+# Put here by add-queue-backoff; retrofit:runtime v1 d179828061
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -586,6 +586,7 @@ class _Slot:
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
     number = 0  # its place in line, given once
     outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
     gate: "_Gate"
 
     def release(self) -> None:
@@ -928,6 +929,14 @@ class _Gate:
         with self.lock:
             self.counts[what] += 1
 
+    def count_nested(self, slot: _Slot) -> None:
+        """Count a request that is made under another's slot; the first one of a submitted method was counted with it."""
+        with self.lock:
+            if slot.of_method:
+                slot.of_method = False
+            else:
+                self.counts["nested"] += 1
+
     def stats(self) -> dict[str, Any]:
         """Return what happened so far, and how things stand now."""
         with self.lock:
@@ -1194,8 +1203,8 @@ class _Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
     __slots__ = (
-        "args", "call", "deadline", "engine", "error", "holds", "kwargs", "name", "result", "retries", "retry",
-        "rewinder",
+        "args", "call", "deadline", "engine", "error", "holds", "is_method", "kwargs", "name", "result", "retries",
+        "retry", "rewinder",
     )  # fmt: skip
 
     def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
@@ -1206,6 +1215,7 @@ class _Request:
         self.result: Any = None
         self.error: BaseException | None = None
         self.holds = False  # the server asked all requests to wait until the next attempt
+        self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
         self.name = ""
         total = engine.settings["total_timeout"]
         self.deadline = math.inf if total is None else time.monotonic() + total
@@ -1215,7 +1225,7 @@ class _Request:
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
         token = _take_in_hand(slot)
         try:
-            if self.engine.health is not None:
+            if self.engine.health is not None and not self.is_method:
                 self.engine.health.check()
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
@@ -1230,6 +1240,8 @@ class _Request:
         Args:
             body: the decoded body of an error response, where the response does not give it at once.
         """
+        if self.is_method:
+            return None
         error = self.error
         failure = _failure_in_result(self.result) if error is None else _failure_in_exception(error)
         if failure is not None and body is not None:
@@ -1873,6 +1885,7 @@ class RequestEngine:
         request = _Request(self, call, retry, args, kwargs)
         request.name = str(_attribute(call, "__name__") or "")
         job = _Job(self.gate.new_slot(), request, future)
+        request.is_method = job.slot.of_method = not retry
 
         def withdraw(done: "Future[Any]") -> None:
             if done.cancelled() and self.gate.withdraw(job):
@@ -1950,7 +1963,7 @@ class RequestEngine:
 
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot that that one holds."""
-        self.gate.count("nested")
+        self.gate.count_nested(slot)
         while (delay := request.attempt(slot)) is not None:
             self.wait_for_slot(slot, delay, request)
         return request.outcome()
@@ -2040,7 +2053,7 @@ class RequestEngine:
         held = outer or slot or self.gate.new_slot()
         try:
             if outer is not None:
-                self.gate.count("nested")
+                self.gate.count_nested(outer)
             if slot is not None:
                 delay = request.judge(held)
                 if delay is None:
@@ -2052,7 +2065,7 @@ class RequestEngine:
                     await self._wait_in_task(held, None, request)
                 else:
                     held = outer
-                    self.gate.count("nested")
+                    self.gate.count_nested(outer)
             while True:
                 token = _take_in_hand(held)
                 try:
