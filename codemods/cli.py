@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -16,6 +17,7 @@ from . import apis, config, disk, files, github, page, report, stdin
 from .arguments import Parser, parser
 from .facts import Facts, facts
 from .model import FilePlan, Options, Run
+from .render import RUNTIME_MODULE
 from .sarif import sarif
 
 DONE, CHANGES, USAGE, LEFT_ALONE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -126,7 +128,8 @@ class _Command:
             plans = apis.plan_apis(names, options, from_plain=arguments.diff)
             runtimes = files.runtime_plans(plans, options) if options.remove else apis.plan_runtime()
             run.plans += [*plans, *runtimes]
-        run.plans.sort(key=lambda planned: planned.path)
+        # The runtime comes last: it is long and always the same, and would hide what happens to the user's own files.
+        run.plans.sort(key=lambda planned: (planned.path.name == f"{RUNTIME_MODULE}.py", planned.path))
 
     def _write(self) -> None:
         """Write what is to change, and count."""
@@ -178,7 +181,11 @@ class _Command:
                 out.put(f"The review page is {arguments.report}.")
 
     def _write_page(self, path: Path, found: Facts) -> None:
-        text = page.render(found, self.found.plans)
+        """Write the page. Of the project's own backends it shows how the plain ones become the enhanced ones."""
+        plans = [p if p.made_from is None else replace(p, before=p.made_from) for p in self.found.plans]
+        if plans != self.found.plans:
+            found = facts(replace(self.found, plans=plans), found["written"])
+        text = page.render(found, plans)
         try:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:

@@ -128,9 +128,10 @@ def state(plan: FilePlan, written: bool) -> str:
 
 def file_facts(plan: FilePlan, written: bool) -> FileFacts:
     """Return the facts of one file."""
-    moved, touched = line_map(plan), changed_lines(plan)
-    if not written or plan.problems:
-        moved = {}
+    touched = changed_lines(plan)
+    old = plan.before if plan.made_from is None else plan.made_from
+    now = plan.after if written and not plan.problems else plan.before
+    moved = line_map(old, now) if now and now != old else {}
     return {
         "path": shown_path(plan.path),
         "state": state(plan, written),
@@ -143,7 +144,7 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
             }
             for problem in plan.problems
         ],
-        "classes": [_class(cls, moved) for cls in plan.classes],
+        "classes": [_class(cls, moved, "added" if plan.changed else "kept") for cls in plan.classes],
         "sites": [
             {
                 "line": moved.get(site.line, site.line),
@@ -160,7 +161,8 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
     }
 
 
-def _class(cls: ClassPlan, moved: dict[int, int]) -> ClassFacts:
+def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
+    # What is made anew from a plain backend, and is there already, was not added by this run.
     return {
         "name": cls.name,
         "line": moved.get(cls.line, cls.line),
@@ -169,7 +171,7 @@ def _class(cls: ClassPlan, moved: dict[int, int]) -> ClassFacts:
             {
                 "block": block.block,
                 "line": moved.get(block.line, block.line),
-                "change": block.change,
+                "change": added if block.change == "added" else block.change,
                 "reason": redact(block.reason),
                 "state": block.state.value,
             }

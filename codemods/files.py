@@ -46,7 +46,7 @@ def plan_file(path: Path, options: Options, source: Path | None = None) -> FileP
     except OSError as error:
         return _unreadable(path, error)
     planned = _plan_data(data, path, options)
-    return planned if source is None else replace(planned, before=before)
+    return planned if source is None else replace(planned, before=before, made_from=data)
 
 
 def _unreadable(path: Path, error: OSError) -> FilePlan:

@@ -129,6 +129,8 @@ class FilePlan:
     problems: tuple[Problem, ...] = ()
     needs_runtime: bool = False
     """The file imports the runtime module that is to lie beside it."""
+    made_from: bytes | None = None
+    """What it is made from, if not from `before`: the plain backend of an enhanced one. Lines are counted there."""
 
     @property
     def changed(self) -> bool:

@@ -99,7 +99,7 @@ def _template() -> jinja2.Template:
 
 
 def _file(anchor: str, file: FileFacts, plan: FilePlan, runtimes: dict[str, str]) -> File:
-    moved = line_map(plan)
+    moved = line_map(plan.before, plan.after)
     sites = [
         Site(f"{anchor}-c{number}", site, site_anchor(plan, planned, anchor, moved))
         for number, (site, planned) in enumerate(zip(file["sites"], plan.sites, strict=True))

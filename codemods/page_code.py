@@ -19,6 +19,7 @@ from .patch import Row, inner_changes, rows
 from .redact import redact
 from .render import RUNTIME_MODULE
 from .source import Source
+from .visible import visible
 
 CONTEXT = 3
 """Lines shown around a change and around a call."""
@@ -35,19 +36,6 @@ _CLASSES: tuple[tuple[_TokenType, str], ...] = (
     (Name.Class, "f"),
     (Name.Decorator, "d"),
 )
-_INVISIBLE = (
-    *range(0x00, 0x09),
-    *range(0x0B, 0x20),
-    *range(0x7F, 0xA0),
-    0x200B,
-    0x200E,
-    0x200F,
-    0x2028,
-    0x2029,
-)
-_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-_TO_SHOW = {code: f"\N{LEFT CEILING}U+{code:04X}\N{RIGHT CEILING}" for code in (*_INVISIBLE, *_BIDI)}
-_TO_SHOW.update({code: f"\N{LEFT CEILING}U+{code:04X}\N{RIGHT CEILING}" for code in range(0xD800, 0xE000)})
 
 
 @dataclass
@@ -136,8 +124,6 @@ def side_by_side(plan: FilePlan, anchor: str, runtimes: dict[str, str]) -> SideB
 
 def site_anchor(plan: FilePlan, site: CallSite, anchor: str, moved: dict[int, int]) -> str:
     """Return the anchor of a call's line: on the new side if it is there, else on the old one."""
-    if not plan.changed:
-        return f"{anchor}-n{site.line}"
     return f"{anchor}-n{moved[site.line]}" if site.line in moved else f"{anchor}-o{site.line}"
 
 
@@ -255,5 +241,6 @@ def _html(tokens: list[tuple[str, str]], spans: list[tuple[int, int]]) -> Markup
 
 def _escape(text: str) -> str:
     """Return text as HTML; characters that cannot be seen, or that turn the text around, are shown by number."""
-    text = text.translate(_TO_SHOW)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return (
+        visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .model import FilePlan
 
@@ -14,7 +17,10 @@ _LINES = re.compile(b"[^\n]*\n|[^\n]+")
 _LINE_END = re.compile(b"\r\n|\r|\n")
 _TO_QUOTE = re.compile(rb'[\x00-\x1f"\\\x7f]')
 _ESCAPES = {b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r", b'"': b'\\"', b"\\": b"\\\\"}
+_THOROUGH_UP_TO = 200_000
+"""Pairs of lines up to which `difflib` looks at the frequent ones, too."""
 Opcode = tuple[str, int, int, int, int]
+Line = TypeVar("Line", bytes, str)
 
 
 def shown_path(path: Path) -> str:
@@ -28,36 +34,87 @@ def shown_path(path: Path) -> str:
     return path.as_posix()
 
 
-def opcodes(before: Sequence[bytes | str], after: Sequence[bytes | str]) -> list[Opcode]:
-    """Return how the lines `before` become the lines `after`, as `difflib` tells it.
+def opcodes(before: Sequence[Line], after: Sequence[Line]) -> list[Opcode]:
+    """Return how the lines `before` become the lines `after`, in the form in which `difflib` tells it.
 
-    The common head and tail are set aside first: most of a retrofitted file is the same.
+    Lines that stand once on either side are matched first ("patience diff"), and `difflib` looks only at what lies
+    between them: alone it takes minutes where the same lines come again and again, as in generated code.
     """
-    shorter = min(len(before), len(after))
-    head = 0
-    while head < shorter and before[head] == after[head]:
-        head += 1
-    tail = 0
-    while tail < shorter - head and before[-1 - tail] == after[-1 - tail]:
-        tail += 1
-    middle = difflib.SequenceMatcher(
-        None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
-    ).get_opcodes()
-    result: list[Opcode] = [("equal", 0, head, 0, head)] if head else []
-    result += [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in middle]
-    if tail:
-        result.append(("equal", len(before) - tail, len(before), len(after) - tail, len(after)))
-    return _merged(result)
-
-
-def _merged(codes: list[Opcode]) -> list[Opcode]:
-    """Join equal stretches that follow one another."""
     result: list[Opcode] = []
-    for code in codes:
-        if result and result[-1][0] == code[0] == "equal":
+    i = j = 0
+    for i1, j1, length in [*_matches(before, after), (len(before), len(after), 0)]:
+        if i < i1 or j < j1:
+            tag = "replace" if i < i1 and j < j1 else "delete" if i < i1 else "insert"
+            result.append((tag, i, i1, j, j1))
+        i, j = i1 + length, j1 + length
+        if length:
+            result.append(("equal", i1, i, j1, j))
+    return result
+
+
+def _matches(before: Sequence[Line], after: Sequence[Line]) -> list[tuple[int, int, int]]:
+    """Return the stretches that are the same: where they begin on both sides, and how long they are; in order."""
+    found: list[tuple[int, int, int]] = []
+    todo = [(0, len(before), 0, len(after))]
+    while todo:
+        i1, i2, j1, j2 = todo.pop()
+        head = 0
+        while head < min(i2 - i1, j2 - j1) and before[i1 + head] == after[j1 + head]:
+            head += 1
+        found.append((i1, j1, head))
+        i1, j1 = i1 + head, j1 + head
+        tail = 0
+        while tail < min(i2 - i1, j2 - j1) and before[i2 - 1 - tail] == after[j2 - 1 - tail]:
+            tail += 1
+        i2, j2 = i2 - tail, j2 - tail
+        found.append((i2, j2, tail))
+        if i1 == i2 or j1 == j2:
+            continue
+        anchors: list[tuple[int, int]] = _anchors(before, after, i1, i2, j1, j2)
+        if anchors:
+            ends = [*anchors, (i2, j2)]
+            starts = [(i1, j1), *((i + 1, j + 1) for i, j in anchors)]
+            found += [(i, j, 1) for i, j in anchors]
+            todo += [(a, c, b, d) for (a, b), (c, d) in zip(starts, ends, strict=True)]
+        else:
+            junk = (i2 - i1) * (j2 - j1) > _THOROUGH_UP_TO
+            matcher = difflib.SequenceMatcher(None, before[i1:i2], after[j1:j2], autojunk=junk)
+            found += [(i1 + i, j1 + j, length) for i, j, length in matcher.get_matching_blocks()]
+    return _joined(sorted(match for match in found if match[2]))
+
+
+def _anchors(
+    before: Sequence[Line], after: Sequence[Line], i1: int, i2: int, j1: int, j2: int
+) -> list[tuple[int, int]]:
+    """Return lines that stand once in both stretches, as many as come in the same order in both."""
+    old, new = Counter(before[i1:i2]), Counter(after[j1:j2])
+    places = {after[j]: j for j in range(j1, j2) if new[after[j]] == 1}
+    pairs = [(i, places[before[i]]) for i in range(i1, i2) if old[before[i]] == 1 and before[i] in places]
+    # The longest increasing subsequence, by patience sorting: `tops` are the tops of the piles.
+    tops: list[int] = []
+    on_top: list[int] = []
+    below: list[int] = []
+    for number, (_, j) in enumerate(pairs):
+        pile = bisect_left(tops, j)
+        below.append(on_top[pile - 1] if pile else -1)
+        tops[pile : pile + 1] = [j]
+        on_top[pile : pile + 1] = [number]
+    result = []
+    number = on_top[-1] if on_top else -1
+    while number >= 0:
+        result.append(pairs[number])
+        number = below[number]
+    return result[::-1]
+
+
+def _joined(matches: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Join stretches that follow one another on both sides."""
+    result: list[tuple[int, int, int]] = []
+    for i, j, length in matches:
+        if result and (result[-1][0] + result[-1][2], result[-1][1] + result[-1][2]) == (i, j):
             last = result.pop()
-            code = ("equal", last[1], code[2], last[3], code[4])
-        result.append(code)
+            i, j, length = last[0], last[1], last[2] + length
+        result.append((i, j, length))
     return result
 
 
@@ -152,11 +209,9 @@ def rows(before: Sequence[str], after: Sequence[str]) -> list[Row]:
     return result
 
 
-def line_map(plan: FilePlan) -> dict[int, int]:
-    """Return for each line of the file before the run the number that it has afterwards, where it has one."""
-    if not plan.changed:
-        return {}
-    before, after = _LINE_END.split(plan.before), _LINE_END.split(plan.after)
+def line_map(old: bytes, new: bytes) -> dict[int, int]:
+    """Return for each line of the old text the number that it has in the new one, where it has one."""
+    before, after = _LINE_END.split(old), _LINE_END.split(new)
     result: dict[int, int] = {}
     for tag, i1, i2, j1, j2 in opcodes(before, after):
         if tag in ("equal", "replace"):
@@ -168,7 +223,10 @@ def changed_lines(plan: FilePlan) -> set[int]:
     """Return the lines of the file before the run that change or go."""
     if not plan.changed:
         return set()
-    codes = opcodes(_LINE_END.split(plan.before), _LINE_END.split(plan.after))
+    codes = opcodes(
+        _LINE_END.split(plan.before if plan.made_from is None else plan.made_from),
+        _LINE_END.split(plan.after),
+    )
     return {line for tag, i1, i2, _, _ in codes if tag != "equal" for line in range(i1 + 1, i2 + 1)}
 
 

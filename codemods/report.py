@@ -13,7 +13,7 @@ from rich.text import Text
 from .facts import ClassFacts, Facts, FileFacts, SiteFacts
 from .model import Decision, FilePlan
 from .patch import inner_changes, unified_diff
-from .render import RUNTIME_MODULE
+from .visible import visible
 
 QUIET, NORMAL, VERBOSE, EXPLAIN = -1, 0, 1, 2
 """How much is printed: what went wrong; what changes or was not wrapped; everything; everything, each with its place."""
@@ -47,7 +47,8 @@ class Terminal(Console):
 
     def put(self, text: Text | str, style: str = "") -> None:
         """Print one line; its text is taken literally, and it is not broken into several."""
-        self.print(text if isinstance(text, Text) else Text(text), style=style or None, soft_wrap=True)
+        shown = text if isinstance(text, Text) else Text(visible(text))
+        self.print(shown, style=style or None, soft_wrap=True)
 
 
 def print_files(console: Terminal, facts: Facts, level: int) -> None:
@@ -80,15 +81,16 @@ def _print_file(console: Terminal, file: FileFacts, level: int) -> None:
     for cls in file["classes"]:
         if level >= VERBOSE or file["changed"]:
             entries.append((cls["line"], "class", "bold", _class_text(cls)))
+            entries += [(cls["line"], "", "", note) for note in cls["notes"]]
     for site in file["sites"]:
         if level >= VERBOSE or file["changed"] or site["decision"] == Decision.SKIPPED.value:
             entries.append((site["line"], site["decision"], _STYLES[site["decision"]], _site_text(site)))
     entries.sort(key=lambda entry: entry[0])
     for line, label, style, text in entries:
         if console.is_terminal:
-            grid.add_row(str(line), Text(label, style=style), Text(text))
+            grid.add_row(str(line) if label else "", Text(label, style=style), Text(visible(text)))
         else:
-            console.put(f"{line:6} {label:{_LABEL_WIDTH}} {text}")
+            console.put(f"{line if label else '':6} {label:{_LABEL_WIDTH}} {text}")
     if console.is_terminal:
         console.print(grid)
 
@@ -101,7 +103,7 @@ def _class_text(cls: ClassFacts) -> str:
         f"{', '.join(blocks)} {change}" + (f" ({reason})" if reason else "")
         for (change, reason), blocks in changes.items()
     ]
-    return "; ".join([f"{cls['name']}: " + ("; ".join(parts) or "no blocks"), *cls["notes"]])
+    return f"{cls['name']}: " + ("; ".join(parts) or "no blocks")
 
 
 def _site_text(site: SiteFacts) -> str:
@@ -173,16 +175,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def print_diff(console: Terminal, plans: Iterable[FilePlan]) -> None:
-    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere.
-
-    The runtime comes last: it is long and always the same, and would hide what happens to the user's own files.
-    """
-    for plan in sorted(plans, key=lambda plan: plan.path.name == f"{RUNTIME_MODULE}.py"):
+    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere."""
+    for plan in plans:
         if not plan.changed:
             continue
         patch = unified_diff(plan)
         if console.is_terminal:
-            _print_coloured(console, patch.decode(errors="replace").splitlines())
+            text = patch.decode(errors="replace").replace("\r\n", "\n")
+            _print_coloured(console, visible(text).removesuffix("\n").split("\n"))
         else:
             console.file.flush()
             console.file.buffer.write(patch)  # type: ignore[attr-defined]

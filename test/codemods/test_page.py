@@ -233,7 +233,7 @@ def test_the_filter_for_a_decision_hides_the_others(page):
 
 
 def test_the_filter_for_a_file_hides_the_others(page):
-    page.tab.get_by_label("File", exact=True).select_option(index=3)
+    page.tab.get_by_label("File", exact=True).select_option(index=4)
     assert len(page.texts(".file")) == 1
     assert page.texts(".class .name") == ["Weather"]
     assert len(page.texts(".site")) == 3

@@ -98,10 +98,12 @@ def test_rows_pair_replaced_lines_and_leave_a_side_empty_where_lines_come():
 
 
 def test_the_line_map_gives_the_new_number_of_each_old_line():
-    plan = FilePlan(Path("x.py"), b"a\nb\nc\n", b"new\na\nB\nc\n")
-    assert line_map(plan) == {1: 2, 2: 3, 3: 4, 4: 5}
-    assert changed_lines(plan) == {2}
-    assert line_map(FilePlan(Path("x.py"), b"a\n", b"a\n")) == {}
+    assert line_map(b"a\nb\nc\n", b"new\na\nB\nc\n") == {1: 2, 2: 3, 3: 4, 4: 5}
+    assert line_map(b"a\r\nb", b"b") == {2: 1}
+
+
+def test_changed_lines_are_those_that_go_or_become_others():
+    assert changed_lines(FilePlan(Path("x.py"), b"a\nb\nc\n", b"new\na\nB\nc\n")) == {2}
 
 
 def test_inner_changes_find_what_was_put_around_a_call():
