@@ -116,7 +116,7 @@ def read_json(
     """Return what `read` makes of the JSON in the body; raise `error` where it is not what the API documents."""
     try:
         answer = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise error(response.status_code, "the answer is not JSON") from None
     try:
         return read(answer)
@@ -194,7 +194,7 @@ def _error_message(response: requests.Response) -> str:
         return nothing
     try:
         return message_in(json.loads(body)) or nothing
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode("utf-8", "replace").strip()[:500] or nothing
 
 
@@ -207,4 +207,4 @@ def without_key(message: str, response: requests.Response) -> str:
         sent = response.request.headers.get(name)
         if key := str(sent or "").removeprefix("Bearer "):
             message = message.replace(key, "***")
-    return re.sub(r"[^\s\"']*\*{4,}[^\s\"',;.]*", "***", message).strip()
+    return re.sub(r"[^\s\"',;:.]+", lambda word: "***" if "****" in word[0] else word[0], message).strip()

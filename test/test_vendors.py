@@ -83,22 +83,22 @@ OPENAI = {
 CLAUDE = {
     "chat": (
         lambda sdk: sdk.messages.create(
-            model="claude-opus-4-5", messages=HELLO, max_tokens=64, system="Be brief."
+            model="claude-opus-5-5", messages=HELLO, max_tokens=64, system="Be brief."
         ).model_dump(),
-        lambda api: api.chat("claude-opus-4-5", HELLO, 64, system="Be brief."),
+        lambda api: api.chat("claude-opus-5-5", HELLO, 64, system="Be brief."),
     ),
     "stream_chat": (
         lambda sdk: [
             event.model_dump()
             for event in sdk.messages.create(
-                model="claude-opus-4-5", messages=HELLO, max_tokens=64, stream=True
+                model="claude-opus-5-5", messages=HELLO, max_tokens=64, stream=True
             )
         ],
-        lambda api: list(api.stream_chat("claude-opus-4-5", HELLO, 64)),
+        lambda api: list(api.stream_chat("claude-opus-5-5", HELLO, 64)),
     ),
     "count_tokens": (
-        lambda sdk: sdk.messages.count_tokens(model="claude-opus-4-5", messages=HELLO).input_tokens,
-        lambda api: api.count_tokens("claude-opus-4-5", HELLO),
+        lambda sdk: sdk.messages.count_tokens(model="claude-opus-5-5", messages=HELLO).input_tokens,
+        lambda api: api.count_tokens("claude-opus-5-5", HELLO),
     ),
     "models": (
         lambda sdk: [model.id for model in sdk.models.list(limit=1000)],

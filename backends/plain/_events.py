@@ -24,7 +24,7 @@ def event_object(data: str, response: requests.Response, error: type[BackendErro
     """Return the JSON object of one event of a stream; raise `error` if it is an error, or no JSON object."""
     try:
         event = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict):
         raise error(None, "an event of the stream is not a JSON object")

@@ -81,9 +81,9 @@ CASES = [
     ),
     Case(
         "claude", "ClaudeError", "claude", "", "https://api.anthropic.com", BEARER, "CLAUDE_API_KEY",
-        lambda api: api.chat("claude-opus-4-5", HELLO),
-        (lambda api: api.stream_chat("claude-opus-4-5", HELLO),),
-        (lambda api: api.count_tokens("claude-opus-4-5", HELLO), lambda api: api.list_models()),
+        lambda api: api.chat("claude-opus-5-5", HELLO),
+        (lambda api: api.stream_chat("claude-opus-5-5", HELLO),),
+        (lambda api: api.count_tokens("claude-opus-5-5", HELLO), lambda api: api.list_models()),
     ),
     Case(
         "groq", "GroqError", "groq", "/openai/v1", "https://api.groq.com/openai/v1", BEARER, "GROQ_API_KEY",

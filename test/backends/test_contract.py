@@ -244,7 +244,7 @@ def test_redirect_is_not_followed_lest_the_key_goes_along(case, api, backend, se
 @pytest.mark.parametrize(
     "body",
     [b"", b"<html>", b"null", b"7", b'"text"', b"[]", b"[null]", b"{}", b'{"data": null}', b'{"data": [{}]}',
-     b'{"data": [null]}', b'{"models": [{}], "embeddings": 1, "outputs": null}', b"\xff\xfe\x00"],
+     b'{"data": [null]}', b'{"models": [{}], "embeddings": 1, "outputs": null}', b"\xff\xfe\x00", b"[" * 100_000],
 )  # fmt: skip
 def test_answer_in_another_form_raises_nothing_but_the_backends_error(case, api, backend, server, body):
     server.app = lambda request: Reply(200, body)

@@ -95,6 +95,12 @@ def test_ends_of_a_key_that_openai_shows_are_not_shown(api, backend, server, key
     )
 
 
+def test_message_of_a_megabyte_is_read_in_no_time(api, backend, server):
+    server.script(openai.error(400, "x" * 1_000_000 + "*" * 1_000_000))
+    with pytest.raises(backend.OpenAIError, match=r"^HTTP 400: \*\*\*$"):
+        api.chat("gpt-4o", HELLO)
+
+
 def test_quota_that_is_used_up_is_told(api, backend, server):
     message = "You exceeded your current quota, please check your plan and billing details."
     server.script(openai.error(429, message, "insufficient_quota", "insufficient_quota"))

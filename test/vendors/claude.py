@@ -11,7 +11,7 @@ from . import forms
 
 KEY = "test-canary-key"
 VERSIONS = ("2023-06-01", "2026-10-21")
-MODELS = ["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"]
+MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"]
 LARGEST_PAGE = 2
 
 
