@@ -158,10 +158,10 @@ _CLIENT_NAME = r"(?:session|client|http|sdk|openai|anthropic|groq|conn|s3)\d*"
 CLIENT_WORDS = re.compile(rf"(?:^|_){_CLIENT_NAME}$", re.IGNORECASE)
 """Names of attributes whose methods look like requests."""
 _SDK_PATHS = r"(?:chat\.completions|completions|embeddings|messages|responses|models|images|moderations)"
-SDK_CALL = re.compile(rf"\.{_SDK_PATHS}\.(?:{'|'.join(SDK.split())})$")
+SDK_CALL = re.compile(rf"\._make_api_call$|\.{_SDK_PATHS}\.(?:{'|'.join(SDK.split())})$")
 """Endings of calls through an SDK."""
 SURE_SDK_CALL = re.compile(
-    r"\.(?:chat\.completions\.(?:create|parse|stream)|models\.generate_content(?:_stream)?)$"
+    r"\.(?:chat\.completions\.(?:create|parse|stream)|models\.generate_content(?:_stream)?|_make_api_call)$"
 )
 """Endings that nothing but an SDK has."""
 SDK_KEYWORDS = frozenset({"model", "messages", "prompt", "input", "max_tokens", "modelId"})

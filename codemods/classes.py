@@ -145,7 +145,10 @@ def _own_transport(info: ClassInfo) -> int:
 
 
 def _is_made(value: ast.expr) -> bool:
-    return not (isinstance(value, ast.Constant) and value.value is None)
+    """Return False for None, and for the transports of httpx itself, whose retries the runtime turns off."""
+    if isinstance(value, ast.Constant) and value.value is None:
+        return False
+    return decorator_name(value).rpartition(".")[2] not in ("HTTPTransport", "AsyncHTTPTransport")
 
 
 def render_block(work: ClassWork, name: str, engine: str, options: Options) -> render.Block | str:

@@ -174,7 +174,7 @@ LIBRARIES: tuple[Library, ...] = (
             " urllib3.HTTPSConnectionPool urllib3.connection_from_url",
             "request urlopen request_encode_body request_encode_url",
         ),
-        own_retries="make the pool with retries=urllib3.Retry(connect=0, read=0, status=0, other=0)",
+        own_retries=OFF,
     ),
     _row(
         "urllib.request",

@@ -294,9 +294,9 @@ class Names:
             return f"{base}.*" if base else UNKNOWN
         name = self._resolve(function, scope, seen)
         if name in ("typing.cast", "typing_extensions.cast") and len(node.args) == 2:
-            return self._best_name(
-                [self.annotated(node.args[0], scope), self._resolve(node.args[1], scope, seen)]
-            )
+            named = self.annotated(node.args[0], scope)
+            value = self._resolve(node.args[1], scope, seen)
+            return self._best_name([value, named] if value else [named])
         if isinstance(function, ast.Attribute) and function.attr in _ENTERS:
             entered = node.args[0] if node.args else function.value
             return self._resolve(entered, scope, seen)
@@ -378,12 +378,15 @@ class Names:
                     yield from self._classes_in(part, scope)
             elif kind in _MANY:
                 yield from (f"{name}[]" for name in self._classes_in(parts[-1], scope))
-            elif name := self.resolve(annotation.value, scope):
-                yield f"{name}()"
+            else:
+                yield from self._class_named(annotation.value, scope)
         elif isinstance(annotation, ast.Name | ast.Attribute):
-            name = self.resolve(annotation, scope)
-            if name and not name.startswith(("typing.", "typing_extensions.", "collections.")):
-                yield f"{name}()"
+            yield from self._class_named(annotation, scope)
+
+    def _class_named(self, annotation: ast.expr, scope: Scope) -> Iterator[str]:
+        name = self.resolve(annotation, scope)
+        if name and not name.startswith(("typing.", "typing_extensions.", "collections.")):
+            yield f"{name}()"
 
     def instance(self, node: ast.expr, scope: Scope) -> ClassInfo | None:
         """Return the class if an expression is the `self` or `cls` of a method around it."""

@@ -134,6 +134,35 @@ def test_a_property(server):
     check_runs(call, instance, server)
 
 
+def test_a_session_with_retries_of_its_own_makes_six_requests(server):
+    source = """\
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+
+class Own(Retry):
+    def __init__(self, wait=1.0, **kwargs):
+        super().__init__(**{"total": 3, "status_forcelist": [503], "backoff_factor": 0, **kwargs})
+
+
+class Client(requests.Session):
+    def __init__(self):
+        super().__init__()
+        self.mount("http://", HTTPAdapter(max_retries=Own()))
+
+    def request(self, method, url, **kwargs):
+        return super().request(method, url, timeout=20, **kwargs)
+
+    def fetch(self, url):
+        return self.get(url)
+"""
+    instance = load(source).Client()
+    server.app = lambda request: Reply(503)
+    assert instance.fetch(server.url).status_code == 503
+    assert len(server.requests) == 6
+
+
 def test_a_subclass_in_the_same_file_uses_the_blocks_of_its_base(server):
     source = (
         IMPORTS + "\n\nclass Base:\n" + GET + "\n\nclass Client(Base):\n"

@@ -28,6 +28,7 @@ def unknown(body: str, imports: str = "import requests", head: str = "def call(s
         ("x = 1", "return self.client.embeddings.create(input=url)"),
         ("x = 1", "return self.client.models.generate_content(url)"),
         ("import boto3", "return self.client.invoke(FunctionName=url)"),
+        ("import botocore", "return self.client._make_api_call('Query', url)"),
     ],
 )
 def test_a_receiver_that_can_be_nothing_else_is_taken_for_a_client(imports, body):

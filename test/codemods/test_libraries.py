@@ -155,7 +155,6 @@ def test_a_request_that_cannot_be_wrapped_is_named_with_the_reason(imports, body
 @pytest.mark.parametrize(
     ("imports", "body", "how"),
     [
-        ("import urllib3", "return urllib3.PoolManager().request('GET', url)", "urllib3.Retry("),
         ("import cohere", "return cohere.Client().chat(message=url)", "max_retries"),
         ("import litellm", "return litellm.completion(model=url)", "num_retries=0"),
         ("from together import Together", "return Together().completions.create(model=url)", "max_retries=0"),
@@ -199,13 +198,20 @@ def test_the_types_of_boto3s_clients(imports, annotation):
     check_sites(method("return s3.get_object(Key='x')", imports, head), "wrapped s3.get_object")
 
 
-@pytest.mark.parametrize("made", ["httpx.HTTPTransport(retries=3)", "Retrying()"])
-def test_a_transport_that_a_client_of_httpx_is_given_is_told_of(made):
+@pytest.mark.parametrize(
+    ("made", "told"), [("Retrying()", 1), ("httpx.HTTPTransport(retries=3)", 0), ("None", 0)]
+)
+def test_a_transport_of_its_own_that_a_client_of_httpx_is_given_is_told_of(made, told):
     source = method(f"return httpx.Client(transport={made}).get(url)", "import httpx")
     (cls,) = check_sites(source, f"wrapped httpx.Client(transport={made}).get").classes
-    assert any("retries=0" in note and "line 6" in note for note in cls.notes)
+    assert len([note for note in cls.notes if "retries=0" in note and "line 6" in note]) == told
 
 
 def test_a_cast_is_followed():
     source = method("return cast(httpx.Client, self.c).get(url)", "import httpx\nfrom typing import cast")
     check_sites(source, "wrapped cast(httpx.Client, self.c).get")
+    source = method(
+        "get = cast(Callable[..., int], httpx.get)\nreturn get(url)",
+        "import httpx\nfrom typing import Callable, cast",
+    )
+    check_sites(source, "wrapped get")
