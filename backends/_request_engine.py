@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 d179828061
+# Put here by add-queue-backoff; retrofit:runtime v1 d1ddd54398
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -2508,7 +2508,10 @@ def _of_session(call: Any, owner: Any) -> Any:
     without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
     if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
         return call
-    return getattr(_twin(owner, adapters=type(adapters)(without)), call.__name__)
+    twin = _twin(owner, adapters=type(adapters)(without))
+    # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
+    function = _attribute(call, "__func__")
+    return getattr(twin, call.__name__) if function is None else function.__get__(twin)
 
 
 def _of_botocore(call: Any, owner: Any) -> Any:
@@ -2573,7 +2576,11 @@ def _without_retry(adapter: Any) -> Any:
     total = _attribute(retry, "total")
     if not isinstance(total, int) or not total:
         return adapter
-    return _twin(adapter, max_retries=type(retry)(0, read=False))
+    # A copy, since a class derived from `Retry` may be made in another way.
+    none = _twin(
+        retry, total=0, connect=None, read=False, status=None, other=None, status_forcelist=frozenset()
+    )
+    return _twin(adapter, max_retries=none)
 
 
 def _twin(thing: Any, **changes: Any) -> Any:
