@@ -81,7 +81,7 @@ def test_B4_order_of_the_sources():
 @given(
     st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.binary()), st.one_of(st.none(), st.text())
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_B4_parser_is_total(value, date):
     seconds = engine.parse_retry_after(value, date)
     assert seconds is None or 0 <= seconds < math.inf
@@ -96,7 +96,7 @@ def test_B4_parser_is_total(value, date):
         ),
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_B4_bodies_of_any_shape(body):
     engine.server_delay({}, body)
     engine._says_no_money(body)

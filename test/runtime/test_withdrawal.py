@@ -227,7 +227,8 @@ def test_Q9_async_wait_for_takes_it_out(busy, gated):
 def test_Q9_ctrl_c_ends_the_wait_at_once(state):
     """In a process of its own: a real SIGINT, while the main thread waits without a timeout."""
     script = textwrap.dedent(f"""
-        import _thread, os, signal, threading, time
+        import os, signal, threading, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
         from test.runtime.conftest import *
         api, gated, ran = Api(max_concurrent_requests=1, initial_retry_delay=60), Gated(), []
         state = {state!r}
