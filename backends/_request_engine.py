@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 d1ddd54398
+# Put here by add-queue-backoff; retrofit:runtime v1 85a3a075d9
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1713,7 +1713,7 @@ class RequestEngine:
         self.keys: dict[str, str] = {}
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
-        self.traits: dict[Any, tuple[int, bool]] = {}
+        self.kinds: dict[Any, int] = {}
         self.without_retries: dict[str, Any] = {}
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
@@ -1855,21 +1855,21 @@ class RequestEngine:
             call = self.connections.through(call)
         if _is_ordinary(call, self.without_retries):
             return partial(self._run, call, retry)
-        kind, own_retries = self._traits_of(call)
-        if own_retries and retry and self.settings["max_retries"] is not None:
+        kind = self._kind_of(call)
+        if retry and self.settings["max_retries"] is not None:
             call = _without_own_retries(call, self)
         if kind is _SYNC:
             return partial(self._run, call, retry)
         return partial(self._run_async if kind is _COROUTINE else partial(_AsyncCall, self), call, retry)
 
-    def _traits_of(self, call: Any) -> "tuple[int, bool]":
-        """Return the kind of a call, and whether it may have retries of its own; remembered for methods."""
+    def _kind_of(self, call: Any) -> int:
+        """Return the kind of a call; remembered for methods."""
         if type(call) is not MethodType:
-            return _kind_of(call), True
+            return _kind_of(call)
         key = (call.__func__, type(call.__self__))
-        if key not in self.traits:
-            self.traits[key] = _kind_of(call), not _is_httpx(call.__self__)
-        return self.traits[key]
+        if key not in self.kinds:
+            self.kinds[key] = _kind_of(call)
+        return self.kinds[key]
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue `call(*args, **kwargs)` and return its future at once.
@@ -2472,7 +2472,7 @@ def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
     if owner is None:
         return call
     try:
-        for change in (_of_sdk, _of_session, _of_botocore, _of_urllib3, _of_httpx):
+        for change in (_of_httpx,) if _is_httpx(owner) else (_of_sdk, _of_session, _of_botocore, _of_urllib3):
             if (changed := change(call, owner)) is not None:
                 return changed
     except Exception as error:
