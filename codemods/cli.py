@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import os
 import sys
@@ -110,8 +111,7 @@ class _Command:
             error("name a file or a folder, or a backend of this project with --api")
         for path in arguments.paths:
             if path != stdin.MARK and not path.exists():
-                hint = f" Did you mean --api {path}?" if str(path) in (*apis.APIS, "all") else ""
-                error(f"there is no file or folder {str(path)!r}.{hint}")
+                error(f"there is no file or folder {str(path)!r}.{_meant(path)}")
 
     def _plan(self, arguments: argparse.Namespace, options: Options, names: list[str]) -> None:
         run = self.found
@@ -190,6 +190,16 @@ class _Command:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
             self.parser.error(f"--report {path} cannot be written: {error.strerror}")
+
+
+def _meant(path: Path) -> str:
+    """Return what may have been meant by a path that is not there."""
+    if str(path) in (*apis.APIS, "all"):
+        return f" Did you mean --api {path}?"
+    with contextlib.suppress(OSError):
+        close = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.7)
+        return f" Did you mean {path.parent / close[0]}?" if close else ""
+    return ""
 
 
 def options_of(arguments: argparse.Namespace) -> Options:

@@ -98,6 +98,7 @@ def test_a_file_that_cannot_be_handled_ends_with_3_and_the_others_are_done(folde
         (["--api", "opnai_api"], "Did you mean 'openai_api'?"),
         (["--blocks", "queue,backof", "clients"], "Did you mean 'backoff'?"),
         (["nowhere"], "there is no file or folder 'nowhere'."),
+        (["clients/wether.py"], "Did you mean clients/weather.py?"),
         (["openai_api"], "Did you mean --api openai_api?"),
         (["--key-env", "A-B", "clients"], "takes the name of an environment variable, not 'A-B'"),
         (["--jobs", "many", "clients"], "takes a number of processes"),
