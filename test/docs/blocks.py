@@ -164,8 +164,12 @@ class Runner:
         assert json.loads(code), block.place
 
     def _yaml(self, block: Block, code: str) -> None:
-        """Read it, and run the steps of a workflow that call our command."""
-        for step in _steps(yaml.safe_load(code)):
+        """Read it; run the steps of a workflow that call our command; look for the hooks of pre-commit."""
+        read = yaml.safe_load(code)
+        hooks = {hook["id"] for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
+        for repo in read.get("repos", ()):
+            assert {hook["id"] for hook in repo["hooks"]} <= hooks, block.place
+        for step in _steps(read):
             for command in step.splitlines():
                 if command.startswith("add-queue-backoff"):
                     self._shell(block, command)
