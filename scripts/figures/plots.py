@@ -68,7 +68,9 @@ def _draw_row(axis: Any, row: Row) -> None:
     colours = [OURS if who.startswith("ours") else OTHERS for who in names]
     bars = axis.barh(names, list(row.values.values()), color=colours, height=0.65)
     if row.goal is not None:
-        axis.vlines(row.goal, -0.6, len(names) - 0.4, color=TARGET, linestyle="--", linewidth=1, alpha=0.6, zorder=0)
+        axis.vlines(
+            row.goal, -0.6, len(names) - 0.4, color=TARGET, linestyle="--", linewidth=1, alpha=0.6, zorder=0
+        )
     axis.bar_label(
         bars, [f"{shown(row.values[who])}{_note(row, who)}" for who in names], padding=4, fontsize=8
     )
