@@ -13,6 +13,7 @@ from rich.text import Text
 from .facts import ClassFacts, Facts, FileFacts, SiteFacts
 from .model import Decision, FilePlan
 from .patch import inner_changes, unified_diff
+from .render import RUNTIME_MODULE
 from .visible import visible
 
 QUIET, NORMAL, VERBOSE, EXPLAIN = -1, 0, 1, 2
@@ -182,11 +183,38 @@ def print_diff(console: Terminal, plans: Iterable[FilePlan]) -> None:
         patch = unified_diff(plan)
         if console.is_terminal:
             text = patch.decode(errors="replace").replace("\r\n", "\n")
-            _print_coloured(console, visible(text).removesuffix("\n").split("\n"))
+            lines = visible(text).removesuffix("\n").split("\n")
+            _print_coloured(console, _without_runtime(lines, plan.path.name == f"{RUNTIME_MODULE}.py"))
         else:
             console.file.flush()
             console.file.buffer.write(patch)  # type: ignore[attr-defined]
             console.file.flush()
+
+
+def _without_runtime(lines: list[str], is_runtime: bool) -> list[str]:
+    """Leave the runtime out of a patch that a person looks at: thousands of lines, the same everywhere."""
+    result: list[str] = []
+    hidden = 0
+    inside = False
+    for line in lines:
+        begins, ends = (line[1:].startswith(f"# {sign} retrofit:runtime") for sign in (">>>", "<<<"))
+        if (
+            (inside or is_runtime)
+            and not begins
+            and not ends
+            and line[:1] in "+-"
+            and line[:3] not in ("+++", "---")
+        ):
+            hidden += 1
+            continue
+        if hidden:
+            result.append(f"\\ {hidden} lines of the runtime; a file or a pipe gets them all")
+            hidden = 0
+        inside = begins or (inside and not ends)
+        result.append(line)
+    return (
+        [*result, f"\\ {hidden} lines of the runtime; a file or a pipe gets them all"] if hidden else result
+    )
 
 
 def _print_coloured(console: Terminal, lines: list[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from backend_retrofit.codemods import github, report
 from backend_retrofit.codemods.cli import main
 from backend_retrofit.codemods.facts import Facts, facts
-from backend_retrofit.codemods.files import plan_file
+from backend_retrofit.codemods.files import plan_file, runtime_plans
 from backend_retrofit.codemods.model import FilePlan, Options, Problem, Run
 from backend_retrofit.codemods.plan import plan
 from backend_retrofit.codemods.sarif import sarif
@@ -164,6 +164,20 @@ def test_a_terminal_gets_the_diff_in_colour_with_what_changes_within_a_line(foun
     text = console.file.getvalue()
     assert "\x1b[1;4;32mself._queued(\x1b[0m" in text
     assert "\x1b[36m@@ " in text
+
+
+@pytest.mark.parametrize("runtime", ["shared", "inline"])
+def test_a_terminal_is_spared_the_lines_of_the_runtime(tmp_path, monkeypatch, runtime):
+    (tmp_path / "client.py").write_text(SOURCE)
+    options = Options(runtime=runtime)
+    plans = [plan_file(tmp_path / "client.py", options)]
+    plans += runtime_plans(plans, options)
+    console = terminal(monkeypatch, FORCE_COLOR="1")
+    report.print_diff(console, plans)
+    text = console.file.getvalue()
+    assert len(text.splitlines()) < 150
+    assert re.search(r"\d{4} lines of the runtime; a file or a pipe gets them all", text)
+    assert "self._queued(" in text
 
 
 def test_escapes_in_the_code_do_not_reach_the_terminal(monkeypatch):
