@@ -77,7 +77,7 @@ def settle(
         identifiers: every word of the file.
     """
     bases = list(bases)
-    inherited = tuple(block for base in bases for block in (*base.blocks, *base.inherited))
+    inherited = tuple(dict.fromkeys(block for base in bases for block in (*base.blocks, *base.inherited)))
     blocks = tuple(b for b in BLOCKS if b in existing or (b in asked and b not in inherited))
     names: dict[str, str] = {}
     for block in blocks:
@@ -95,7 +95,7 @@ def _other_names(
     info: ClassInfo, block: str, classes: Iterable[ClassInfo], identifiers: frozenset[str]
 ) -> dict[str, str]:
     """Return other names for what a block defines, where the class or its kin uses the name for its own ends."""
-    family = [other for other in classes if info in other.lineage() or other in info.lineage()]
+    family = [other for other in classes if id(info) in other.ancestry or id(other) in info.ancestry]
     used = {name for other in family for name in other.used | other.defined}
     if block == "queue" and _closes(info)[0] != "own":
         used.discard("close")

@@ -25,7 +25,7 @@ _CHUNK = 50_000
 """Bytes that a process is given at a time."""
 _MOST_PROCESSES = 61
 """What Windows allows."""
-LARGEST = 10_000_000
+LARGEST = 5_000_000
 """Bytes; no person writes such a file, and its syntax tree takes gigabytes."""
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from .catalogue import Catalogue, passes_through
 
@@ -62,7 +63,7 @@ class Scope:
         scope.bindings.setdefault(name, []).append(value)
 
 
-@dataclass
+@dataclass(eq=False)
 class ClassInfo:
     """A class of the file, and what is known of its attributes.
 
@@ -81,6 +82,11 @@ class ClassInfo:
     methods: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)
+
+    @cached_property
+    def ancestry(self) -> frozenset[int]:
+        """The `id` of the class and of its base classes in this file; to be asked for when all are known."""
+        return frozenset(id(info) for info in self.lineage())
 
     def lineage(self) -> Iterator[ClassInfo]:
         """Yield the class and its base classes in this file."""
@@ -109,6 +115,8 @@ class Names:
     """First parts of what the file imports absolutely."""
     _resolved: dict[tuple[int, int], tuple[str, ast.expr]] = field(default_factory=dict)
     """Holds the expressions, too, so that no other can get the `id` of one of them."""
+    _known: dict[tuple[int, str], str] = field(default_factory=dict)
+    """What variables and attributes stand for, and what functions return."""
     _cuts: int = 0
     """How often a search was broken off: its outcome may be another when it is begun elsewhere."""
     _steps: int = 0
@@ -127,6 +135,7 @@ class Names:
     def forget(self) -> None:
         """Forget what was resolved, because more has become known."""
         self._resolved.clear()
+        self._known.clear()
 
     def own_class(self, name: str) -> ClassInfo | None:
         """Return the class of this file that a name, `<2>` or `<2>()`, stands for."""
@@ -145,6 +154,25 @@ class Names:
         result = self._resolve_node(node, scope, seen | {id(node)})
         if not seen or self._cuts == cuts:
             self._resolved[key] = result, node
+        return result
+
+    def _once(
+        self, key: tuple[int, str], seen: frozenset[Seen], search: Callable[[frozenset[Seen]], str]
+    ) -> str:
+        """Return the outcome of a search for what a name stands for, and remember it.
+
+        `x = x.this()` many times over would otherwise be followed in every order there is.
+        """
+        if key in self._known:
+            return self._known[key]
+        if key in seen:
+            self._cuts += 1
+            return UNKNOWN
+        cuts = self._cuts
+        outermost = not any(isinstance(come_through, tuple) for come_through in seen)
+        result = search(frozenset({key}) if outermost else seen | {key})
+        if outermost or self._cuts == cuts:
+            self._known[key] = result
         return result
 
     def _resolve_node(self, node: ast.expr, scope: Scope, seen: frozenset[Seen]) -> str:
@@ -194,11 +222,8 @@ class Names:
                     and len(owner.bindings[name]) == 1
                 ):
                     return f"<{owner.class_info.index}>()"
-                # `x = x.this()` many times over would otherwise be followed in every order there is.
-                if (id(owner), name) in seen:
-                    self._cuts += 1
-                    return UNKNOWN
-                return self._resolve_bound(owner.bindings[name], owner, seen | {(id(owner), name)})
+                search = partial(self._resolve_bound, owner.bindings[name], owner)
+                return self._once((id(owner), name), seen, search)
             owner, first = owner.parent, False
         return UNKNOWN
 
@@ -227,10 +252,9 @@ class Names:
 
     def _resolve_member(self, info: ClassInfo, name: str, seen: frozenset[Seen]) -> str:
         """Resolve `self.name` in a class: by assignments, by annotations, as a property, or as a client's own."""
-        if (id(info), name) in seen:
-            self._cuts += 1
-            return UNKNOWN
-        seen |= {(id(info), name)}
+        return self._once((id(info), name), seen, lambda s: self._search_member(info, name, s))
+
+    def _search_member(self, info: ClassInfo, name: str, seen: frozenset[Seen]) -> str:
         for cls in info.lineage():
             found = self._best_name(
                 [
@@ -345,15 +369,17 @@ class Names:
 
     def _returned(self, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[Seen]) -> str:
         """Resolve what a helper function returns: by its annotation, or by its return statements."""
-        if id(function) in seen:
-            self._cuts += 1
-            return UNKNOWN
+        return self._once((id(function), "()"), seen, lambda s: self._search_returned(function, s))
+
+    def _search_returned(
+        self, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[Seen]
+    ) -> str:
         scope = self.scopes[function]
         annotated = self.annotated(function.returns, scope) if function.returns is not None else UNKNOWN
         if annotated.endswith("()") and self.catalogue.is_client(annotated[:-2]):
             return annotated
         returns = [(value, scope) for value in scope.returns]
-        found = self._best(returns, seen | {id(function)})
+        found = self._best(returns, seen)
         # What a helper returns is a client, or a thing of the file's own; a function that it returns is wrapped there.
         return annotated if not found.endswith("()") else found
 

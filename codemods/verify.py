@@ -23,8 +23,8 @@ from .strip import entry_points, region_removal, stripped, wraps_with
 
 _DEEPEST_FOR_LIBCST = 200
 """Levels of a syntax tree. LibCST takes quadratic time for `a + a + ...`, and may overflow the stack."""
-_LARGEST_FOR_LIBCST = 2_000_000
-"""Characters; about five seconds."""
+_LARGEST_FOR_LIBCST = 250_000
+"""Characters; some seconds. No file that a person keeps by hand is larger."""
 
 
 class Refusal(Exception):
