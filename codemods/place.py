@@ -82,7 +82,10 @@ def replacement(source: Source, region: Region, info: ClassInfo | None, block: r
 
 
 def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], line: str) -> Edit:
-    """Return the edit that puts an import behind the last import before the code begins, or behind the docstring."""
+    """Return the edit that puts an import behind the last import before the code begins, or behind the docstring.
+
+    Among relative imports it stands in the order that isort gives them, so that linters have nothing to say.
+    """
     limit = _first_statement(tree, classes)
     place = None
     for index, node in enumerate(tree.body):
@@ -90,10 +93,25 @@ def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], 
             break
         docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node, ast.Import | ast.ImportFrom) or (docstring and place is None):
+            if line.startswith("from .") and _goes_before(source, node, tree.body[index - 1 : index], line):
+                place = node.lineno - 1
+                break
             place = _end_of_line(source, tree.body[index:])
     if place is None:
         place = _line_before(tree)
     return _insert(source, place, [line])
+
+
+def _goes_before(source: Source, node: ast.stmt, previous: Sequence[ast.stmt], line: str) -> bool:
+    """Return True if isort puts the import in `line` before a relative import, above which no comment stands."""
+    return (
+        isinstance(node, ast.ImportFrom)
+        and node.level == 1
+        and (
+            any(last_line(p) == node.lineno - 1 for p in previous) or not source.line(node.lineno - 1).strip()
+        )
+        and (node.module or "").lower() > line.split()[1].lstrip(".").lower()
+    )
 
 
 def runtime(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], block: render.Block) -> Edit:
