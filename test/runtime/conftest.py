@@ -97,7 +97,7 @@ class Answer:
         return self.body
 
 
-def until(condition: Callable[[], Any], seconds: float = 5) -> None:
+def until(condition: Callable[[], Any], seconds: float = 15) -> None:
     """Wait for a condition; fail if it does not come true."""
     end = time.monotonic() + seconds
     while not condition():
