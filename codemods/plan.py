@@ -203,7 +203,8 @@ class _Planner:
 
     def _plan_site(self, site: discover.Found, work: ClassWork | None, refused: str) -> None:
         decision, reason = self._decide(site, work, refused)
-        line, column = site.node.lineno, site.node.col_offset + 1
+        line = site.node.lineno  # `ast` counts columns in bytes, readers and editors in characters
+        column = self.source.offset(line, site.node.col_offset) - self.source.line_start(line) + 1
         callee = ast.unparse(site.node)
         library = site.library.name if site.library is not None else "?"
         self.sites.append(CallSite(line, column, site.scope_name, callee, library, decision, reason))

@@ -88,6 +88,15 @@ def test_lines_are_those_of_the_file_on_disk(found):
             assert site["callee"].split("(")[0] in lines[site["line"] - 1]
 
 
+def test_columns_are_counted_in_characters():
+    source = (
+        "import requests\n\n\nclass A:\n    def f(self, u):\n        x = 'äöü€'; return requests.get(u)\n"
+    )
+    (site,) = plan(source.encode(), Path("a.py"), Options(), True).sites
+    line = source.splitlines()[site.line - 1]
+    assert line[site.column - 1 :].startswith("requests.get")
+
+
 def test_the_state_of_a_file_says_whether_it_was_written(found):
     assert [file["state"] for file in told(found)["files"]] == ["would change", "left alone"]
     assert [file["state"] for file in told(found, written=True)["files"]] == ["changed", "left alone"]
