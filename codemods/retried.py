@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .names import Names, Scope, decorator_name, own_nodes
 
@@ -68,9 +69,15 @@ def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
 
 def loops_around(function: ast.AST, node: ast.AST) -> Iterator[Loop]:
     """Yield the loops of a function that hold a node, whether in the function itself or deeper."""
-    for part in own_nodes(function):
-        if isinstance(part, Loop) and any(_holds(statement, node) for statement in part.body):
-            yield part
+    for loop in _loops_in(function):
+        if any(_holds(statement, node) for statement in loop.body):
+            yield loop
+
+
+@lru_cache(maxsize=64)
+def _loops_in(function: ast.AST) -> tuple[Loop, ...]:
+    """Return a function's own loops; remembered, since a function may have thousands of call sites."""
+    return tuple(part for part in own_nodes(function) if isinstance(part, Loop))
 
 
 def _holds(outer: ast.AST, node: ast.AST) -> bool:
