@@ -159,12 +159,11 @@ def _pairs(view: _View, old: object, view_after: _View, new: object) -> list[tup
 def _ask_libcst(after: Source, found: Markers, tree: ast.Module, before: bytes) -> None:
     """Refuse a result that LibCST reads differently, unless it reads the original differently, too.
 
-    The runtime is left out if it stands in the file: it is the same everywhere, and long.
+    The blocks are left out: they are the same everywhere, Python has compiled them, and they would double the time.
     """
     if len(after.text) > _LARGEST_FOR_LIBCST or _has_deep_expression(after, tree):
         return
-    runtime = [region_removal(after, region) for region in found.regions if region.block == "runtime"]
-    data = after.encode(apply(after.text, runtime)) if runtime else after.encode(after.text)
+    data = after.encode(apply(after.text, [region_removal(after, region) for region in found.regions]))
     if not _faithful(data) and _faithful(before):
         raise Refusal(0, "LibCST reads the result differently; please report this")
 
