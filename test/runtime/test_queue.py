@@ -14,7 +14,7 @@ from concurrent.futures import CancelledError, Future, wait
 import pytest
 import requests
 
-from backend_retrofit.templates.request_engine import RequestEngine, RequestQueueFull
+from backend_retrofit.templates.request_engine import RequestEngine, RequestQueueFull, _Gate
 from test.loopback import Reply
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, queue_up, until
 
@@ -488,6 +488,21 @@ def test_Q6_the_view_counts_iterates_and_indexes(single, gated):
     until(lambda: len(queue) == 2)
     assert [item["id"] for item in queue] == ids[1:], "oldest first, and the others keep their ids"
     gated.end(3)
+
+
+def test_Q6_iterating_takes_one_look_at_the_line(single, gated, monkeypatch):
+    """However long the line is, and however it changes meanwhile."""
+    futures = [single.submit(gated, number) for number in range(4)]
+    looks = []
+    line = _Gate.line
+    monkeypatch.setattr(_Gate, "line", lambda gate: looks.append(gate) or line(gate))
+    seen = []
+    for request in single.request_queue:
+        futures[2].cancel()
+        seen.append(request["id"])
+    assert len(looks) == 1
+    assert seen == ["req_2", "req_3", "req_4"]
+    gated.end(4)
 
 
 def test_Q6_current_requests_is_the_number_in_flight(api, gated):

@@ -143,6 +143,98 @@ def test_Q8_to_thread_within_a_request_at_limit_1(single):
     assert_at_rest(single)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("failures", [(1, 1), (1, 2, 1), (3, 0, 2)])
+def test_Q8_requests_beside_one_another_within_one_may_all_back_off(api, limit, failures):
+    api.max_concurrent_requests = limit
+
+    async def one(flaky):
+        return flaky()
+
+    async def handler():
+        return await asyncio.gather(*[api.acall(one, Flaky(*[Answer(503)] * n)) for n in failures])
+
+    async def in_threads():
+        flaky = [Flaky(*[Answer(503)] * n) for n in failures]
+        return await asyncio.gather(*[asyncio.to_thread(api.call, one) for one in flaky])
+
+    for method in (handler, in_threads):
+        assert caller(asyncio.run, api.acall(method)).result(15) == ["done"] * len(failures)
+        assert_at_rest(api)
+
+
+def test_Q8_one_that_begins_while_another_of_its_request_backs_off(single):
+    ran = []
+
+    async def one(flaky):
+        return flaky()
+
+    async def handler():
+        slow = asyncio.create_task(single.acall(one, Flaky(Answer(503))))
+        while single.current_requests:
+            await asyncio.sleep(0)
+        others = [single.submit(ran.append, n) for n in range(3)]
+        assert await single.acall(one, Flaky(Answer(503))) == await slow == "done"
+        return others
+
+    for other in caller(asyncio.run, single.acall(handler)).result(15):
+        other.result(5)
+    assert ran == [0, 1, 2]
+    assert_at_rest(single)
+
+
+def test_Q8_a_task_that_backs_off_beyond_the_end_of_its_request_gives_the_slot_back(single):
+    async def one(flaky):
+        return flaky()
+
+    async def handler():
+        task = asyncio.create_task(single.acall(one, Flaky(Answer(503), Answer(503))))
+        while single.current_requests:
+            await asyncio.sleep(0)
+        return task
+
+    async def main():
+        return await (await single.acall(handler))
+
+    assert caller(asyncio.run, main()).result(15) == "done"
+    assert_at_rest(single)
+
+
+def test_Q8_a_thread_that_backs_off_beyond_the_end_of_its_request_gives_the_slot_back(single):
+    started = []
+
+    def handler():
+        context = contextvars.copy_context()
+        started.append(caller(context.run, single.call, Flaky(Answer(503), Answer(503))))
+        until(lambda: len(single.request_queue) == 1)
+
+    single.submit(handler).result(5)
+    assert started[0].result(5) == "done"
+    assert_at_rest(single)
+
+
+def test_Q8_a_request_may_wait_for_what_it_submits(single):
+    def outer():
+        futures = [single.submit(abs, -number) for number in range(3)]
+        return (
+            [future.result(5) for future in futures],
+            single.call(len, "abc"),
+            single.submit(abs, -3).result(5),
+        )
+
+    assert single.call(outer) == ([0, 1, 2], 3, 3)
+    assert single.submit(outer).result(5) == ([0, 1, 2], 3, 3)
+    assert_at_rest(single)
+
+
+def test_Q8_requests_that_all_wait_for_what_they_submit(api):
+    def outer(number):
+        return api.submit(abs, -number).result(5)
+
+    assert [future.result(5) for future in [api.submit(outer, n) for n in range(20)]] == list(range(20))
+    assert_at_rest(api)
+
+
 def test_Q8_nested_call_while_others_wait_overtakes_them_as_part_of_its_request(single):
     ran, inside = [], threading.Event()
 
