@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 85a3a075d9
+# Put here by add-queue-backoff; retrofit:runtime v1 b47e28384e
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -584,7 +584,9 @@ class _Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
 
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
+    over = False  # its request has ended; until then, what runs under it may give it back and take it again
     number = 0  # its place in line, given once
+    rank: "int | None" = None  # given with its first ticket
     outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
     gate: "_Gate"
@@ -599,28 +601,30 @@ class _Slot:
 
     def abandon(self) -> None:
         """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
-        if self.held:
+        if not self.over:
             self.gate.abandon(self)
 
 
 class _Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("rank", "ready_at", "since", "slot", "state")
+    __slots__ = ("ready_at", "since", "slot", "state")
 
     def __init__(self, slot: _Slot) -> None:
         self.slot = slot
-        self.rank = _ranks.get().get(slot.gate, 0)
+        if slot.rank is None:
+            slot.rank = _ranks.get().get(slot.gate, 0)
         self.since = 0.0  # when it began to wait for a slot
         self.ready_at = 0.0
         self.state = _RUNNING  # its owner has it in hand
 
     @property
-    def place(self) -> "tuple[int, int]":
-        """Its place in line: first in, first out within each rank."""
-        return self.rank, self.slot.number
+    def place(self) -> "tuple[float, int]":
+        """Its place in line: first in, first out within each rank; before all where it needs no slot of its own."""
+        rank = self.slot.rank or 0
+        return -math.inf if self.slot.held == self.slot.gate.generation else rank, self.slot.number
 
-    def __lt__(self, other: "_Ticket") -> bool:  # only among tickets of the same place, of which one is gone
+    def __lt__(self, other: "_Ticket") -> bool:  # only among tickets of the same place: of one slot
         return id(self) < id(other)
 
     def hand_over(self) -> bool:
@@ -773,7 +777,7 @@ class _Gate:
         self.calm = True
         self.closed = False
         self.hold_until = 0.0
-        self.ready: list[tuple[tuple[int, int], _Ticket]] = []
+        self.ready: list[tuple[tuple[float, int], _Ticket]] = []
         self.delayed: list[tuple[float, int, _Ticket]] = []
         self.counts = dict.fromkeys(
             ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
@@ -816,9 +820,15 @@ class _Gate:
             if slot.held == self.generation:
                 self.active -= 1
             slot.held = 0
+            slot.over = True
             if self.calm:
                 return
         self.pump()
+
+    def _give_back(self, slot: _Slot) -> None:
+        if slot.held == self.generation:
+            self.active -= 1
+        slot.held = 0
 
     def join(self, ticket: _Ticket) -> None:
         """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
@@ -849,11 +859,8 @@ class _Gate:
         Args:
             hold: admit nothing at all until then, because the server asked for it.
         """
-        slot = ticket.slot
         with self.lock:
-            if slot.held == self.generation:
-                self.active -= 1
-            slot.held = 0
+            self._give_back(ticket.slot)
             self.calm = False
             if self.closed:
                 ticket.state = _GONE
@@ -865,7 +872,7 @@ class _Gate:
                 ticket.state = _WAITING
                 self.waiting += 1
                 self.backed_off += delay
-                heapq.heappush(self.delayed, (ticket.ready_at, slot.number, ticket))
+                heapq.heappush(self.delayed, (ticket.ready_at, ticket.slot.number, ticket))
         self.pump()
         if ticket.state == _GONE:
             ticket.fail(QueueClosed("The backend was closed while the request waited."))
@@ -890,10 +897,8 @@ class _Gate:
         if ticket.state == _WAITING:
             self.waiting -= 1
         elif ticket.state == _GRANTED:
+            self._give_back(ticket.slot)
             self.counts["unsent"] += 1
-            if ticket.slot.held == self.generation:
-                self.active -= 1
-            ticket.slot.held = 0
         ticket.state = _GONE
 
     def abandon(self, thing: "_Slot | _Ticket") -> None:
@@ -1010,9 +1015,8 @@ class _Gate:
             if isinstance(thing, _Ticket):
                 self._withdraw(thing)
             else:
-                if thing.held == self.generation:
-                    self.active -= 1
-                thing.held = 0
+                self._give_back(thing)
+                thing.over = True
             self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()
@@ -1026,19 +1030,19 @@ class _Gate:
         while self.ready:
             ticket = self.ready[0][1]
             if ticket.state == _WAITING:
-                if self.active >= self.limit or self.hold_until:
+                taken = ticket.slot.held == self.generation  # by another request under the same slot
+                if self.hold_until or (self.active >= self.limit and not taken):
                     break
                 ticket.state = _GRANTED
                 ticket.slot.held = self.generation
                 self.waiting -= 1
-                self.active += 1
+                self.active += not taken
                 self.counts["granted"] += 1
                 self.waited += max(0.0, time.monotonic() - ticket.since)
             if ticket.state == _GRANTED and not ticket.hand_over():
-                ticket.state = _GONE
+                self._give_back(ticket.slot)
                 self.counts["unsent"] += 1
-                ticket.slot.held = 0
-                self.active -= 1
+                ticket.state = _GONE
             heapq.heappop(self.ready)
         self.calm = not (self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed)
 
@@ -1168,6 +1172,9 @@ class _WaitingRequests(Sequence[Any]):
 
     def __len__(self) -> int:
         return self._gate.waiting
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
 
     def __getitem__(self, index: Any) -> Any:
         return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
@@ -1309,7 +1316,7 @@ def _has(thing: Any, method: str) -> bool:
 
 def _note_open_stream(slot: _Slot) -> None:
     """Remember in this context that it has the stream of this slot, and forget those that have ended."""
-    still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and other.held)
+    still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and not other.over)
     _open_streams.set((*still_open, weakref.ref(slot)))
 
 
@@ -1377,7 +1384,7 @@ class _Held:
     @contextlib.contextmanager
     def _under_slot(self, release: bool = False) -> Iterator[None]:
         """Run the stream's own code under the slot, and give the slot back if it fails, or after it if `release`."""
-        token = _current_slot.set(self._slot if self._slot.held else None)
+        token = _current_slot.set(None if self._slot.over else self._slot)
         try:
             yield
         except BaseException:
@@ -1443,7 +1450,7 @@ class _HeldStream(_Held):
             try:
                 if request is not None and not hasattr(self._stream, "__next__"):
                     self._stream = iter(self._stream)
-                token = _current_slot.set(self._slot if self._slot.held else None)
+                token = _current_slot.set(None if self._slot.over else self._slot)
                 try:
                     item = next(self._stream)
                 finally:
@@ -1461,15 +1468,14 @@ class _HeldStream(_Held):
                 return item
             self._stream = self._again(request)
 
-    def _again(self, request: _Request, enter: bool = False) -> Any:
+    def _again(self, request: _Request) -> Any:
         """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
         delay = request.judge(self._slot)
         try:
             while delay is not None:
                 request.engine.wait_for_slot(self._slot, delay, request)
                 delay = request.attempt(self._slot)
-            result, request.result = request.outcome(), None
-            return result
+            return request.outcome()
         except BaseException:
             self._slot.release()
             raise
@@ -1537,7 +1543,7 @@ class _HeldAsyncStream(_Held):
         await request.engine.make_async(request, self._slot)
         if request.error is not None:
             self._slot.release()
-        self._stream, request.result = request.outcome(), None
+        self._stream = request.outcome()
         return await self.__anext__()
 
     async def __aenter__(self) -> Any:
@@ -1875,6 +1881,8 @@ class RequestEngine:
         """Queue `call(*args, **kwargs)` and return its future at once.
 
         A method of the backend retries its own requests; any other function is retried as a whole.
+        A request that submits others may go on to wait for them, so its slot is given back at once; what it requests
+        itself from then on takes slots of its own.
 
         Raises:
             RequestQueueFull: if `queue_size` requests wait already.
@@ -1894,6 +1902,8 @@ class RequestEngine:
         future.add_done_callback(withdraw)
         try:
             self.gate.join(job)
+            if (outer := self._slot_in_hand()) is not None:
+                outer.release()
         except BaseException:  # Ctrl-C; nobody would ever know of the future
             self.gate.withdraw(job)
             raise
@@ -1962,11 +1972,18 @@ class RequestEngine:
         return self._run_in_line(request, self.gate.new_slot())  # a slot that the worker gives back
 
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
-        """Make a request from within another one, under the slot that that one holds."""
+        """Make a request from within another one, under the slot of that one."""
         self.gate.count_nested(slot)
-        while (delay := request.attempt(slot)) is not None:
-            self.wait_for_slot(slot, delay, request)
-        return request.outcome()
+        delay = None if slot.held else 0.0  # given back by a request beside this one, which backs off
+        try:
+            while True:
+                if delay is not None:
+                    self.wait_for_slot(slot, delay, request)
+                if (delay := request.attempt(slot)) is None:
+                    return request.outcome()
+        finally:
+            if slot.over:  # taken again after its request had ended
+                slot.release()
 
     def _run_in_line(self, request: _Request, slot: _Slot) -> Any:
         """Let a worker thread make the request when its turn has come, and wait for the outcome."""
@@ -1992,7 +2009,7 @@ class RequestEngine:
                 raise
             request.retry = False  # an attempt is under way; it is the last one
             raise
-        if request.error is None and _is_stream(request.result, request.kwargs) and slot.held:
+        if request.error is None and _is_stream(request.result, request.kwargs) and not slot.over:
             _note_open_stream(slot)
         return request.outcome()
 
@@ -2020,7 +2037,7 @@ class RequestEngine:
     def _slot_in_hand(self) -> "_Slot | None":
         """Return the slot under which this code runs, if it is one of this engine."""
         slot = self.gate.threads.get(threading.get_ident()) or _current_slot.get()
-        while slot is not None and not (slot.held and slot.gate is self.gate):
+        while slot is not None and (slot.over or slot.gate is not self.gate):
             slot = slot.outer
         return slot
 
@@ -2028,7 +2045,7 @@ class RequestEngine:
         """Return the slot of a stream that this context reads, so that it does not wait for itself."""
         slots = (reference() for reference in _open_streams.get())
         return next(
-            (slot for slot in slots if slot is not None and slot.held and slot.gate is self.gate), None
+            (slot for slot in slots if slot is not None and not slot.over and slot.gate is self.gate), None
         )
 
     # Async calls.
@@ -2066,6 +2083,10 @@ class RequestEngine:
                 else:
                     held = outer
                     self.gate.count_nested(outer)
+            if (
+                outer is not None and not outer.held
+            ):  # given back by a request beside this one, which backs off
+                await self._wait_in_task(outer, 0.0, request)
             while True:
                 token = _take_in_hand(held)
                 try:
@@ -2095,6 +2116,9 @@ class RequestEngine:
             if outer is None:
                 held.release()
             raise
+        finally:
+            if outer is not None and outer.over and outer.held:  # taken again after its request had ended
+                self.gate.abandon(outer)
 
     async def _wait_in_task(self, slot: _Slot, delay: "float | None", request: _Request) -> None:
         """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
