@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from .catalogue import Catalogue, catalogue
-from .names import UNKNOWN, ClassInfo, FunctionNode, Names, Scope, children, decorator_name
+from .names import UNKNOWN, ClassInfo, FunctionNode, Names, Scope, children, decorator_name, inside, outside
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
@@ -77,20 +77,18 @@ class _Builder:
         self._bind_defaults(inner, args, named)
         for arg in filter(None, (args.vararg, args.kwarg)):
             inner.bind(arg.arg, UNKNOWN)
-        outside: list[ast.AST] = [*args.defaults, *(d for d in args.kw_defaults if d is not None)]
+        self.fill(scope, outside(node))
         if isinstance(node, ast.Lambda):
-            self.fill(scope, outside)
-            self.fill(inner, [node.body])
+            self.fill(inner, inside(node))
             return
         scope.bind(node.name, node)
-        self.fill(scope, [*outside, *node.decorator_list])
         info = scope.class_info
         if info is not None and isinstance(scope.node, ast.ClassDef):
             info.methods[node.name] = node
             info.defined.add(node.name)
             if named and is_method:
                 inner.class_info, inner.self_name = info, named[0].arg
-        self.fill(inner, list(node.body))
+        self.fill(inner, inside(node))
 
     @staticmethod
     def _bind_defaults(inner: Scope, args: ast.arguments, named: list[ast.arg]) -> None:
@@ -105,13 +103,13 @@ class _Builder:
         scope.bind(node.name, node)
         if scope.class_info is not None and isinstance(scope.node, ast.ClassDef):
             scope.class_info.defined.add(node.name)
-        self.fill(scope, [*node.bases, *(k.value for k in node.keywords), *node.decorator_list])
+        self.fill(scope, outside(node))
         inner = Scope(node, scope)
         info = ClassInfo(node, inner, len(self.names.classes))
         inner.class_info = info
         self.names.scopes[node] = inner
         self.names.classes.append(info)
-        self.fill(inner, list(node.body))
+        self.fill(inner, inside(node))
         info.defined.update(inner.bindings)
 
     def _bind(self, scope: Scope, node: ast.AST) -> None:

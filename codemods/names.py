@@ -433,13 +433,28 @@ class Names:
 
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what stands in a function, class or module, without what stands in those inside it."""
-    todo = children(node)
+    """Yield what is evaluated in the scope of a function, class or module, or in a statement of one.
+
+    Of a function or class inside it that is what stands `outside`, which is not part of its own scope.
+    """
+    todo = inside(node) if isinstance(node, _OPENS_SCOPE) else children(node)
     while todo:
         child = todo.pop()
         yield child
-        if not isinstance(child, _OPENS_SCOPE):
-            todo += children(child)
+        todo += outside(child) if isinstance(child, _OPENS_SCOPE) else children(child)
+
+
+def inside(node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
+    """Return what is evaluated in a function's or class's own scope."""
+    return [node.body] if isinstance(node, ast.Lambda) else [*node.body]
+
+
+def outside(node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
+    """Return what a function or class evaluates in the scope around it: decorators, defaults, base classes."""
+    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+    if isinstance(node, ast.ClassDef):
+        return [*node.bases, *(keyword.value for keyword in node.keywords), *decorators]
+    return [*node.args.defaults, *filter(None, node.args.kw_defaults), *decorators]
 
 
 def children(node: ast.AST) -> list[ast.AST]:

@@ -114,6 +114,13 @@ def test_columns_are_right_behind_letters_that_are_not_ascii():
         (client("page = requests.get('x')"), "class body"),
         (client("METHODS = {'get': requests.get}"), "class body"),
         (client("get = lambda self: requests.get('x')"), "class body"),
+        (client("@cached(requests.get('x'))\ndef get(self):\n    return 1"), "class body"),
+        (client("@cached(by=requests.get)\ndef get(self):\n    return 1"), "class body"),
+        (client("def get(self, page=requests.get('x')):\n    return page"), "class body"),
+        (client("def get(self, *, call=partial(requests.get, 'x')):\n    return call()"), "class body"),
+        (client("get = lambda self, page=requests.get('x'): page"), "class body"),
+        ("import requests\n\n\ndef get(url, page=requests.get('x')):\n    return page\n", "module level"),
+        ("import requests\n\n\nclass Client(make(requests.get)):\n    pass\n", "module level"),
         (method("self = url\nreturn requests.get(url)"), "bound again"),
         (method("for self in url:\n    requests.get(url)"), "bound again"),
         (method("with url as self:\n    requests.get(url)"), "bound again"),
@@ -127,6 +134,14 @@ def test_a_skipped_call_is_named_with_the_reason(source, reason):
     (site,) = check_noop(source).sites
     assert site.decision is Decision.SKIPPED
     assert reason in site.reason
+
+
+def test_the_decorators_and_defaults_of_an_inner_function_belong_to_the_method():
+    body = (
+        "@cached(requests.get(url))\ndef inner(self, page=requests.post(url)):\n    return page\nreturn inner"
+    )
+    wrapped = ("@cached(self._queued(requests.get)(url))", "page=self._queued(requests.post)(url)")
+    check_transformed(method(body), *wrapped)
 
 
 def test_what_a_proxy_hands_on_is_wrapped_where_it_is_called():
