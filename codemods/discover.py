@@ -25,6 +25,10 @@ _NOT_CALLERS = frozenset(
         "getattr",
         "cast",
         "setattr",
+        "hash",
+        "iscoroutinefunction",
+        "update_wrapper",
+        "wraps",
     }
 )
 """Functions that look at a function they are given, but do not call it."""
@@ -106,10 +110,11 @@ class _Finder:
         self.outer = {
             id(arg): call for call in calls for arg in _arguments(call) if isinstance(arg, ast.Call)
         }
+        compared = {id(side) for part in parts if isinstance(part, ast.Compare) for side in part.comparators}
         for part in parts:
             if isinstance(part, ast.Call):
                 yield from self._of_call(part, wrapped)
-            elif isinstance(part, _KEEPERS):
+            elif isinstance(part, _KEEPERS) and id(part) not in compared:
                 for value in _values_kept(part):
                     if id(value) not in wrapped:
                         yield from self._handed_on(value, None)

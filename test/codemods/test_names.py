@@ -168,6 +168,8 @@ class TestSubclassOfASession:
         client("def get(self, requests):\n    return requests.get('x')"),
         client("def get(self, cache):\n    return cache.get('x')", imports=""),
         client("def name(self):\n    return callable(requests.get)"),
+        client("def name(self, f):\n    return f in (requests.get, requests.post) or f == [requests.put]"),
+        client("def name(self, f):\n    return functools.wraps(requests.get)(f)"),
         client("def name(self):\n    return hasattr(requests, 'get') and isinstance(requests.get, object)"),
         client("def get(self):\n    return post('x')", imports="from .requests import post"),
         client("def get(self):\n    return requests.get('x')", imports="from . import requests"),
