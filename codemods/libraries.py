@@ -108,8 +108,11 @@ _WAITER = "a waiter asks again and again until it is told what it waits for; it 
 LIBRARIES: tuple[Library, ...] = (
     _row(
         "requests",
-        HTTP,
-        _client("requests.Session requests.session requests.sessions.Session", HTTP + " send"),
+        HTTP + " " + _prefixed("api", HTTP),
+        _client(
+            "requests.Session requests.session requests.sessions.Session requests.sessions.session",
+            HTTP + " send",
+        ),
         own_retries=OFF,
         refused={
             "requests.adapters.HTTPAdapter().send": _ADAPTER,

@@ -11,6 +11,9 @@ from .check import check_noop, check_sites, method
 SYNC_CALLS = [
     ("import requests", "requests.get(url)"),
     ("import requests", "requests.request('GET', url)"),
+    ("from requests.api import request", "request('GET', url)"),
+    ("from requests import api", "api.get(url)"),
+    ("import requests", "requests.sessions.session().get(url)"),
     ("import requests", "requests.Session().send(url)"),
     ("import requests", "requests.sessions.Session().put(url)"),
     ("from requests.sessions import Session", "Session().get(url)"),
