@@ -180,9 +180,9 @@ TAKEN_FOR = {
     "httpx": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx.Client()"),
     "aiohttp": (re.compile(r"(?:^|_)(?:session|client|http)$", re.IGNORECASE), "aiohttp.ClientSession()"),
 }
+"""Library -> names under which its client goes, and what such a client is taken for."""
 OF_BOTO = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-zA-Z]*)?")
 """Keywords as only boto3's clients take them: `Bucket=`, `FunctionName=`."""
-"""Library -> names under which its client goes, and what such a client is taken for."""
 
 _SHAPES = rb"(?i:%s)(?:\(\))?\.(?:(?:%s)\(|\w+\(\s*[A-Z]\w*=)|\.%s\.|(?:mypy|types)_boto3_" % (
     _CLIENT_NAME.encode(),
