@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend_retrofit.templates import request_engine as engine
-from test.runtime.conftest import Answer
+from test.runtime.conftest import Answer, Flaky
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 GARBAGE = [
@@ -196,6 +196,24 @@ def test_B3_hostile_exception():
             raise RuntimeError("no")
 
     assert not engine._failure_in_exception(Awful()).retry
+
+
+def test_B3_exception_whose_every_attribute_raises():
+    class Worst(Exception):
+        def __getattribute__(self, name):
+            raise RuntimeError("no")
+
+    assert not engine._failure_in_exception(Worst()).retry
+
+
+@pytest.mark.parametrize("attribute", ["__notes__", "add_note"])
+def test_B8_exception_that_takes_no_note_is_raised_all_the_same(api, attribute):
+    error = type("Unwritable", (ConnectionRefusedError,), {attribute: 5})()
+    api.max_retries = 1
+    api.initial_retry_delay = 0
+    with pytest.raises(type(error)) as raised:
+        api.call(Flaky(error, error))
+    assert raised.value is error
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,28 @@ def test_plain_value_in_a_subclass_body_counts_and_stays_settable():
     assert Api().max_concurrent_requests == 5
 
 
+def test_property_in_a_subclass_is_asked():
+    class Computed(Api):
+        at_once = 2
+
+        @property
+        def max_concurrent_requests(self):
+            return self.at_once
+
+    class Plain(Computed):
+        max_concurrent_requests = 4
+
+    api = Computed()
+    api.at_once = 3
+    assert RequestEngine.of(api).gate.limit == 3
+    api.at_once = 1
+    api.max_retries = 0
+    assert RequestEngine.of(api).gate.limit == 1
+    assert RequestEngine.of(Plain()).gate.limit == 4
+    with pytest.raises(ValueError, match="max_concurrent_requests"):
+        type("Wrong", (Computed,), {"at_once": -1})().call(len, "abc")
+
+
 def test_senseless_value_in_a_subclass_body_is_refused_at_the_first_request():
     class Wrong(Api):
         max_concurrent_requests = "many"
@@ -136,6 +158,21 @@ def test_class_holds_the_queue_for_class_methods():
     Shared.max_concurrent_requests = 1
     assert Shared.length("abc") == 3
     assert RequestEngine.of(Shared).gate.limit == 1
+
+
+def test_a_subclass_of_a_class_that_holds_a_queue_has_a_queue_of_its_own():
+    class Base(Api):
+        max_concurrent_requests = 2
+
+        @classmethod
+        def gate(cls):
+            return cls._queued.__self__.gate
+
+    class Sub(Base):
+        max_concurrent_requests = 3
+
+    assert Base.gate() is Base.gate() is not Sub.gate()
+    assert (Base.gate().limit, Sub.gate().limit) == (2, 3)
 
 
 def test_deleting_a_setting_gives_the_default_back(api):
