@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 b47e28384e
+# Put here by add-queue-backoff; retrofit:runtime v1 800ca8545c
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -179,24 +179,31 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
     `max_retries` is None where the class has no backoff.
 
     A plain value in the body of a subclass, or assigned to a class, hides the Setting: a Setting is put in its place,
-    so that later assignments are noticed.
+    so that later assignments are noticed. A property in a subclass stays, and is asked when the settings are read.
     """
     values = {option: neutral for option, (_, _, neutral) in _OPTIONS.items()}
     classes = (owner if isinstance(owner, type) else type(owner)).__mro__
     settings: dict[str, Setting] = {}
+    computed: set[str] = set()
     for cls in reversed(classes):
         declared = _declared.get(cls, {})
         for name, value in list(vars(cls).items()):
+            hidden = settings.get(name) or declared.get(name)
+            if hidden is not None and not hasattr(value, "__get__"):
+                value = Setting(value, hidden.option)
+                value.__set_name__(cls, name)
+                setattr(cls, name, value)
             if isinstance(value, Setting):
                 settings[name] = value
-            elif (hidden := settings.get(name) or declared.get(name)) and not hasattr(value, "__get__"):
-                replacement = Setting(value, hidden.option)
-                replacement.__set_name__(cls, name)
-                setattr(cls, name, replacement)
-                settings[name] = replacement
+                computed.discard(name)
+            elif hidden is not None:
+                computed.add(name)
     own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
     for name, setting in settings.items():
-        values[setting.option] = setting.checked(own[name]) if name in own else setting.default
+        if name in computed and not isinstance(owner, type):
+            values[setting.option] = setting.checked(getattr(owner, name))
+        else:
+            values[setting.option] = setting.checked(own[name]) if name in own else setting.default
     return values
 
 
@@ -310,7 +317,7 @@ def _failure_in_botocore(response: Mapping[str, Any], name: str = "") -> "Failur
 def _failure_in_exception(error: BaseException) -> Failure:
     """Return what an exception says, following `__cause__` and what client libraries put inside one another."""
     name = type(error).__name__
-    if not isinstance(error, Exception) or isinstance(error, QueueError):
+    if not isinstance(error, Exception) or issubclass(type(error), QueueError):
         return Failure(name, False)
     names: set[str] = set()
     for link in _chain(error):
@@ -345,12 +352,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.append(link)
             yield link
             todo += [
-                link.__cause__,
+                _attribute(link, "__cause__"),
                 _attribute(link, "reason"),
                 *(args[:2] if type(args := _attribute(link, "args")) is tuple else ()),
             ]
             if type(link).__name__ == "S3UploadFailedError":  # raised without `from` what caused it
-                todo.append(link.__context__)
+                todo.append(_attribute(link, "__context__"))
 
 
 def _body_of(response: Any, status: int) -> Any:
@@ -2175,8 +2182,9 @@ class RequestEngine:
             if holds:
                 self.gate.hold(delay)
             self._tell(failure, request, slot, None, f"giving up: {reason}")
-            if request.error is not None and hasattr(request.error, "add_note"):
-                request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
+            with contextlib.suppress(Exception):
+                if request.error is not None and hasattr(request.error, "add_note"):
+                    request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
             return None
         request.retries += 1
         request.holds = holds
