@@ -420,7 +420,6 @@ def test_Q9_withdrawing_twice_or_late_does_nothing(busy, gated):
 
 
 def test_Q9_releasing_twice_does_nothing(busy, gated):
-
     gate = RequestEngine.of(busy).gate
     gated.end()
     until(lambda: gate.active == 0)
@@ -445,3 +444,25 @@ def test_waiting_is_bounded_by_the_platform_only():
     gated.end(2)
     wait([running, queued], 5)
     assert queued.exception(0) is None
+
+
+def test_Q9_a_slot_is_given_back_though_ctrl_c_comes_while_it_is_given_back(api):
+    gate = RequestEngine.of(api).gate
+    slot = gate.new_slot()
+    assert gate.enter(slot)
+    lock = gate.lock
+
+    class Interrupted:
+        """A lock at which a signal handler raises, once, before it is taken."""
+
+        def __enter__(self):
+            gate.lock = lock
+            raise KeyboardInterrupt
+
+        def __exit__(self, *exc):
+            raise AssertionError("it was never taken")
+
+    gate.lock = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        slot.release()
+    assert_at_rest(api)
