@@ -466,3 +466,32 @@ def test_Q9_a_slot_is_given_back_though_ctrl_c_comes_while_it_is_given_back(api)
     with pytest.raises(KeyboardInterrupt):
         slot.release()
     assert_at_rest(api)
+
+
+def test_Q9_a_future_that_is_cancelled_just_when_its_turn_comes_gives_its_slot_back(busy, gated, monkeypatch):
+    gate = RequestEngine.of(busy).gate
+    claim = gate.start
+
+    def claim_and_cancel(job):
+        claimed = claim(job)
+        assert future.cancel()
+        return claimed
+
+    future = busy.submit(gated, "never")
+    monkeypatch.setattr(gate, "start", claim_and_cancel)
+    gated.end()
+    until(future.cancelled)
+    assert_at_rest(busy)
+    assert gated.ran == ["first"]
+
+
+def test_Q9_an_error_of_our_own_reaches_the_caller_and_gives_the_slot_back(busy, gated, monkeypatch):
+    def broken(*args):
+        raise MemoryError("while it looked at the answer")
+
+    queued = caller(busy.call, Flaky(Answer(503)))
+    until(lambda: len(busy.request_queue) == 1)
+    monkeypatch.setattr(RequestEngine, "delay_after", broken)
+    gated.end()
+    assert isinstance(queued.exception(5), MemoryError)
+    assert_at_rest(busy)
