@@ -113,6 +113,21 @@ def test_Q8_reader_of_an_iterator_may_call_at_limit_1(single):
     assert_at_rest(single)
 
 
+def test_Q8_reader_of_an_async_generator_may_call_at_limit_1(single):
+    async def number(value):
+        return value
+
+    async def numbers():
+        for value in range(3):
+            yield await single.acall(number, value)
+
+    async def read():
+        return [await single.acall(number, item) async for item in single._queued(numbers)()]
+
+    assert caller(asyncio.run, asyncio.wait_for(read(), 5)).result(10) == [0, 1, 2]
+    assert_at_rest(single)
+
+
 def test_Q8_async_nested_calls_at_limit_1(single):
     async def nested(depth):
         if depth == 0:
@@ -213,6 +228,20 @@ def test_Q8_a_thread_that_backs_off_beyond_the_end_of_its_request_gives_the_slot
     assert_at_rest(single)
 
 
+def test_Q8_what_an_attempt_left_running_holds_no_slot_while_its_request_backs_off(single):
+    contexts = []
+
+    def handler():
+        contexts.append(contextvars.copy_context())
+        return Answer(503)
+
+    single.initial_retry_delay = 30
+    single.submit(handler)
+    until(lambda: len(single.request_queue) == 1)
+    assert caller(contexts[0].run, single.call, len, "abc").result(5) == 3
+    assert single.current_requests == 0
+
+
 def test_Q8_a_request_may_wait_for_what_it_submits(single):
     def outer():
         futures = [single.submit(abs, -number) for number in range(3)]
@@ -224,6 +253,18 @@ def test_Q8_a_request_may_wait_for_what_it_submits(single):
 
     assert single.call(outer) == ([0, 1, 2], 3, 3)
     assert single.submit(outer).result(5) == ([0, 1, 2], 3, 3)
+    assert_at_rest(single)
+
+
+def test_Q8_a_request_that_submits_others_is_retried_under_a_slot_again(single):
+    outcomes = [Answer(503), "done"]
+
+    def outer():
+        nested = single.call(len, "abc"), single.current_requests
+        assert single.submit(abs, -2).result(5) == 2
+        return outcomes.pop(0) if nested == (3, 1) else nested
+
+    assert caller(single.call, outer).result(15) == "done"
     assert_at_rest(single)
 
 
