@@ -1,13 +1,15 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 800ca8545c
+# Put here by add-queue-backoff; retrofit:runtime v1 76c61990fd
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
 Everything behind that is in this module, which needs nothing but the standard library (and reads `.env` files
-where python-dotenv is installed). From top to bottom: settings, what went wrong, how long to wait, the line and
-its slots, streams, keys, and the engine that ties them together.
+where python-dotenv is installed). From top to bottom: settings; what went wrong; how long to wait; sending twice;
+the line and its slots; requests and streams; keys; the engine that ties them together; health; kept connections;
+kinds of calls, and the retries that SDKs make themselves.
 
 The life of a request: it takes a slot (`_Gate.enter`) or a ticket (`_Gate.join`); each attempt runs while it holds
-a slot; while it backs off it holds none and keeps its ticket's number, hence its place in line.
+a slot; while it backs off it holds none and keeps its slot's number, hence its place in line. A request made from
+within another runs under the other's slot.
 """
 
 import _thread
@@ -591,7 +593,7 @@ class _Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
 
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
-    over = False  # its request has ended; until then, what runs under it may give it back and take it again
+    over = False  # no attempt of its request is under way; during one, what runs under it gives it back and takes it
     number = 0  # its place in line, given once
     rank: "int | None" = None  # given with its first ticket
     outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
@@ -1217,8 +1219,8 @@ class _Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
     __slots__ = (
-        "args", "call", "deadline", "engine", "error", "holds", "is_method", "kwargs", "name", "result", "retries",
-        "retry", "rewinder",
+        "args", "call", "deadline", "engine", "error", "holds", "is_method", "is_nested", "kwargs", "name", "result",
+        "retries", "retry", "rewinder",
     )  # fmt: skip
 
     def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
@@ -1230,6 +1232,7 @@ class _Request:
         self.error: BaseException | None = None
         self.holds = False  # the server asked all requests to wait until the next attempt
         self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
+        self.is_nested = False  # it runs under the slot of another request
         self.name = ""
         total = engine.settings["total_timeout"]
         self.deadline = math.inf if total is None else time.monotonic() + total
@@ -1237,6 +1240,8 @@ class _Request:
 
     def attempt(self, slot: _Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
+        if not self.is_nested:
+            slot.over = False
         token = _take_in_hand(slot)
         try:
             if self.engine.health is not None and not self.is_method:
@@ -1307,9 +1312,8 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     name = type(result).__name__
     if name in ("generator", "async_generator"):
         return True
-    if name.endswith("Manager") and _has(
-        result, "__enter__"
-    ):  # httpx's and the SDKs' `with client.stream(...)`
+    # httpx's and the SDKs' `with client.stream(...)`
+    if name.endswith("Manager") and _has(result, "__enter__"):
         return True
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
@@ -1371,9 +1375,8 @@ class _Held:
     def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
         self._stream = stream
         self._slot = slot
-        self._request = (
-            request  # until the first item has come: a failure is retried by making the call again
-        )
+        # Until the first item has come: a failure is retried by making the call again.
+        self._request = request
         if request is not None:
             request.result = None
 
@@ -1473,11 +1476,10 @@ class _HeldStream(_Held):
             else:
                 self._request = None
                 return item
-            self._stream = self._again(request)
+            self._stream = self._again(request, request.judge(self._slot))
 
-    def _again(self, request: _Request) -> Any:
+    def _again(self, request: _Request, delay: "float | None") -> Any:
         """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
-        delay = request.judge(self._slot)
         try:
             while delay is not None:
                 request.engine.wait_for_slot(self._slot, delay, request)
@@ -1488,36 +1490,36 @@ class _HeldStream(_Held):
             raise
 
     def __enter__(self) -> Any:
+        try:
+            entered = self._entered()
+        except BaseException:
+            self._slot.release()
+            raise
+        return self if entered is self._stream else entered
+
+    def _entered(self) -> Any:
+        """Enter the stream; where that fails and is to be retried, make the call again, in its turn."""
         request = self._request
         while True:
-            error = None
+            token = _current_slot.set(None if self._slot.over else self._slot)
             try:
-                with self._under_slot():
-                    entered = self._stream.__enter__()
+                result, error = self._stream.__enter__(), None
             except Exception as raised:
                 if request is None:
                     raise
-                error = raised
+                result, error = None, raised
+            finally:
+                _current_slot.reset(token)
             if request is None:
-                break
-            request.result, request.error = (None, error) if error is not None else (entered, None)
-            del error
-            delay = request.judge(self._slot)
-            if delay is None:
-                if request.error is not None:
-                    self._slot.release()
-                entered = request.outcome()
-                break
+                return result
+            request.result, request.error = result, error
+            del result, error  # no cycle of references
+            if (delay := request.judge(self._slot)) is None:
+                return request.outcome()
             if request.error is None:
                 with contextlib.suppress(Exception):
                     self._stream.__exit__(None, None, None)
-            try:
-                request.engine.wait_for_slot(self._slot, delay, request)
-                self._stream = request.call(*request.args, **request.kwargs)
-            except BaseException:
-                self._slot.release()
-                raise
-        return self if entered is self._stream else entered
+            self._stream = self._again(request, delay)
 
     def __exit__(self, *exc: Any) -> Any:
         with self._under_slot(release=True):
@@ -1981,6 +1983,7 @@ class RequestEngine:
     def _run_under(self, slot: _Slot, request: _Request) -> Any:
         """Make a request from within another one, under the slot of that one."""
         self.gate.count_nested(slot)
+        request.is_nested = True
         delay = None if slot.held else 0.0  # given back by a request beside this one, which backs off
         try:
             while True:
@@ -2090,11 +2093,13 @@ class RequestEngine:
                 else:
                     held = outer
                     self.gate.count_nested(outer)
-            if (
-                outer is not None and not outer.held
-            ):  # given back by a request beside this one, which backs off
+            request.is_nested = outer is not None
+            # Given back by a request beside this one, which backs off?
+            if outer is not None and not outer.held:
                 await self._wait_in_task(outer, 0.0, request)
             while True:
+                if outer is None:
+                    held.over = False
                 token = _take_in_hand(held)
                 try:
                     if self.health is not None:
@@ -2192,6 +2197,7 @@ class RequestEngine:
             _discard(request.result)
         turn = f"{request.retries}/{self.settings['max_retries']}"
         self._tell(failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
+        slot.over = slot.over or not request.is_nested
         return delay
 
     def _backoff(self, retry: int) -> float:
@@ -2293,9 +2299,8 @@ class _Health:
         self.budget: int | None = None
         self.breaker: int | None = None
         self.pause = 0.0
-        self.spent = (
-            0.0  # of the budget: a retry costs 1, a success gives 0.1 back (gRPC A6, retry throttling)
-        )
+        # Of the budget: a retry costs 1, a success gives 0.1 back (gRPC A6, retry throttling).
+        self.spent = 0.0
         self.failures = 0  # in a row
         self.open_until = 0.0
 
@@ -2661,12 +2666,9 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
         if self._coroutine is not None:
             self._coroutine.close()
 
-    async def _made(self) -> Any:
+    def _made(self) -> Any:
         request = self._request
-        slot = await self._engine.make_async(request)
-        if slot is not None:
-            request.finish(slot)
-        return request.outcome()
+        return self._engine._run_async(request.call, request.retry, *request.args, **request.kwargs)
 
     async def __aenter__(self) -> Any:
         request = self._request
@@ -2702,6 +2704,8 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
             return [item async for item in _first(self._manager)]
 
         self._slot = await self._engine.make_async(request, attempt=attempt)
+        if self._slot is not None:
+            _note_open_stream(self._slot)
         try:
             for item in request.outcome():
                 yield item
