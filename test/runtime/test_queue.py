@@ -597,3 +597,13 @@ def test_Q7_queue_disabled_on_a_live_instance_lets_all_go(single, gated):
     gated.end(5)
     wait(callers, 5)
     assert_at_rest(single)
+
+
+def test_Q3_a_call_runs_in_its_own_thread_where_the_last_slot_was_abandoned_to_the_collector(api):
+    api.max_concurrent_requests = 1
+    gate = RequestEngine.of(api).gate
+    slot = gate.new_slot()
+    assert gate.enter(slot)
+    slot.abandon()
+    assert api.call(threading.get_ident) == threading.get_ident()
+    assert_at_rest(api)
