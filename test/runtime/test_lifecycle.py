@@ -572,3 +572,17 @@ def test_Q10_weird_pid_reuse_of_ids_gets_no_stale_engine():
         assert engine.gate.limit == len(seen) + 1
         seen.add(engine)
         del api
+
+
+def test_Q10_a_request_that_goes_back_in_line_just_when_the_backend_is_closed_hears_of_it(api, monkeypatch):
+    decide = RequestEngine.delay_after
+
+    def decide_and_close(engine, *args):
+        delay = decide(engine, *args)
+        engine.gate.close(join=False)
+        return delay
+
+    monkeypatch.setattr(RequestEngine, "delay_after", decide_and_close)
+    with pytest.raises(QueueClosed):
+        caller(api.call, Flaky(Answer(503))).result(5)
+    assert (api.current_requests, len(api.request_queue)) == (0, 0)
