@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 from .catalogue import Catalogue, catalogue
-from .names import UNKNOWN, ClassInfo, FunctionNode, Names, Scope, children, decorator_name, inside, outside
+from .names import UNKNOWN, Names
+from .scopes import ClassInfo, FunctionNode, Scope, children, decorator_name, inside, outside
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})

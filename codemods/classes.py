@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from . import api_keys, render
 from .libraries import NONE, OFF, Library
 from .model import BLOCKS, Options
-from .names import ClassInfo, Scope, decorator_name
+from .scopes import ClassInfo, Scope, decorator_name
 from .source import Source
 from .strip import ENTRY_POINTS
 

@@ -10,7 +10,8 @@ from . import guess, retried
 from .catalogue import Transport
 from .libraries import Library
 from .model import Decision
-from .names import ClassInfo, Names, Scope, own_nodes
+from .names import Names
+from .scopes import ClassInfo, Scope, own_nodes
 
 _NOT_CALLERS = frozenset(
     {

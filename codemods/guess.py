@@ -34,7 +34,8 @@ from .catalogue import (
     Transport,
 )
 from .libraries import Library
-from .names import Names, Scope
+from .names import Names
+from .scopes import Scope
 
 _SDK_ROW = Library("an SDK", own_retries="off")
 _MEND = "annotate it if this is a request, or add it to [tool.backend-retrofit]"

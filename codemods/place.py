@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from . import render
 from .markers import Region
 from .model import Edit
-from .names import ClassInfo
+from .scopes import ClassInfo
 from .source import Source
 
 

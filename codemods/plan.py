@@ -15,7 +15,7 @@ from .classes import ClassWork
 from .fingerprints import fingerprint
 from .markers import Markers, Region
 from .model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Edit, FilePlan, Options, Problem, State
-from .names import ClassInfo
+from .scopes import ClassInfo
 from .source import Source, apply, parse
 from .strip import (
     ENTRY_POINTS,

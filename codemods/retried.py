@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from .names import Names, Scope, decorator_name, own_nodes
+from .names import Names
+from .scopes import Scope, decorator_name, own_nodes
 
 Loop = ast.For | ast.AsyncFor | ast.While
 

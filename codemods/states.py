@@ -8,7 +8,7 @@ from . import place, render
 from .fingerprints import fingerprint
 from .markers import Markers, Region
 from .model import Options, State
-from .names import ClassInfo
+from .scopes import ClassInfo
 from .source import Source
 from .verify import Refusal
 
