@@ -74,6 +74,23 @@ def test_Q8_outer_is_not_retried_for_what_the_nested_one_retried(api, delays):
     assert flaky.calls == 6
 
 
+def test_A1_a_sync_request_that_waits_in_the_event_loops_thread_is_warned_of_once(single, caplog):
+    gated = Gated()
+    running = caller(single.call, gated)
+    until(lambda: gated.now == 1)
+    single.queue_timeout = 0.01
+
+    async def main():
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                single.call(len, "abc")
+
+    asyncio.run(main())
+    assert len([r for r in caplog.records if "asyncio.to_thread" in r.getMessage()]) == 1
+    gated.end()
+    running.result(5)
+
+
 def test_Q8_another_instance_takes_a_slot_of_its_own(single):
     other = Api(max_concurrent_requests=1)
     assert single.call(other.call, lambda: (single.current_requests, other.current_requests)) == (1, 1)
