@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 76c61990fd
+# Put here by add-queue-backoff; retrofit:runtime v1 dc454ccb82
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1998,6 +1998,7 @@ class RequestEngine:
     def _run_in_line(self, request: _Request, slot: _Slot) -> Any:
         """Let a worker thread make the request when its turn has come, and wait for the outcome."""
         request.name = self._caller_name()
+        self._warn_of_a_blocked_loop(request)
         job = _Job(slot, request)
         queue_timeout = self.settings["queue_timeout"]
         queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
@@ -2022,6 +2023,16 @@ class RequestEngine:
         if request.error is None and _is_stream(request.result, request.kwargs) and not slot.over:
             _note_open_stream(slot)
         return request.outcome()
+
+    def _warn_of_a_blocked_loop(self, request: _Request) -> None:
+        """Say once that a sync request waits in an event loop's thread: what it waits for may be a task of that loop."""
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and asyncio._get_running_loop() is not None and "loop" not in self.warned:
+            self.warned.add("loop")
+            _log(
+                self.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
+                "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", self.label, request.name,
+            )  # fmt: skip
 
     def wait_for_slot(self, slot: _Slot, delay: float, request: _Request) -> None:
         """Give `slot` back, wait out the backoff, and take it again when its turn has come."""
