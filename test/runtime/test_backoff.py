@@ -599,3 +599,14 @@ def test_total_timeout_is_not_slept_into(api, delays):
 def test_infinite_delays_are_refused_beforehand(api):
     with pytest.raises(ValueError, match="max_retry_delay"):
         api.max_retry_delay = math.inf
+
+
+@pytest.mark.parametrize(("max_retries", "retry"), [(0, True), (5, False)])
+def test_B5_a_failure_that_is_not_retried_here_holds_the_others_back_too(api, max_retries, retry):
+    """The caller's own loop retries it, or nobody does; the server has asked all the same."""
+    api.max_retries = max_retries
+    flaky = Flaky(Answer(429, {"Retry-After": "0.2"}))
+    start = time.monotonic()
+    assert api._queued(flaky, retry=retry)().status_code == 429
+    assert flaky.calls == 1
+    assert api.call(time.monotonic) - start >= 0.2
