@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 dc454ccb82
+# Put here by add-queue-backoff; retrofit:runtime v1 56e9cd5cb4
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1269,7 +1269,7 @@ class _Request:
             self.engine.health.note(failure)
         if failure is None:
             return None
-        delay = self.engine.delay_after(failure, self, slot) if self.retry else None
+        delay = self.engine.delay_after(failure, self, slot)
         slot.gate.count("failed" if delay is None else "retried")
         return delay
 
@@ -2181,12 +2181,17 @@ class RequestEngine:
     def delay_after(self, failure: Failure, request: _Request, slot: _Slot) -> "float | None":
         """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
         request.holds = False
-        if not failure.retry or not self.settings["max_retries"] or self.gate.closed:
+        retries = self.settings["max_retries"]
+        if not failure.retry or retries is None or self.gate.closed:
             return None
-        request.name = request.name or self._caller_name()
         asked = server_delay(failure.headers, failure.body)
         too_long = asked is not None and asked[0] > self.settings["max_retry_after"]
         holds = asked is not None and not too_long and failure.status in _HOLDING_STATUSES
+        if not (request.retry and retries):
+            if asked is not None and holds:
+                self.gate.hold(asked[0])
+            return None
+        request.name = request.name or self._caller_name()
         delay, source = asked or (self._backoff(request.retries + 1), "backoff")
         if not holds and self.settings["retry_jitter"] and self.gate.is_backing_off():
             delay *= 1 + random.uniform(0, self.settings["retry_jitter"])
@@ -2206,7 +2211,7 @@ class RequestEngine:
         request.holds = holds
         if request.error is None:
             _discard(request.result)
-        turn = f"{request.retries}/{self.settings['max_retries']}"
+        turn = f"{request.retries}/{retries}"
         self._tell(failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
         slot.over = slot.over or not request.is_nested
         return delay
