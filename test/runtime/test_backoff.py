@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import random
+import threading
 import time
 from concurrent.futures import wait
 
@@ -288,6 +289,33 @@ def test_B5_other_instances_are_not_held_back(api):
     assert Api().call(len, "abc") == 3
     api.close()
     wait([slow], 5)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_B5_what_a_request_that_runs_requests_meanwhile_is_held_back_too(api, is_async):
+    gate, inside = RequestEngine.of(api).gate, threading.Event()
+
+    def wait_for_the_hold():
+        inside.set()
+        until(lambda: gate.hold_until)
+
+    def outer():
+        wait_for_the_hold()
+        return api.call(time.monotonic)
+
+    async def now():
+        return time.monotonic()
+
+    async def outer_async():
+        await asyncio.to_thread(wait_for_the_hold)
+        return await api.acall(now)
+
+    running = caller(asyncio.run, api.acall(outer_async)) if is_async else caller(api.call, outer)
+    assert inside.wait(10)
+    before = time.monotonic()
+    assert api.call(Flaky(Answer(429, {"Retry-After": "0.5"}))) == "done"
+    assert running.result(10) >= before + 0.5
+    assert_at_rest(api)
 
 
 @pytest.mark.parametrize("status", [500, 502, 408])

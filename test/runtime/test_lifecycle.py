@@ -60,6 +60,21 @@ def test_Q10_close_ends_a_backoff_at_once(api):
     assert [one.calls for one in flaky] == [1, 1, 1]
 
 
+def test_Q10_close_tells_all_the_waiting_also_where_the_callback_of_one_raises(api):
+    def leave(future):
+        raise KeyboardInterrupt
+
+    api.max_concurrent_requests = 0
+    first, second = api.submit(len, "abc"), api.submit(len, "abc")
+    third = caller(api.call, len, "abc")
+    until(lambda: len(api.request_queue) == 3)
+    first.add_done_callback(leave)
+    with pytest.raises(KeyboardInterrupt):
+        api.close()
+    for future in (first, second, third):
+        assert isinstance(future.exception(5), QueueClosed)
+
+
 def test_Q10_closed_takes_no_more(api):
     api.close()
     for attempt in (api.call, api.submit):
@@ -515,6 +530,36 @@ def test_Q10_without_threads_a_free_slot_serves_submitted_ones(api, no_more_thre
 def test_Q10_without_threads_backoff_still_ends(api, no_more_threads, monkeypatch):
     monkeypatch.setattr(request_engine._alarm, "thread", None)
     assert api.call(Flaky(Answer(503), Answer(429, {"Retry-After": "0.05"}))) == "done"
+
+
+@pytest.mark.parametrize("submitted", [False, True])
+def test_Q10_without_threads_the_backoff_of_a_queued_request_still_ends(
+    api, no_more_threads, monkeypatch, submitted
+):
+    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    api.max_concurrent_requests = 1
+    gated, flaky = Gated(), Flaky(Answer(503))
+    running = caller(api.call, gated)
+    until(lambda: gated.now == 1)
+    queued = api.submit(flaky) if submitted else caller(api.call, flaky)
+    until(lambda: len(api.request_queue) == 1)
+    gated.end()
+    assert queued.result(5) == "done"
+    running.result(5)
+    assert_at_rest(api)
+
+
+def test_Q10_callers_that_back_off_when_the_main_thread_has_ended_are_served():
+    """From Python 3.12 on, no thread can be started any more then."""
+    script = textwrap.dedent("""
+        from test.runtime.conftest import *
+        api = Api(max_concurrent_requests=1, initial_retry_delay=0.05)
+        def call(flaky):
+            print(api.call(flaky), flush=True)
+        for _ in range(5):
+            threading.Thread(target=call, args=(Flaky(Answer(503)),)).start()
+    """)
+    assert run_python(script).count("done") == 5
 
 
 def test_Q10_without_threads_those_held_back_are_served(api, no_more_threads, monkeypatch):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
+import weakref
+from concurrent.futures import Future
 
 import pytest
 import requests
 
+from backend_retrofit.templates.request_engine import RequestEngine
 from test.loopback import Reply
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
 
@@ -283,6 +287,23 @@ def test_Q8_a_request_that_submits_others_is_retried_under_a_slot_again(single):
 
     assert caller(single.call, outer).result(15) == "done"
     assert_at_rest(single)
+
+
+def test_Q8_methods_that_submit_one_another_leave_no_chain_of_slots_behind(single):
+    slots, left = [], Future()
+
+    class Poller(Api):
+        def poll(self, more):
+            slots.append(weakref.ref(self.call(RequestEngine.of(self)._slot_in_hand)))
+            if more:
+                self.submit(self.poll, more - 1)
+            else:
+                gc.collect()
+                left.set_result(sum(slot() is not None for slot in slots))
+
+    poller = Poller(max_concurrent_requests=1)
+    poller.submit(poller.poll, 50)
+    assert left.result(10) < 10
 
 
 def test_Q8_requests_that_all_wait_for_what_they_submit(api):

@@ -13,6 +13,7 @@ import openai
 import pytest
 import requests
 
+from backend_retrofit.templates.request_engine import RequestEngine
 from test.loopback import LoopbackServer, Reply, Reset, sse
 from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, queue_up, until
 
@@ -222,6 +223,35 @@ def test_S1_many_streams_keep_the_limit(server):
 
     assert [future.result(20) for future in [caller(read) for _ in range(15)]] == [50] * 15
     assert server.most_in_flight <= 3
+    assert_at_rest(api)
+
+
+def test_S1_many_streams_without_a_limit_leave_nothing_behind(api, server):
+    api.queue_enabled = False
+    server.app = lambda request: Reply(200, iter([b"x"]))
+    for _ in range(20):
+        assert api.call(requests.get, server.url, stream=True).content == b"x"
+    assert len(RequestEngine.of(api).gate.abandoned) < 5
+
+
+class Frozen:
+    """A response that is still to be read, and takes no attribute."""
+
+    status_code = 200
+    is_stream_consumed = False
+    stream = property(lambda self: numbers())
+
+
+def test_S1_a_response_that_takes_no_attribute_is_handed_out_as_it_is(api, monkeypatch):
+    def refuse(response, name, value):
+        raise TypeError(name)
+
+    monkeypatch.setattr(Frozen, "__setattr__", refuse)
+
+    async def get():
+        return Frozen()
+
+    assert type(api.call(Frozen)) is type(asyncio.run(api.acall(get))) is Frozen
     assert_at_rest(api)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import textwrap
 import threading
+import weakref
 from concurrent.futures import wait
 
 import pytest
@@ -74,6 +76,38 @@ def test_Q9_queue_timeout_of_zero_does_not_wait(busy, gated):
     gated.end()
     until(lambda: busy.current_requests == 0)
     assert busy.call(len, "abc") == 3
+
+
+def test_Q9_a_turn_that_comes_just_as_queue_timeout_ends_is_not_taken(busy, gated, monkeypatch):
+    timed_out = RequestEngine._timed_out
+
+    def end_the_first_then_say_so(engine, setting):
+        gated.end()
+        until(lambda: busy.current_requests == 0 or len(gated.ran) == 2)
+        return timed_out(engine, setting)
+
+    monkeypatch.setattr(RequestEngine, "_timed_out", end_the_first_then_say_so)
+    busy.queue_timeout = 0.05
+    with pytest.raises(RequestTimeout):
+        busy.call(gated, "late")
+    assert gated.ran == ["first"]
+    assert_at_rest(busy)
+
+
+def test_Q9_what_was_withdrawn_is_let_go_also_behind_one_that_waits_on(busy, gated):
+    waits_on = busy.submit(gated, "waits on")
+    busy.queue_timeout = 0
+    withdrawn = []
+    for _ in range(50):
+        call = Flaky()
+        withdrawn.append(weakref.ref(call))
+        with pytest.raises(RequestTimeout):
+            busy.call(call)
+    del call
+    gc.collect()
+    assert sum(call() is not None for call in withdrawn) < 25
+    gated.end(2)
+    assert waits_on.result(5) == "waits on"
 
 
 def test_Q9_queue_timeout_does_not_end_a_request_that_runs(api, gated):
