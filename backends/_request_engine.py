@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 56e9cd5cb4
+# Put here by add-queue-backoff; retrofit:runtime v1 bd7e9e173f
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -749,6 +749,10 @@ class _Job(_Ticket):
             delay = self.context.run(request.attempt, self.slot)
             if delay is not None:
                 gate.rejoin(self, delay, request.holds)
+                # Without the alarm (Python 3.12 starts no thread once the main one has ended) only we know of it.
+                while self.state == _WAITING and (due := gate.own_wake_up()) < math.inf:
+                    time.sleep(max(due - time.monotonic(), 0))
+                    gate.pump()
                 return
             request.finish(self.slot)
         except BaseException as error:  # an error of our own must reach the caller, never end the worker
@@ -763,7 +767,8 @@ class _Gate:
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
     tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
     frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
-    `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, not closed.
+    `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, nothing
+    abandoned, not closed.
 
     A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
     and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
@@ -884,7 +889,7 @@ class _Gate:
                 heapq.heappush(self.delayed, (ticket.ready_at, ticket.slot.number, ticket))
         self.pump()
         if ticket.state == _GONE:
-            ticket.fail(QueueClosed("The backend was closed while the request waited."))
+            self._fail([ticket])
 
     def start(self, job: _Job) -> bool:
         """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
@@ -902,6 +907,15 @@ class _Gate:
         self.pump()
         return not was_running
 
+    def withdraw_unstarted(self, ticket: _Ticket) -> bool:
+        """Withdraw a ticket whose first attempt was not begun; False if it was, or if the ticket is withdrawn already."""
+        with self.lock:
+            if ticket.state not in (_WAITING, _GRANTED) or ticket.ready_at:
+                return False
+            self._withdraw(ticket)
+        self.pump()
+        return True
+
     def _withdraw(self, ticket: _Ticket) -> None:
         if ticket.state == _WAITING:
             self.waiting -= 1
@@ -909,10 +923,15 @@ class _Gate:
             self._give_back(ticket.slot)
             self.counts["unsent"] += 1
         ticket.state = _GONE
+        if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
+            ready = [entry for entry in self.ready if entry[1].state != _GONE]
+            heapq.heapify(ready)
+            self.ready = ready
 
     def abandon(self, thing: "_Slot | _Ticket") -> None:
         """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
         self.abandoned.append(thing)
+        self.calm = False
         if self.waiting:
             with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
                 _thread.start_new_thread(self.pump, ())
@@ -931,7 +950,10 @@ class _Gate:
 
     def own_wake_up(self) -> float:
         """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
-        return self.hold_until if self.hold_until and _alarm.thread is None else math.inf
+        if _alarm.thread is not None:
+            return math.inf
+        with self.lock:
+            return min(self.hold_until or math.inf, self.delayed[0][0] if self.delayed else math.inf)
 
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
@@ -996,14 +1018,25 @@ class _Gate:
             workers = list(self.workers)
             for _ in workers:
                 self.jobs.put(None)
-        self.pump()
-        _alarm.forget(self)
-        for ticket in waiting:
-            ticket.fail(QueueClosed("The backend was closed while the request waited."))
+        try:
+            self.pump()
+            _alarm.forget(self)
+        finally:
+            self._fail(waiting)
         if join and threading.current_thread() not in workers:
             for worker in workers:
                 with contextlib.suppress(RuntimeError):  # not started yet
                     worker.join()
+
+    def _fail(self, tickets: list[_Ticket]) -> None:
+        """Tell the owners that the backend is closed: each of them, also where a future's callback raises, or on Ctrl-C."""
+        while tickets:
+            try:
+                tickets[0].fail(QueueClosed("The backend was closed while the request waited."))
+                del tickets[0]
+            except BaseException:
+                self._fail(tickets)
+                raise
 
     def pump(self) -> None:
         """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
@@ -1053,7 +1086,9 @@ class _Gate:
                 self.counts["unsent"] += 1
                 ticket.state = _GONE
             heapq.heappop(self.ready)
-        self.calm = not (self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed)
+        self.calm = not (
+            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
+        )
 
     def _start_worker(self) -> None:
         worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
@@ -1207,11 +1242,20 @@ def _reset(token: "contextvars.Token[_Slot | None]") -> None:
         _current_slot.reset(token)
 
 
+def _under_way(slot: "_Slot | None") -> "_Slot | None":
+    """Return the first slot that is not over, from this one outwards: methods that submit one another make long chains."""
+    while slot is not None and slot.over:
+        slot = slot.outer
+    return slot
+
+
 def _take_in_hand(slot: _Slot) -> "contextvars.Token[_Slot | None]":
     """Let the code that runs from here on run under `slot`; return what undoes that."""
-    outer = _current_slot.get()
+    outer = _under_way(_current_slot.get())
     if outer is not slot:
         slot.outer = outer
+        if outer is not None:
+            outer.outer = _under_way(outer.outer)
     return _current_slot.set(slot)
 
 
@@ -1351,7 +1395,7 @@ def _hold(request: _Request, slot: _Slot) -> Any:
             if _has(body, "close") or _has(body, "aclose"):
                 if _attribute(result, "_content_consumed") is True or _attribute(result, "is_closed") is True:
                     break
-                with contextlib.suppress(AttributeError):
+                with contextlib.suppress(Exception):  # it takes no attribute
                     setattr(result, name, _HeldBody(body, slot))
                     return result
         slot.release()
@@ -1984,7 +2028,8 @@ class RequestEngine:
         """Make a request from within another one, under the slot of that one."""
         self.gate.count_nested(slot)
         request.is_nested = True
-        delay = None if slot.held else 0.0  # given back by a request beside this one, which backs off
+        # The server asked all to wait; or it was given back by a request beside this one, which backs off.
+        delay = 0.0 if self.gate.hold_until or not slot.held else None
         try:
             while True:
                 if delay is not None:
@@ -2012,7 +2057,7 @@ class RequestEngine:
                 if now >= request.deadline:
                     raise self._timed_out("total_timeout")
                 if now >= queue_deadline:
-                    if job.state != _RUNNING and not request.retries:
+                    if self.gate.withdraw_unstarted(job):
                         raise self._timed_out("queue_timeout")
                     queue_deadline = math.inf
         except BaseException:
@@ -2105,8 +2150,8 @@ class RequestEngine:
                     held = outer
                     self.gate.count_nested(outer)
             request.is_nested = outer is not None
-            # Given back by a request beside this one, which backs off?
-            if outer is not None and not outer.held:
+            # The server asked all to wait; or it was given back by a request beside this one, which backs off.
+            if outer is not None and (self.gate.hold_until or not outer.held):
                 await self._wait_in_task(outer, 0.0, request)
             while True:
                 if outer is None:
