@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 bd7e9e173f
+# Put here by add-queue-backoff; retrofit:runtime v1 73899e2c63
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -736,8 +736,12 @@ class _Job(_Ticket):
             self.future.set_exception(error) if error is not None else self.future.set_result(result)
         del error, result
 
-    def run(self) -> None:
-        """Make one attempt, having been handed a slot; then deliver, or go back in line to wait out the backoff."""
+    def run(self, worker: "_Worker | None" = None) -> None:
+        """Make one attempt, having been handed a slot; then deliver, or go back in line to wait out the backoff.
+
+        Args:
+            worker: the thread that runs it, where it is one of the queue's.
+        """
         gate, request = self.slot.gate, self.request
         if not gate.start(self):
             return
@@ -754,6 +758,8 @@ class _Job(_Ticket):
                     time.sleep(max(due - time.monotonic(), 0))
                     gate.pump()
                 return
+            if worker is not None and future is None:
+                worker.become_idle()  # very soon: so that the slot's next job is its own, and wakes no other thread
             request.finish(self.slot)
         except BaseException as error:  # an error of our own must reach the caller, never end the worker
             request.result, request.error = None, error
@@ -1091,7 +1097,7 @@ class _Gate:
         )
 
     def _start_worker(self) -> None:
-        worker = threading.Thread(target=_work, args=(self,), name="request-queue", daemon=True)
+        worker = _Worker(self)
         claimed = False
         try:
             with self.lock:
@@ -1127,22 +1133,38 @@ class _Gate:
 _IDLE_SECONDS = 2.0
 
 
-def _work(gate: _Gate) -> None:
-    """Run jobs until none has come for a while. A worker knows the gate, never the instance."""
-    while True:
-        try:
-            job = gate.jobs.get(timeout=_IDLE_SECONDS)
-        except Empty:
-            job = None
-        if job is None:
-            with gate.lock:
-                if gate.closed or gate.jobs.empty():
-                    gate.idle = max(gate.idle - 1, 0)
-                    gate.workers.discard(threading.current_thread())
-                    return
-        else:
+class _Worker(threading.Thread):
+    """Runs jobs until none has come for a while. It knows the gate, never the instance."""
+
+    def __init__(self, gate: _Gate) -> None:
+        super().__init__(name="request-queue", daemon=True)
+        self.gate = gate
+        self.busy = True  # not counted in the gate's `idle`
+
+    def become_idle(self) -> None:
+        """Count as one that waits for a job, if it does not count already."""
+        with self.gate.lock:
+            self.gate.idle += self.busy
+            self.busy = False
+
+    def run(self) -> None:
+        """Run jobs."""
+        gate = self.gate
+        while True:
             try:
-                job.run()
+                job = gate.jobs.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                job = None
+            if job is None:
+                with gate.lock:
+                    if gate.closed or gate.jobs.empty():
+                        gate.idle = max(gate.idle - 1, 0)
+                        gate.workers.discard(self)
+                        return
+                continue
+            self.busy = True
+            try:
+                job.run(self)
             except BaseException as error:  # SystemExit from a future's callback, say
                 _log(
                     job.request.engine.logger,
@@ -1151,8 +1173,7 @@ def _work(gate: _Gate) -> None:
                     type(error).__name__,
                 )
             del job
-            with gate.lock:
-                gate.idle += 1
+            self.become_idle()
 
 
 class _Alarm:
@@ -1238,8 +1259,10 @@ _open_streams: "contextvars.ContextVar[tuple[weakref.ref[_Slot], ...]]" = contex
 
 def _reset(token: "contextvars.Token[_Slot | None]") -> None:
     """End what `_current_slot.set()` began, except where the collector closes a coroutine, in another context."""
-    with contextlib.suppress(ValueError):
+    try:  # noqa: SIM105, it is faster
         _current_slot.reset(token)
+    except ValueError:
+        pass
 
 
 def _under_way(slot: "_Slot | None") -> "_Slot | None":
@@ -1773,7 +1796,7 @@ class RequestEngine:
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
         self.kinds: dict[Any, int] = {}
-        self.without_retries: dict[str, Any] = {}
+        self.without_retries: dict[Any, Any] = {}
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
         self.careful = False  # requests have deadlines or count for the health
@@ -1915,7 +1938,7 @@ class RequestEngine:
         if _is_ordinary(call, self.without_retries):
             return partial(self._run, call, retry)
         kind = self._kind_of(call)
-        if retry and self.settings["max_retries"] is not None:
+        if retry and self.settings["max_retries"] is not None and not _is_known(call, self.without_retries):
             call = _without_own_retries(call, self)
         if kind is _SYNC:
             return partial(self._run, call, retry)
@@ -2117,10 +2140,43 @@ class RequestEngine:
     # Async calls.
 
     async def _run_async(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
-        request = _Request(self, call, retry, args, kwargs)
-        slot = await self.make_async(request)
-        if slot is not None:
-            request.finish(slot)
+        """Make a request in this task, at once if a slot is free."""
+        gate = self.gate
+        held: _Slot | None = None
+        request: _Request | None = None
+        if not (
+            self.careful
+            or threading.get_ident() in gate.threads
+            or _current_slot.get() is not None
+            or _may_hold_a_body(args, kwargs)
+        ):
+            slot = gate.new_slot()
+            try:
+                if gate.enter(slot):  # the usual case: see `_run`
+                    token = _current_slot.set(slot)
+                    try:
+                        result = await call(*args, **kwargs)
+                        if _is_settled(result):
+                            gate.leave(slot)
+                            return result
+                        request = _Request(self, call, retry, args, kwargs)
+                        request.result = result
+                    except Exception as error:
+                        request = _Request(self, call, retry, args, kwargs)
+                        request.error = error
+                    finally:
+                        _reset(token)
+                    held = slot
+            except GeneratorExit:  # from the collector, perhaps
+                slot.abandon()
+                raise
+            except BaseException:
+                slot.release()
+                raise
+        request = request or _Request(self, call, retry, args, kwargs)
+        held = await self.make_async(request, held)
+        if held is not None:
+            request.finish(held)
         return request.outcome()
 
     async def make_async(
@@ -2129,7 +2185,7 @@ class RequestEngine:
         """Make a request in this task; return its slot, still held, or None if it ran under another's.
 
         Args:
-            slot: that of a stream whose first attempt failed just now.
+            slot: where the first attempt was made already, the one under which it was made.
             attempt: makes one attempt, if there is more to it than to await the call.
         """
         outer = self._slot_in_hand() if slot is None else None
@@ -2138,10 +2194,10 @@ class RequestEngine:
             if outer is not None:
                 self.gate.count_nested(outer)
             if slot is not None:
-                delay = request.judge(held)
+                delay = request.judge(held, await _async_body(request.result))
                 if delay is None:
                     return held
-                await self._wait_in_task(held, delay, request)
+                await self._close_and_wait(held, delay, request)
             elif outer is None and not self.gate.enter(held):
                 outer = self._slot_of_open_stream()
                 if outer is None:
@@ -2172,10 +2228,7 @@ class RequestEngine:
                     delay = request.judge(held, await _async_body(request.result))
                 if delay is None:
                     return held if outer is None else None
-                if request.error is None and _has(request.result, "aclose"):
-                    with contextlib.suppress(Exception):
-                        await request.result.aclose()
-                await self._wait_in_task(held, delay, request)
+                await self._close_and_wait(held, delay, request)
         except GeneratorExit:  # from the collector, perhaps
             if outer is None:
                 held.abandon()
@@ -2187,6 +2240,13 @@ class RequestEngine:
         finally:
             if outer is not None and outer.over and outer.held:  # taken again after its request had ended
                 self.gate.abandon(outer)
+
+    async def _close_and_wait(self, slot: _Slot, delay: float, request: _Request) -> None:
+        """Close the response of a failed attempt, so that its connection is free, and wait out the backoff."""
+        if request.error is None and _has(request.result, "aclose"):
+            with contextlib.suppress(Exception):
+                await request.result.aclose()
+        await self._wait_in_task(slot, delay, request)
 
     async def _wait_in_task(self, slot: _Slot, delay: "float | None", request: _Request) -> None:
         """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
@@ -2512,7 +2572,7 @@ def _is_coroutine_function(function: Any) -> bool:
     return bool(_flags_of(function) & _CO_COROUTINE)
 
 
-def _is_ordinary(call: Any, without_retries: dict[str, Any]) -> bool:
+def _is_ordinary(call: Any, without_retries: dict[Any, Any]) -> bool:
     """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
 
     They are a plain function, and a method of a session of requests that is as it was made.
@@ -2538,6 +2598,15 @@ def _is_ordinary(call: Any, without_retries: dict[str, Any]) -> bool:
     except Exception:
         return False
     return True
+
+
+def _is_known(call: Any, without_retries: dict[Any, Any]) -> bool:
+    """Return True, quickly, for a method of a client of httpx whose transports are those that were looked at last."""
+    try:
+        client = call.__self__
+        return without_retries == {"": client._transport, **client._mounts}
+    except Exception:
+        return False
 
 
 def _kind_of(call: Any) -> int:
@@ -2570,7 +2639,9 @@ def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
     if owner is None:
         return call
     try:
-        for change in (_of_httpx,) if _is_httpx(owner) else (_of_sdk, _of_session, _of_botocore, _of_urllib3):
+        if _is_httpx(owner):
+            return _of_httpx(call, owner, engine.without_retries)
+        for change in (_of_sdk, _of_session, _of_botocore, _of_urllib3):
             if (changed := change(call, owner)) is not None:
                 return changed
     except Exception as error:
@@ -2651,12 +2722,14 @@ def _of_urllib3(call: Any, owner: Any) -> Any:
     return call_once
 
 
-def _of_httpx(call: Any, owner: Any) -> Any:
+def _of_httpx(call: Any, owner: Any, without_retries: dict[Any, Any]) -> Any:
     """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
     transports = {"": _attribute(owner, "_transport"), **(_attribute(owner, "_mounts") or {})}
     without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
     if all(without[key] is transport for key, transport in transports.items()):
-        return None
+        without_retries.clear()
+        without_retries.update(transports)
+        return call
     return getattr(_twin(owner, _transport=without.pop(""), _mounts=without), call.__name__)
 
 
