@@ -276,6 +276,20 @@ class Breaks:
             yield number
 
 
+def test_S1_ctrl_c_while_its_failure_is_looked_at_frees_the_slot(single):
+    def leave(event):
+        raise KeyboardInterrupt
+
+    stream = single.call(Breaks(0))
+    RequestEngine.listeners.append(leave)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+    finally:
+        RequestEngine.listeners.remove(leave)
+    assert_at_rest(single)
+
+
 def test_S1_retried_before_the_first_item(single):
     breaks = Breaks(after=0, times=2)
     assert list(single.call(breaks.__call__)) == [0, 1, 2]

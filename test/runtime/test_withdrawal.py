@@ -9,10 +9,12 @@ import textwrap
 import threading
 import weakref
 from concurrent.futures import wait
+from queue import SimpleQueue
 
 import pytest
 
-from backend_retrofit.templates.request_engine import RequestEngine, RequestTimeout
+from backend_retrofit.templates import request_engine
+from backend_retrofit.templates.request_engine import RequestEngine, RequestTimeout, _Gate
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
 from test.runtime.processes import run_python
 
@@ -528,4 +530,71 @@ def test_Q9_an_error_of_our_own_reaches_the_caller_and_gives_the_slot_back(busy,
     monkeypatch.setattr(RequestEngine, "delay_after", broken)
     gated.end()
     assert isinstance(queued.exception(5), MemoryError)
+    assert_at_rest(busy)
+
+
+def test_Q9_ctrl_c_while_a_job_is_handed_over_leaves_no_worker_that_is_not_there(busy, gated, monkeypatch):
+    monkeypatch.setattr(request_engine, "_IDLE_SECONDS", 0.05)
+    gate, raising = RequestEngine.of(busy).gate, [True]
+
+    class Jobs(SimpleQueue):
+        def put(self, job):
+            super().put(job)
+            if raising:
+                raising.pop()
+                raise KeyboardInterrupt
+
+    gate.jobs = Jobs()
+    first = caller(busy.call, gated, "second")
+    until(lambda: len(busy.request_queue) == 1)
+    gated.end(2)
+    assert first.result(5) == "second"
+    until(lambda: not gate.workers)
+    caller(busy.call, gated, "third")
+    until(lambda: gated.now == 1)
+    queued = caller(busy.call, gated, "fourth")
+    until(lambda: len(busy.request_queue) == 1)
+    gated.end(2)
+    assert queued.result(5) == "fourth"
+
+
+def test_Q9_a_queued_stream_that_nobody_waits_for_any_more_gives_its_slot_back_without_the_collector(
+    busy, gated
+):
+    def stream():
+        gated("second")
+        return (number for number in range(3))
+
+    busy.total_timeout = 0.3
+    queued = caller(busy.call, stream)
+    until(lambda: len(busy.request_queue) == 1)
+    gated.end()
+    until(lambda: gated.ran == ["first", "second"])
+    assert isinstance(queued.exception(5), RequestTimeout)
+    busy.total_timeout = None
+    gc.disable()
+    try:
+        gated.end()
+        until(lambda: busy.current_requests == 0, 5)
+    finally:
+        gc.enable()
+    assert_at_rest(busy)
+
+
+def test_Q9_ctrl_c_in_a_finalizer_does_not_lose_the_slot(busy, gated, monkeypatch):
+    abandon, raising = _Gate.abandon, [True]
+
+    def interrupted(gate, thing):
+        if raising:
+            raising.pop()
+            raise KeyboardInterrupt
+        abandon(gate, thing)
+
+    monkeypatch.setattr(_Gate, "abandon", interrupted)
+    gated.end()
+    until(lambda: busy.current_requests == 0)
+    slot = RequestEngine.of(busy).gate.new_slot()
+    assert slot.gate.enter(slot)
+    with pytest.raises(KeyboardInterrupt):
+        slot.abandon()
     assert_at_rest(busy)
