@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 73899e2c63
+# Put here by add-queue-backoff; retrofit:runtime v1 8ea4933ee6
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -611,7 +611,11 @@ class _Slot:
     def abandon(self) -> None:
         """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
         if not self.over:
-            self.gate.abandon(self)
+            try:
+                self.gate.abandon(self)
+            except BaseException:  # as above
+                self.gate.abandon(self)
+                raise
 
 
 class _Ticket:
@@ -713,11 +717,12 @@ class _Job(_Ticket):
 
     def hand_over(self) -> bool:
         gate = self.slot.gate
-        gate.jobs.put(self)
+        # Counted before it is put: Ctrl-C in between costs a worker too many, the other way round one too few.
         if gate.idle:
             gate.idle -= 1
         else:
             gate.unstaffed += 1
+        gate.jobs.put(self)
         return True
 
     def fail(self, error: Exception) -> None:
@@ -727,6 +732,8 @@ class _Job(_Ticket):
     def deliver(self) -> None:
         """Give the outcome to whoever waits for it."""
         if self.future is None:
+            if self.state == _GONE:  # nobody waits; a stream's slot is not to wait for the collector
+                self.request.result = None
             with contextlib.suppress(RuntimeError):
                 self.done.release()
             return
@@ -1522,6 +1529,13 @@ class _HeldStream(_Held):
         return self
 
     def __next__(self) -> Any:
+        try:
+            return self._next()
+        except BaseException:  # its end is one
+            self._slot.release()
+            raise
+
+    def _next(self) -> Any:
         while True:
             request = self._request
             try:
@@ -1534,12 +1548,8 @@ class _HeldStream(_Held):
                     _current_slot.reset(token)
             except Exception as error:
                 if request is None or isinstance(error, StopIteration):
-                    self._slot.release()
                     raise
                 request.error = error
-            except BaseException:
-                self._slot.release()
-                raise
             else:
                 self._request = None
                 return item
@@ -1547,14 +1557,10 @@ class _HeldStream(_Held):
 
     def _again(self, request: _Request, delay: "float | None") -> Any:
         """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
-        try:
-            while delay is not None:
-                request.engine.wait_for_slot(self._slot, delay, request)
-                delay = request.attempt(self._slot)
-            return request.outcome()
-        except BaseException:
-            self._slot.release()
-            raise
+        while delay is not None:
+            request.engine.wait_for_slot(self._slot, delay, request)
+            delay = request.attempt(self._slot)
+        return request.outcome()
 
     def __enter__(self) -> Any:
         try:
@@ -2087,6 +2093,7 @@ class RequestEngine:
             if self.gate.withdraw(job):
                 raise
             request.retry = False  # an attempt is under way; it is the last one
+            request.result = None  # see _Job.deliver
             raise
         if request.error is None and _is_stream(request.result, request.kwargs) and not slot.over:
             _note_open_stream(slot)
