@@ -12,7 +12,7 @@ from .libraries import NONE, OFF, Library
 from .model import BLOCKS, Options
 from .scopes import ClassInfo, Scope, decorator_name
 from .source import Source
-from .strip import ENTRY_POINTS
+from .wraps import ENTRY_POINTS
 
 _MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})
 _MODEL_DECORATORS = frozenset({"dataclass", "define", "attrs", "s", "frozen", "mutable"})

@@ -51,6 +51,7 @@ class Found:
         reason: why it was decided so, where that needs telling.
         wrapper: the call of the entry point, if the call is wrapped already.
         retry: False if a loop or a decorator around it retries already.
+        stray: True if it is wrapped where there is no such name as the wrap's `self`.
     """
 
     node: ast.expr
@@ -62,6 +63,7 @@ class Found:
     reason: str
     wrapper: ast.Call | None = None
     retry: bool = True
+    stray: bool = False
 
 
 def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing: bool = True) -> list[Found]:
@@ -187,8 +189,20 @@ class _Finder:
         elif reason := guess.look_handed_on(self.names, self.scope, value):
             yield self._skip(value, None, reason)
 
-    def _skip(self, node: ast.expr, library: Library | None, reason: str) -> Found:
-        return Found(node, None, "", self._scope_name(), library, Decision.SKIPPED, reason)
+    def _skip(
+        self, node: ast.expr, library: Library | None, reason: str, wrapper: ast.Call | None = None
+    ) -> Found:
+        stray = wrapper is not None and not self._is_bound(wrapper)
+        return Found(node, None, "", self.scope.path, library, Decision.SKIPPED, reason, wrapper, stray=stray)
+
+    def _is_bound(self, wrapper: ast.Call) -> bool:
+        """Return True if something binds the `self` whose method a wrap goes through."""
+        owner = getattr(getattr(wrapper.func, "value", None), "id", "")
+        return any(
+            owner in scope.bindings
+            for scope in self.scope.outwards()
+            if scope is self.scope or not isinstance(scope.node, ast.ClassDef)
+        )
 
     def _decide(
         self,
@@ -200,15 +214,17 @@ class _Finder:
     ) -> Found:
         library = known.library if known is not None else None
         if known is not None and known.refusal:
-            return self._skip(node, library, known.refusal)
+            return self._skip(node, library, known.refusal, wrapper)
         method = self._enclosing_method()
         if method is None:
-            return self._skip(node, library, self._why_no_method())
+            return self._skip(node, library, self._why_no_method(), wrapper)
         owner = method.self_name
         if owner is None:
-            return self._skip(node, library, "static method: there is no `self` or `cls` to hold the queue")
+            reason = "static method: there is no `self` or `cls` to hold the queue"
+            return self._skip(node, library, reason, wrapper)
         if self.names.method_of_self(owner, self.scope) is not method:
-            return self._skip(node, library, f"`{owner}` is not the instance here: it is bound again")
+            reason = f"`{owner}` is not the instance here: it is bound again"
+            return self._skip(node, library, reason, wrapper)
         if getattr(method.node, "name", "") in ("__getattr__", "__getattribute__") and (
             call is None or call.func is not node
         ):
@@ -216,13 +232,14 @@ class _Finder:
                 node,
                 library,
                 "it is handed to whoever asks for it; its calls are wrapped where they are made",
+                wrapper,
             )
         by = self._retried_by(node, call)
         return Found(
             node,
             method.class_info,
             owner,
-            self._scope_name(),
+            self.scope.path,
             library,
             Decision.QUEUED_ONLY if by else Decision.WRAPPED,
             f"already retried by {by}" if by else reason,
@@ -230,15 +247,9 @@ class _Finder:
             not by,
         )
 
-    def _scopes_outwards(self) -> Iterator[Scope]:
-        scope: Scope | None = self.scope
-        while scope is not None:
-            yield scope
-            scope = scope.parent
-
     def _enclosing_method(self) -> Scope | None:
         """Return the innermost function around the site that stands directly in a class."""
-        for scope in self._scopes_outwards():
+        for scope in self.scope.outwards():
             if scope.parent is not None and isinstance(scope.parent.node, ast.ClassDef):
                 if isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
                     return scope
@@ -250,17 +261,9 @@ class _Finder:
             return "module level: there is no `self` or `cls` to hold the queue"
         if isinstance(self.scope.node, ast.ClassDef):
             return "class body: it runs before there is an instance"
-        if any(isinstance(scope.node, ast.ClassDef) for scope in self._scopes_outwards()):
+        if any(isinstance(scope.node, ast.ClassDef) for scope in self.scope.outwards()):
             return "lambda in a class body: only a `def` has a `self` that can be told"
         return "module function: there is no `self` or `cls` to hold the queue"
-
-    def _scope_name(self) -> str:
-        parts = [
-            scope.node.name
-            for scope in self._scopes_outwards()
-            if isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        ]
-        return ".".join(reversed(parts)) or "<module>"
 
     def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:
         """Return what retries the site already, or nothing."""

@@ -10,6 +10,7 @@ from typing import TypedDict
 from .model import ClassPlan, Decision, FilePlan, Run
 from .patch import changed_lines, line_map, shown_path
 from .redact import redact
+from .render import RUNTIME_MODULE
 
 FORMAT_VERSION = 1
 
@@ -108,9 +109,12 @@ def facts(run: Run, written: bool) -> Facts:
 def summary(run: Run) -> dict[str, int]:
     """Return the numbers of a run."""
     decisions = Counter(site.decision for plan in run.plans for site in plan.sites)
+    states = Counter(state(plan, True) for plan in run.plans)
     return {
         "files": len(run.plans),
-        "changed": sum(plan.changed for plan in run.plans),
+        "changed": states["changed"],
+        "added": states["added"],
+        "removed": states["removed"],
         "left_alone": sum(bool(plan.problems) for plan in run.plans),
         "classes": sum(len(plan.classes) for plan in run.plans),
         **{decision.value.replace(" ", "_"): decisions[decision] for decision in Decision},
@@ -123,6 +127,10 @@ def state(plan: FilePlan, written: bool) -> str:
         return "left alone"
     if not plan.changed:
         return "unchanged"
+    if not plan.before:
+        return "added" if written else "would be added"
+    if not plan.after and plan.path.name == f"{RUNTIME_MODULE}.py":
+        return "removed" if written else "would be removed"
     return "changed" if written else "would change"
 
 
@@ -181,7 +189,7 @@ def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
 
 
 def is_pending(site: SiteFacts, written: bool) -> bool:
-    """Return True if the call is one that a run which writes would wrap."""
+    """Return True if the call is one that a run which writes would wrap, or unwrap."""
     return site["changed"] and not written and site["decision"] != Decision.SKIPPED.value
 
 
@@ -189,7 +197,8 @@ def site_message(site: SiteFacts, written: bool) -> str:
     """Return a sentence that says what was decided about a call."""
     what = f"{site['callee']} in {site['scope']}"
     if is_pending(site, written):
-        what += " is to be wrapped"
+        unwrapped = site["decision"] == Decision.UNWRAPPED.value
+        what += f" is to be {'unwrapped' if unwrapped else 'wrapped'}"
     else:
         what += f" is {site['decision']}"
     return f"{what}: {site['reason']}" if site["reason"] else what

@@ -234,8 +234,13 @@ def _runtime_plan(folder: Path, files: list[FilePlan], options: Options) -> File
             "foreign": "it is not ours, and the runtime would have its name; rename it",
         }[state]
         planned = replace(planned, problems=(Problem(1, reason),))
-    elif not needed and state in ("current", "old") and not _still_used(folder, files):
-        planned = replace(planned, after=b"")
+    elif not needed and state != "foreign" and not _still_used(folder, files):
+        if state in ("current", "old") or options.overwrite_edited:
+            planned = replace(planned, after=b"")
+        else:
+            why = "edited by hand" if state == "edited" else "made by a newer version of this tool"
+            reason = f"nothing needs it any longer, but it was {why}; delete it, or give --overwrite-edited"
+            planned = replace(planned, problems=(Problem(1, reason),))
     return planned if planned.changed or planned.problems else None
 
 

@@ -28,6 +28,9 @@ def _file(file: FileFacts, written: bool) -> list[tuple[str, str, str]]:
     result = []
     for problem in file["problems"]:
         result.append(("error", _place(file, problem["line"], 0, "left alone"), _data(problem["reason"])))
+    if file["state"].rpartition(" ")[2] in ("added", "removed"):
+        kind = "notice" if written else "warning"
+        result.append((kind, _place(file, 0, 0, f"file {file['state']}"), f"this file {_data(_verb(file))}"))
     for cls in file["classes"]:
         for block in cls["blocks"]:
             text = f"class {cls['name']}: {block['block']} {block['change']}"
@@ -44,6 +47,11 @@ def _file(file: FileFacts, written: bool) -> list[tuple[str, str, str]]:
         place = _place(file, site["line"], site["column"], site["decision"])
         result.append((kind, place, _data(site_message(site, written))))
     return result
+
+
+def _verb(file: FileFacts) -> str:
+    """Return `was added`, or `would be added`."""
+    return file["state"] if " " in file["state"] else f"was {file['state']}"
 
 
 def _place(file: FileFacts, line: int, column: int, title: str) -> str:

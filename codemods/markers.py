@@ -20,15 +20,18 @@ import re
 import textwrap
 import tokenize
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
+from . import wraps
 from .fingerprints import fingerprint
 from .model import Edit, Problem, State
 from .source import Source, parse
 
-__all__ = ["Markers", "Region", "begin", "end", "find", "fingerprint", "masked", "removal"]
+__all__ = ["Markers", "Region", "begin", "end", "entry_points", "find", "fingerprint", "masked", "removal"]
 
+RUNTIME_MODULE = "_request_engine"
+ENGINE = "RequestEngine"
 MENTION = "retrofit:"
 _BEGIN = re.compile(r"# >>> retrofit:(\w+) v(\d{1,6}) ([0-9a-f]{10})(?: (\{.*\}))?\s*$")
 _END = re.compile(r"# <<< retrofit:(\w+)\s*$")
@@ -75,6 +78,13 @@ class Markers:
     engine: str = ""
     """The name by which the file knows the runtime's class, if the import line is there."""
     problems: tuple[Problem, ...] = ()
+    left_over: frozenset[str] = frozenset()
+    """Entry points that calls of the file go through, although none of its blocks defines them."""
+
+    @property
+    def entry_points(self) -> frozenset[str]:
+        """The names of the methods that all wraps of ours in the file go through."""
+        return entry_points(self.regions) | self.left_over
 
 
 def begin(block: str, version: int, mark: str, values: Mapping[str, str]) -> str:
@@ -97,19 +107,41 @@ def find(source: Source, tree: ast.Module | None = None) -> Markers:
     Raises:
         SyntaxError: the file has something that looks like a mark, and does not parse.
     """
-    if MENTION not in source.text:
-        return Markers()
-    offsets = [match.start() for match in _MARK.finditer(source.text)]
-    if not offsets:
-        return Markers()
-    lines = [source.line_at(offset) for offset in offsets]
-    nodes = list(_nodes_at(tree or parse(source.text), lines))
-    finder = _Finder(source, [node for node in nodes if isinstance(node, ast.ImportFrom)])
-    strings = _Strings(source, [node for node in nodes if not isinstance(node, ast.ImportFrom)])
-    for line, offset in zip(lines, offsets, strict=True):
-        if not strings.hold(offset):
-            finder.see(line, offset)
-    return finder.finish()
+    offsets = [match.start() for match in _MARK.finditer(source.text)] if MENTION in source.text else []
+    found = Markers()
+    if offsets:
+        tree = tree or parse(source.text)
+        lines = [source.line_at(offset) for offset in offsets]
+        nodes = list(_nodes_at(tree, lines))
+        finder = _Finder(source, [node for node in nodes if isinstance(node, ast.ImportFrom)])
+        strings = _Strings(source, [node for node in nodes if not isinstance(node, ast.ImportFrom)])
+        for line, offset in zip(lines, offsets, strict=True):
+            if not strings.hold(offset):
+                finder.see(line, offset)
+        found = finder.finish(tree)
+    return replace(found, left_over=_left_over(source, found))
+
+
+def _left_over(source: Source, found: Markers) -> frozenset[str]:
+    """Return the entry points of wraps whose blocks are no longer there."""
+    text = masked(source, found)
+    names = wraps.names_in(text) - entry_points(found.regions)
+    if not names or found.problems:
+        return frozenset()
+    try:
+        return wraps.left_over(parse(text), names)
+    except SyntaxError:  # whoever plans the file says what is wrong with it
+        return frozenset()
+
+
+def entry_points(regions: Iterable[Region]) -> frozenset[str]:
+    """Return the names of the entry points that blocks define."""
+    return frozenset(
+        region.values.get(name, name)
+        for region in regions
+        for block, name in wraps.ENTRY_POINTS.items()
+        if region.block == block
+    )
 
 
 class _Finder:
@@ -132,10 +164,22 @@ class _Finder:
             return
         alone = not self.source.text[self.source.line_start(line) : offset].strip()
         begins, ends = _BEGIN.match(comment), _END.match(comment)
-        if begins and alone and self.open is None:
+        if begins and alone:
+            if self.open is not None:
+                self._complain_of_open()
             self.open = (line, begins)
         elif ends and alone and self.open is not None and self.open[1][1] == ends[1]:
             self._close(line)
+        elif ends and alone and self.open is not None:
+            (first, match), self.open = self.open, None
+            reason = f"this line ends a block called {ends[1]}, which begins in line {first} as {match[1]}; mend one of the two"
+            self._complain(line, reason)
+        elif ends and alone:
+            reason = (
+                f"the line that begins this block, `# >>> retrofit:{ends[1]} ...`, is missing or damaged; delete this "
+                "line and the block above it, and run again"
+            )
+            self._complain(line, reason)
         else:
             self._complain(line, "this marker line has no partner, or is damaged; mend or delete it")
 
@@ -169,15 +213,38 @@ class _Finder:
     def _complain(self, line: int, reason: str, state: State = State.DAMAGED) -> None:
         self.problems.append(Problem(line, reason, state))
 
-    def finish(self) -> Markers:
+    def _complain_of_open(self) -> None:
+        assert self.open is not None
+        line, match = self.open
+        self.open = None
+        reason = (
+            f"the line that ends this block, `{end(match[1])}`, is missing; put it back behind the block's last line, "
+            "or delete this line and the block"
+        )
+        self._complain(line, reason)
+
+    def finish(self, tree: ast.Module) -> Markers:
         if self.open is not None:
-            self._complain(self.open[0], "the line that ends this block is missing; mend or delete the block")
+            self._complain_of_open()
         regions, problems = tuple(self.regions), tuple(self.problems)
-        node = self.runtime_import
+        node = self.runtime_import or _unmarked_import(tree, regions)
         if node is None:
             return Markers(regions, problems=problems)
         name = node.names[0].asname or node.names[0].name
         return Markers(regions, node.lineno, node.end_lineno or node.lineno, name, problems)
+
+
+def _unmarked_import(tree: ast.Module, regions: Iterable[Region]) -> ast.ImportFrom | None:
+    """Return the import of the runtime that has lost its comment, if the blocks need it."""
+    if any(region.block == "runtime" for region in regions):
+        return None
+    code = "".join(region.code for region in regions)
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == RUNTIME_MODULE and len(node.names) == 1:
+            alias = node.names[0]
+            if alias.name == ENGINE and re.search(rf"\b{alias.asname or ENGINE}\.", code):
+                return node
+    return None
 
 
 def _values(text: str | None) -> Mapping[str, str] | None:

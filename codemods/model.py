@@ -18,6 +18,8 @@ class Decision(str, Enum):
     WRAPPED = "wrapped"
     QUEUED_ONLY = "queued only"
     SKIPPED = "skipped"
+    UNWRAPPED = "unwrapped"
+    """It was wrapped, and is so no longer."""
 
 
 class State(str, Enum):
@@ -30,7 +32,7 @@ class State(str, Enum):
     EDITED = "edited"
     """Somebody has changed its code."""
     ORPHANED = "orphaned"
-    """It stands in no class, or its class has nothing else."""
+    """It stands in no class, or its class has nothing else; or calls go through it, and it is not there."""
     DUPLICATED = "duplicated"
     """A class, or the file, has it twice."""
     NEWER = "newer"

@@ -8,32 +8,26 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from . import classes, discover, markers, place, render, states, upgrade
+from . import classes, discover, markers, place, render, states, upgrade, wraps
 from .bindings import build
 from .catalogue import catalogue
 from .classes import ClassWork
 from .fingerprints import fingerprint
-from .markers import Markers, Region
+from .markers import Markers, Region, entry_points
 from .model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Edit, FilePlan, Options, Problem, State
-from .scopes import ClassInfo
+from .names import Names
+from .scopes import ClassInfo, own_nodes
 from .source import Source, apply, parse
-from .strip import (
-    ENTRY_POINTS,
-    entry_points,
-    import_removal,
-    region_removal,
-    strip,
-    strip_edits,
-    unwrap_edits,
-)
+from .strip import import_removal, region_removal, strip, strip_edits, unwrap, unwrap_edits
 from .verify import Refusal, verify
+from .wraps import ENTRY_POINTS, only_in_wraps, wraps_with
 
 __all__ = ["plan", "strip"]
 
 
 def is_candidate(data: bytes, options: Options) -> bool:
     """Return False for a file that can have neither a call nor a block, as a quick look at its bytes tells."""
-    if markers.MENTION.encode() in data:
+    if markers.MENTION.encode() in data or wraps.mentioned(data):
         return True
     return not options.remove and bool(catalogue(options.transports).mentioned.search(data))
 
@@ -64,7 +58,7 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
     except Refusal as refusal:
         return replace(unchanged, problems=(refusal.problem,))
     except SyntaxError as error:
-        return replace(unchanged, problems=(Problem(error.lineno or 0, f"it does not parse: {error.msg}"),))
+        return replace(unchanged, problems=(Problem(error.lineno or 0, states.why_not_parsed(error)),))
     except (UnicodeError, LookupError) as error:
         return replace(unchanged, problems=(Problem(0, f"its encoding cannot be read: {error}"),))
     except ValueError as error:
@@ -98,9 +92,7 @@ class _Planner:
         except SyntaxError as error:
             if not self.found.regions:
                 raise
-            parse(self.source.text)
-            reason = "without the blocks this does not parse: a block is all that is left of its class, or stands in the midst"
-            raise Refusal(error.lineno or 0, reason, State.ORPHANED) from None
+            raise states.why_no_python(parse(self.source.text), self.found, error) from None
 
     def _result(self, needs_runtime: bool) -> FilePlan:
         before = self.source.encode(self.source.text)
@@ -116,7 +108,8 @@ class _Planner:
         """Plan the removal of the blocks that were asked for; of the last one, also of the import and the wraps."""
         keep = [r for r in self.found.regions if r.block not in (*self.options.blocks, "runtime")]
         going = [r for r in self.found.regions if r.block in self.options.blocks]
-        owners = place.Owners(self.source, build(self.tree).classes)
+        names = build(self.tree, catalogue(self.options.transports))
+        owners = place.Owners(self.source, names.classes)
         for region in going:
             state = State.EDITED if region.edited else State.CLEAN
             change = BlockChange(region.block, region.first, "removed", state=state)
@@ -124,14 +117,25 @@ class _Planner:
             name = info.node.name if info is not None else "<module>"
             self.class_plans.append(ClassPlan(name, region.first, (change,)))
         if not keep:
+            self._tell_unwrapped(names, self.found.entry_points)
             self.edits = strip_edits(self.source, self.found)
             return self._result(False)
         return self._remove_some(keep, going)
 
+    def _tell_unwrapped(self, names: Names, entry_points: frozenset[str]) -> None:
+        """List the calls whose wraps are taken out."""
+        for owner, scope in names.scopes.items():
+            for node in own_nodes(owner):
+                if isinstance(node, ast.Call) and wraps_with(node) in entry_points:
+                    inner = node.args[0]
+                    known = names.catalogue.transport(names.resolve(inner, scope))
+                    library = known.library.name if known is not None else "?"
+                    self._add_site(inner, scope.path, library, Decision.UNWRAPPED, "")
+
     def _remove_some(self, keep: list[Region], going: list[Region]) -> FilePlan:
         """Plan the removal of some blocks; calls go through the entry point of those that stay, then."""
         self.edits = [region_removal(self.source, region) for region in going]
-        gone = entry_points(going) - entry_points(keep)
+        gone = (entry_points(going) | self.found.left_over) - entry_points(keep)
         self.edits += unwrap_edits(self.source, self.found, gone)
         removed = self._result(False)
         source = Source.decode(removed.after)
@@ -152,8 +156,8 @@ class _Planner:
         """Plan the blocks, the wraps and the runtime that the file needs."""
         self.names = build(self.tree, catalogue(self.options.transports))
         self.identifiers = frozenset(re.findall(r"\w+", self.text))
-        known = entry_points(self.found.regions) | frozenset(ENTRY_POINTS.values())
-        sites = discover.find(self.tree, self.names, known, self.options.guess)
+        self.identifiers -= self._names_of_wraps()
+        sites = discover.find(self.tree, self.names, self.found.entry_points, self.options.guess)
         self.regions_of = states.blocks_by_class(self.source, self.names.classes, self.found)
         self.inline_engine = next((r for r in self.found.regions if r.block == "runtime"), None)
         self.engine = self._engine_name()
@@ -182,11 +186,20 @@ class _Planner:
             )
         for site in sites:
             self._plan_site(site, works.get(id(site.info)), refused.get(id(site.info), ""))
+        self.wrapped_by: dict[int, set[str]] = {}
+        for site in sites:
+            if site.wrapper is not None:
+                self.wrapped_by.setdefault(id(site.info), set()).add(wraps.block_of(wraps_with(site.wrapper)))
         with_blocks = [work.info for work in works.values() if self._plan_class(work)]
         # Where a class ends with another one inside it, the inner one's blocks come first.
         self.edits += reversed(self.new_blocks)
         needs_runtime = bool(with_blocks) and self._plan_runtime(with_blocks)
         return self._result(needs_runtime)
+
+    def _names_of_wraps(self) -> frozenset[str]:
+        """Return the names of entry points that the file's code uses for nothing but wraps."""
+        names = self.found.entry_points & self.identifiers
+        return frozenset(name for name in names if only_in_wraps(self.tree, name))
 
     def _wanted(self, site: discover.Found) -> bool:
         if site.retry or site.wrapper is not None or self.options.existing == "wrap":
@@ -203,12 +216,13 @@ class _Planner:
 
     def _plan_site(self, site: discover.Found, work: ClassWork | None, refused: str) -> None:
         decision, reason = self._decide(site, work, refused)
-        line = site.node.lineno  # `ast` counts columns in bytes, readers and editors in characters
-        column = self.source.offset(line, site.node.col_offset) - self.source.line_start(line) + 1
-        callee = ast.unparse(site.node)
+        if decision is Decision.SKIPPED and site.wrapper is not None:
+            decision, reason = self._decide_stray(site, reason)
         library = site.library.name if site.library is not None else "?"
-        self.sites.append(CallSite(line, column, site.scope_name, callee, library, decision, reason))
-        if decision is Decision.SKIPPED or work is None:
+        self._add_site(site.node, site.scope_name, library, decision, reason)
+        if decision is Decision.UNWRAPPED and site.wrapper is not None:
+            self.edits += unwrap(self.source, site.wrapper)
+        if decision in (Decision.SKIPPED, Decision.UNWRAPPED) or work is None:
             return
         if site.wrapper is not None:
             self._rename_wrap(site.wrapper, work.entry_point)
@@ -217,6 +231,22 @@ class _Planner:
         retry = "" if decision is Decision.WRAPPED else ", retry=False"
         self.edits.append(Edit(start, start, f"{site.owner}.{work.entry_point}("))
         self.edits.append(Edit(stop, stop, f"{retry})"))
+
+    def _add_site(self, node: ast.expr, scope: str, library: str, decision: Decision, reason: str) -> None:
+        line = node.lineno  # `ast` counts columns in bytes, readers and editors in characters
+        column = self.source.offset(line, node.col_offset) - self.source.line_start(line) + 1
+        self.sites.append(CallSite(line, column, scope, ast.unparse(node), library, decision, reason))
+
+    def _decide_stray(self, site: discover.Found, reason: str) -> tuple[Decision, str]:
+        """Decide about a wrap where there can be none: take it out if it cannot work as it stands."""
+        lineage = site.info.lineage() if site.info is not None else ()
+        regions = [region for cls in lineage for region in self.regions_of.get(id(cls), {}).values()]
+        if site.stray or (site.info is not None and not entry_points(regions)):
+            return Decision.UNWRAPPED, f"{reason}; its wrap was left over"
+        return (
+            Decision.SKIPPED,
+            f"{reason}; it is wrapped, which works only with an instance that has the queue",
+        )
 
     def _decide(self, site: discover.Found, work: ClassWork | None, refused: str) -> tuple[Decision, str]:
         if site.decision is Decision.SKIPPED:
@@ -260,7 +290,7 @@ class _Planner:
                 changes.append(BlockChange(name, info.node.lineno, "skipped", rendered))
             else:
                 new.append(rendered)
-                changes.append(BlockChange(name, place.last_line(info.node), "added"))
+                changes.append(self._added(work, name))
         for name in dict.fromkeys(work.inherited):
             if name not in work.blocks:
                 changes.append(
@@ -275,6 +305,14 @@ class _Planner:
         notes += classes.notes(work)
         self.class_plans.append(ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes)))
         return bool(new or regions)
+
+    def _added(self, work: ClassWork, name: str) -> BlockChange:
+        """Tell of a new block; of one that was there before, as the calls show, also that."""
+        line = place.last_line(work.info.node)
+        if name in self.wrapped_by.get(id(work.info), ()):
+            reason = "its calls are wrapped already, and it was gone; --remove takes all of it out"
+            return BlockChange(name, line, "added", reason, State.ORPHANED)
+        return BlockChange(name, line, "added")
 
     def _plan_block(
         self, region: Region, rendered: render.Block | str, info: ClassInfo | None

@@ -18,8 +18,7 @@ from . import markers
 from .fingerprints import fingerprint
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-RUNTIME_MODULE = "_request_engine"
-ENGINE = "RequestEngine"
+RUNTIME_MODULE, ENGINE = markers.RUNTIME_MODULE, markers.ENGINE
 VERSIONS: Mapping[str, int] = {"queue": 1, "backoff": 1, "env_key": 1, "runtime": 1}
 """Raised when a template changes in a way that a user should hear of."""
 

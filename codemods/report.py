@@ -24,8 +24,13 @@ _STYLES = {
     Decision.QUEUED_ONLY.value: "yellow",
     Decision.SKIPPED.value: "magenta",
     "left alone": "bold red",
+    Decision.UNWRAPPED.value: "cyan",
     "changed": "bold green",
+    "added": "bold green",
+    "removed": "bold green",
     "would change": "bold yellow",
+    "would be added": "bold yellow",
+    "would be removed": "bold yellow",
     "unchanged": "dim",
 }
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold", "n": "bold", "\\": "dim"}
@@ -130,7 +135,7 @@ def _explain(console: Terminal, file: FileFacts) -> None:
 
 
 def _why_wrapped(site: SiteFacts) -> str:
-    return f"sent with {site['library']}"
+    return f"sent with {site['library']}" if site["library"] != "?" else "it is not seen here what sends it"
 
 
 def print_problems(console: Terminal, facts: Facts) -> None:
@@ -156,11 +161,10 @@ def summary_line(facts: Facts, removing: bool = False) -> str:
         return "There is no Python file to work on." + (
             " (-v says what was passed over.)" if facts["notes"] else ""
         )
-    verb = "changed" if facts["written"] else "would change"
-    all_ = _count(numbers["files"], "file")
-    of = "" if numbers["changed"] == numbers["files"] else f"{numbers['changed']} of "
-    head = f"{of}{all_} {verb}" if numbers["changed"] else f"{all_}, nothing to change"
+    head = _what_changes(numbers, facts["written"])
     parts = []
+    if numbers["unwrapped"]:
+        parts.append(f"{_count(numbers['unwrapped'], 'call')} unwrapped")
     if numbers["wrapped"] or numbers["queued_only"] or numbers["skipped"] or not removing:
         parts.append(f"{_count(numbers['wrapped'], 'call')} wrapped")
         if numbers["queued_only"]:
@@ -169,6 +173,21 @@ def summary_line(facts: Facts, removing: bool = False) -> str:
     if numbers["left_alone"]:
         parts.append(f"{_count(numbers['left_alone'], 'file')} left alone")
     return head + (": " if parts else "") + ", ".join(parts) + "."
+
+
+def _what_changes(numbers: dict[str, int], written: bool) -> str:
+    """Return how many files change, come and go: `1 of 2 files changed, 1 added`."""
+    there = numbers["files"] - numbers["added"]
+    be = "" if written else "would be "
+    parts = []
+    if numbers["changed"]:
+        of = "" if numbers["changed"] == there else f"{numbers['changed']} of "
+        parts.append(f"{of}{_count(there, 'file')} {'changed' if written else 'would change'}")
+    for what in ("added", "removed"):
+        if numbers[what]:
+            number = str(numbers[what]) if parts else _count(numbers[what], "file")
+            parts.append(f"{number} {be}{what}")
+    return ", ".join(parts) or f"{_count(there, 'file')}, nothing to change"
 
 
 def _count(number: int, noun: str) -> str:

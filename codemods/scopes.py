@@ -27,6 +27,22 @@ class Scope:
     returns: list[ast.expr] = field(default_factory=list)
     """In a function: what it returns or yields."""
 
+    def outwards(self) -> Iterator[Scope]:
+        """Yield the scope and those around it."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    @property
+    def path(self) -> str:
+        """The names of the classes and functions around a place: `Client.get`; of the module's own, `<module>`."""
+        nodes = (scope.node for scope in self.outwards())
+        parts = [
+            n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        ]
+        return ".".join(reversed(parts)) or "<module>"
+
     def bind(self, name: str, value: Binding) -> None:
         """Add what a name may stand for."""
         scope = self.elsewhere.get(name, self)

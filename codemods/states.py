@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 
 from . import place, render
@@ -12,6 +13,8 @@ from .scopes import ClassInfo
 from .source import Source
 from .verify import Refusal
 
+_CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
+"""What the lines begin with that git puts around both sides of a conflict."""
 LayoutOfClass = dict[int, dict[str, Region]]
 """`id` of a class's ClassInfo -> block -> where it stands."""
 
@@ -56,17 +59,46 @@ def blocks_by_class(source: Source, classes: Iterable[ClassInfo], found: Markers
             continue
         info = owners.of(region)
         if info is None:
-            reason = f"this {region.block} block stands in no class; move it back or delete it"
+            reason = (
+                f"this {region.block} block stands in no class; move it back, or delete lines {region.first} to "
+                f"{region.last}"
+            )
             raise Refusal(region.first, reason, State.ORPHANED)
         blocks = result.setdefault(id(info), {})
         if other := blocks.get(region.block):
             reason = (
-                f"class {info.node.name} has two {region.block} blocks, the other in line {other.first}; "
-                "delete one of them"
+                f"class {info.node.name} has two {region.block} blocks, the other in line {other.first}; delete one of "
+                f"them, such as lines {region.first} to {region.last}, or take all out with --remove and run again"
             )
             raise Refusal(region.first, reason, State.DUPLICATED)
         blocks[region.block] = region
     return result
+
+
+def why_no_python(tree: ast.Module, found: Markers, error: SyntaxError) -> Refusal:
+    """Return the refusal of a file that does not parse without its blocks.
+
+    Args:
+        tree: of the file with its blocks.
+        error: what the parser says of it without them.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and all(_is_in(found.regions, part) for part in node.body):
+            reason = f"class {node.name} has nothing but its blocks; delete it, or write `pass` above them, and run again"
+            return Refusal(node.lineno, reason, State.ORPHANED)
+    reason = "without the blocks this does not parse: a block stands in the midst of other code; move it to its class's end"
+    return Refusal(error.lineno or 0, reason, State.ORPHANED)
+
+
+def _is_in(regions: Iterable[Region], node: ast.stmt) -> bool:
+    return any(region.first < node.lineno < region.last for region in regions)
+
+
+def why_not_parsed(error: SyntaxError) -> str:
+    """Return why a file does not parse, and what to do where git has left both sides of a conflict in it."""
+    if (error.text or "").startswith(_CONFLICT):
+        return "both sides of a merge stand here; settle it (in a block take either side), and run again"
+    return f"it does not parse: {error.msg}"
 
 
 def state_of(region: Region, made: render.Block, unit: str) -> State:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from . import markers
 from .markers import Markers, Region
 from .model import Edit
 from .source import Source, apply, parse
+from .wraps import wraps_with
 
 _LINE_END = re.compile("[\r\n]")
-
-ENTRY_POINTS = {"queue": "_queued", "backoff": "_retried"}
-"""Block -> the method through which calls go; the queue's is the one if a class has both."""
 
 
 def strip(data: bytes) -> bytes:
@@ -33,8 +31,7 @@ def strip_edits(source: Source, found: Markers) -> list[Edit]:
     edits = [region_removal(source, region) for region in found.regions]
     if found.import_line:
         edits.append(import_removal(source, found))
-    if found.regions:
-        edits += unwrap_edits(source, found, entry_points(found.regions))
+    edits += unwrap_edits(source, found, found.entry_points)
     return edits
 
 
@@ -46,16 +43,6 @@ def region_removal(source: Source, region: Region) -> Edit:
 def import_removal(source: Source, found: Markers) -> Edit:
     """Return the edit that takes the import of the runtime out."""
     return markers.removal(source, found.import_line, found.import_last, 0)
-
-
-def entry_points(regions: Iterable[Region]) -> frozenset[str]:
-    """Return the names of the entry points that the blocks of a file define."""
-    return frozenset(
-        region.values.get(name, name)
-        for region in regions
-        for block, name in ENTRY_POINTS.items()
-        if region.block == block
-    )
 
 
 def unwrap_edits(source: Source, found: Markers, names: frozenset[str]) -> list[Edit]:
@@ -70,23 +57,11 @@ def unwrap_edits(source: Source, found: Markers, names: frozenset[str]) -> list[
     edits: list[Edit] = []
     for node in ast.walk(parse(text)):
         if isinstance(node, ast.Call) and wraps_with(node) in names:
-            edits += _unwrap(source, node)
+            edits += unwrap(source, node)
     return edits
 
 
-def wraps_with(node: ast.Call) -> str:
-    """Return the name of the method if a call looks like a wrap, `self.method(function)`; nothing otherwise."""
-    function = node.func
-    looks_so = (
-        isinstance(function, ast.Attribute)
-        and isinstance(function.value, ast.Name)
-        and len(node.args) == 1
-        and all(keyword.arg == "retry" for keyword in node.keywords)
-    )
-    return function.attr if looks_so and isinstance(function, ast.Attribute) else ""
-
-
-def _unwrap(source: Source, node: ast.Call) -> tuple[Edit, Edit]:
+def unwrap(source: Source, node: ast.Call) -> tuple[Edit, Edit]:
     """Return the edits that leave the wrapped function only.
 
     A wrap that a formatter has broken over lines, or that somebody has put a comment into, leaves its parentheses

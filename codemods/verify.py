@@ -19,7 +19,8 @@ from . import markers
 from .markers import Markers
 from .model import FilePlan, Problem, State
 from .source import Source, apply, parse
-from .strip import entry_points, region_removal, stripped, wraps_with
+from .strip import region_removal, stripped
+from .wraps import wraps_with
 
 _DEEPEST_FOR_LIBCST = 200
 """Levels of a syntax tree. LibCST takes quadratic time for `a + a + ...`, and may overflow the stack."""
@@ -88,7 +89,7 @@ class _View:
         self.source = source
         spans = [(region.first, region.last) for region in found.regions]
         self.spans = sorted([*spans, (found.import_line, found.import_last)])
-        self.entry_points = entry_points(found.regions)
+        self.entry_points = found.entry_points
 
     def body(self, nodes: Iterable[object]) -> list[object]:
         """Return the nodes of a list that are not statements of the retrofit."""

@@ -131,7 +131,7 @@ def test_each_file_is_named_with_what_was_wrapped_and_what_was_skipped_and_why(f
     assert skipped.endswith(
         "requests.head in ping: module function: there is no `self` or `cls` to hold the queue"
     )
-    assert lines[-1] == "2 of 3 files changed: 1 call wrapped, 1 skipped."
+    assert lines[-1] == "1 of 2 files changed, 1 added: 1 call wrapped, 1 skipped."
     assert err == ""
 
 

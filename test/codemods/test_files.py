@@ -79,6 +79,33 @@ def test_a_package_gets_the_runtime_and_loses_it_again(package):
     assert content(package) == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("class QueueError(RuntimeError)", "class QueueError(OSError)", "edited by hand"),
+        ("retrofit:runtime v1", "retrofit:runtime v9", "made by a newer version"),
+    ],
+)
+def test_a_runtime_that_nothing_needs_and_that_is_not_as_it_was_made_is_named(package, old, new, why):
+    write(package)
+    runtime = package / RUNTIME
+    runtime.write_text(runtime.read_text().replace(old, new))
+    outcome = write(package, remove=True)
+    assert why in problems(outcome)[RUNTIME]
+    assert "--overwrite-edited" in problems(outcome)[RUNTIME]
+    assert runtime.exists()
+    assert (package / "client.py").read_text() == CLIENT
+    write(package, remove=True, overwrite_edited=True)
+    assert not runtime.exists()
+
+
+def test_a_module_of_the_users_with_the_runtimes_name_is_no_concern_of_a_removal(package):
+    (package / RUNTIME).write_text("x = 1\n")
+    outcome = write(package, remove=True)
+    assert not problems(outcome)
+    assert (package / RUNTIME).read_text() == "x = 1\n"
+
+
 # Attributes and links.
 
 

@@ -89,7 +89,7 @@ def test_orphaned_behind_its_class():
     text = DONE[:QUEUE] + "\nx = 1\n\n" + DONE[QUEUE:]
     moved = text.replace("    # >>>", "if x:\n    # >>>", 1)
     assert states(moved) == {"left": State.ORPHANED}
-    check_refused(moved, "does not parse: a block is all that is left")
+    check_refused(moved, "a block stands in the midst of other code")
     outside = DONE[:QUEUE] + "\n\nif True:\n    y = 1\n\n" + DONE[QUEUE:]
     assert states(outside) == {"left": State.ORPHANED}
     check_refused(outside, "stands in no class")
@@ -101,13 +101,21 @@ def test_orphaned_because_its_class_has_nothing_else():
     )
     assert states(alone) == {"left": State.ORPHANED}
     assert states(alone, remove=True) == {"left": State.ORPHANED}
+    result = check_refused(alone, "class Client has nothing but its blocks; delete it, or write `pass`")
+    assert result.problems[0].line == line_of(alone, "class Client")
 
 
 def test_duplicated():
     twice = DONE[:BACKOFF] + DONE[QUEUE:BACKOFF] + DONE[BACKOFF:]
     assert states(twice) == {"left": State.DUPLICATED}
     result = check_refused(twice, f"the other in line {line_of(DONE, '# >>> retrofit:queue')}")
-    assert result.problems[0].line > line_of(DONE, "# >>> retrofit:queue")
+    first = result.problems[0].line
+    assert first > line_of(DONE, "# >>> retrofit:queue")
+    lines = twice.splitlines(keepends=True)
+    last = next(n for n, line in enumerate(lines, 1) if n > first and "# <<< retrofit:queue" in line)
+    assert f"such as lines {first} to {last}" in result.problems[0].reason
+    check_noop("".join([*lines[: first - 1], *lines[last:]]))
+    assert planned(twice, remove=True).after.decode() == CLIENT
     line = "from ._request_engine import RequestEngine  # retrofit:import\n"
     assert states(line + DONE) == {"left": State.DUPLICATED}
 
@@ -119,18 +127,19 @@ def test_newer_than_the_tool():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "part"),
+    ("old", "new", "part", "advice"),
     [
-        ("    # <<< retrofit:queue\n", "", "# >>> retrofit:backoff"),
-        ("    # >>> retrofit:queue", "    # >> retrofit:queue", "# <<< retrofit:queue"),
-        ("    # >>> retrofit:queue v1 ", "    # >>> retrofit:queue v1 xyz", "xyz"),
-        ("    # <<< retrofit:queue", "    x = 1  # <<< retrofit:queue", "x = 1"),
-        ("    # <<< retrofit:backoff", "", "# >>> retrofit:backoff"),
+        ("    # <<< retrofit:queue\n", "", "# >>> retrofit:queue", "put it back behind the block's last line"),
+        ("    # >>> retrofit:queue", "    # >> retrofit:queue", "# <<< retrofit:queue", "delete this line and the block"),
+        ("    # >>> retrofit:queue v1 ", "    # >>> retrofit:queue v1 xyz", "xyz", "mend or delete it"),
+        ("    # <<< retrofit:queue", "    x = 1  # <<< retrofit:queue", "x = 1", "mend or delete it"),
+        ("    # <<< retrofit:backoff", "", "# >>> retrofit:backoff", "`# <<< retrofit:backoff`, is missing"),
+        ("    # >>> retrofit:queue", "    # >>> retrofit:oops", "# <<< retrofit:queue", "as oops; mend one of the two"),
     ],
-)
-def test_damaged(old, new, part):
+)  # fmt: skip
+def test_damaged(old, new, part, advice):
     text = DONE.replace(old, new, 1)
-    result = check_refused(text, "mend")
+    result = check_refused(text, advice)
     assert result.problems[0].state is State.DAMAGED
     assert result.problems[0].line == line_of(text, part)
 

@@ -59,9 +59,9 @@ def test_edits_outside_of_the_blocks_survive_removal():
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda text: text.replace("# <<< retrofit:queue", "#"), "mend"),
+        (lambda text: text.replace("# <<< retrofit:queue", "#"), "is missing"),
         (lambda text: text.replace("retrofit:queue v1", "retrofit:queue v9"), "newer version"),
-        (lambda text: text.replace("# >>> retrofit:queue", "# >>> retrofit:oops"), "no partner"),
+        (lambda text: text.replace("# >>> retrofit:queue", "# >>> retrofit:oops"), "mend one of the two"),
     ],
 )
 def test_damaged_markers_are_refused(spoil, reason):

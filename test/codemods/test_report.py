@@ -102,6 +102,81 @@ def test_the_state_of_a_file_says_whether_it_was_written(found):
     assert [file["state"] for file in told(found, written=True)["files"]] == ["changed", "left alone"]
 
 
+CLEAN = "import requests\n\n\nclass A:\n    def f(self, u):\n        return requests.get(u)\n"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> Path:
+    """A package with one client; it is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("")
+    (tmp_path / "pkg" / "a.py").write_text(CLEAN)
+    return tmp_path / "pkg"
+
+
+def told_of(capsys, *arguments: str) -> str:
+    main([*arguments, "pkg"])
+    return capsys.readouterr().out
+
+
+def test_the_runtime_is_added_and_removed_rather_than_changed(package, capsys):
+    def states_of(*arguments: str) -> tuple[dict[str, str], dict[str, int]]:
+        data = json.loads(told_of(capsys, "--format", "json", *arguments))
+        return {Path(file["path"]).stem: file["state"] for file in data["files"]}, data["summary"]
+
+    states, numbers = states_of("--check")
+    assert states == {"__init__": "unchanged", "_request_engine": "would be added", "a": "would change"}
+    assert (numbers["changed"], numbers["added"], numbers["removed"]) == (1, 1, 0)
+    assert told_of(capsys, "--check").endswith(
+        "1 of 2 files would change, 1 would be added: 1 call wrapped, none skipped.\n"
+    )
+    assert "::warning file=pkg/_request_engine.py,title=file would be added::" in told_of(
+        capsys, "--check", "--format", "github"
+    )
+    states, _ = states_of()
+    assert (states["_request_engine"], states["a"]) == ("added", "changed")
+    (package / "_request_engine.py").unlink()
+    out = told_of(capsys, "--check")
+    assert "pkg/_request_engine.py  would be added" in out
+    assert out.endswith("1 file would be added: 1 call wrapped, none skipped.\n")
+    told_of(capsys)
+    states, numbers = states_of("--remove", "--check")
+    assert (states["_request_engine"], states["a"]) == ("would be removed", "would change")
+    assert (numbers["changed"], numbers["added"], numbers["removed"]) == (1, 0, 1)
+    out = told_of(capsys, "--remove", "--report", "page.html")
+    assert "1 of 3 files changed, 1 removed: 1 call unwrapped.\n" in out
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert '<span class="state removed">removed</span>' in page
+    assert "<dt>removed</dt><dd>1</dd>" in page
+    assert '<span class="badge unwrapped">unwrapped</span>' in page
+
+
+def test_removal_lists_the_calls_that_it_unwraps(package, capsys):
+    told_of(capsys)
+    written = (package / "a.py").read_text()
+    line = written[: written.index("self._queued(")].count("\n") + 1
+    data = json.loads(told_of(capsys, "--remove", "--check", "--format", "json"))
+    (site,) = [site for file in data["files"] for site in file["sites"]]
+    assert (site["line"], site["callee"], site["scope"], site["library"]) == (
+        line,
+        "requests.get",
+        "A.f",
+        "requests",
+    )
+    assert site["decision"] == "unwrapped"
+    assert site["changed"]
+    assert data["summary"]["unwrapped"] == 1
+    assert written[: written.index("requests.get")].rpartition("\n")[2] == "        return self._queued("
+    assert site["column"] == len("        return self._queued(") + 1
+    assert "::warning" in told_of(capsys, "--remove", "--check", "--format", "github")
+    assert "A.f is to be unwrapped" in told_of(capsys, "--remove", "--check", "--format", "github")
+    results = json.loads(told_of(capsys, "--remove", "--check", "--format", "sarif"))["runs"][0]["results"]
+    assert [r["level"] for r in results if r["ruleId"] == "unwrapped"] == ["warning"]
+    assert re.search(r"\d+ unwrapped +requests.get in A.f\n", told_of(capsys, "--remove"))
+    assert (package / "a.py").read_text() == CLEAN
+
+
 @pytest.mark.parametrize("level", [report.QUIET, report.NORMAL, report.VERBOSE, report.EXPLAIN])
 def test_no_key_is_told_in_any_way(found, level):
     data = told(found)

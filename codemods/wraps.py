@@ -1,0 +1,89 @@
+"""The wraps around calls, `self._queued(function)(...)`: how they look, and which are ours where no block says so."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+ENTRY_POINTS = {"queue": "_queued", "backoff": "_retried"}
+"""Block -> the method through which calls go; the queue's is the one if a class has both."""
+_ENTRY_POINT = r"_(?:retrofit_)?(?:queued|retried)_*"
+_NAMES = re.compile(rf"\.({_ENTRY_POINT})\s*\(")
+_BYTES = re.compile(rf"\.{_ENTRY_POINT}\s*\(".encode())
+
+
+def mentioned(data: bytes) -> bool:
+    """Return True if a file may have wraps, as a quick look at its bytes tells."""
+    return bool(_BYTES.search(data))
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return the names of what may be entry points in a text."""
+    return frozenset(_NAMES.findall(text))
+
+
+def wraps_with(node: ast.Call) -> str:
+    """Return the name of the method if a call looks like a wrap, `self.method(function)`; nothing otherwise."""
+    function = node.func
+    looks_so = (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and len(node.args) == 1
+        and all(keyword.arg == "retry" for keyword in node.keywords)
+    )
+    return function.attr if looks_so and isinstance(function, ast.Attribute) else ""
+
+
+def block_of(name: str) -> str:
+    """Return the block that defines an entry point."""
+    return "queue" if "queued" in name else "backoff"
+
+
+def only_in_wraps(tree: ast.Module, name: str) -> bool:
+    """Return True if code uses a name for wraps, and nowhere for anything else: it is not defined, handed on, ..."""
+    nodes = list(ast.walk(tree))
+    ours = {id(node.func) for node in nodes if isinstance(node, ast.Call) and wraps_with(node) == name}
+    return bool(ours) and not any(id(node) not in ours and name in _strings(node) for node in nodes)
+
+
+def _strings(node: ast.AST) -> Iterator[str]:
+    """Yield the names, and the texts, that a node consists of."""
+    for _, value in ast.iter_fields(node):
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str):
+                yield item
+
+
+def left_over(tree: ast.Module, names: frozenset[str]) -> frozenset[str]:
+    """Return those of the names that wraps of ours go through although no block of the file defines them.
+
+    Somebody has deleted the blocks by hand, or moved the code here. A method of the user's own that is called so is
+    told by its being defined or used otherwise in the file, or by what is done with its result.
+
+    Args:
+        tree: of the file without the blocks.
+        names: that no block of the file defines.
+    """
+    nodes = list(ast.walk(tree))
+    owners = {"self", "cls"}
+    used: set[int] = set()
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            owners.update(arg.arg for arg in [*node.args.posonlyargs, *node.args.args][:1])
+        elif isinstance(node, ast.Call):
+            used.update(map(id, [node.func, *node.args, *(keyword.value for keyword in node.keywords)]))
+    found = set()
+    for name in names:
+        wraps = [node for node in nodes if isinstance(node, ast.Call) and wraps_with(node) == name]
+        ours = all(_owner(wrap) in owners for wrap in wraps) and any(id(wrap) in used for wrap in wraps)
+        if ours and only_in_wraps(tree, name):
+            found.add(name)
+    return frozenset(found)
+
+
+def _owner(wrap: ast.Call) -> str:
+    """Return the name of the instance or class through whose method a wrap goes."""
+    assert isinstance(wrap.func, ast.Attribute)
+    assert isinstance(wrap.func.value, ast.Name)
+    return wrap.func.value.id
