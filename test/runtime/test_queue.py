@@ -243,8 +243,9 @@ def test_Q3_a_worker_outlives_whatever_its_request_raises(single, gated):
         raise SystemExit(1)
 
     running = run_one(single, gated)
-    queued = [caller(single.call, leave), *queue_up(single, gated, 2)]
-    until(lambda: len(single.request_queue) >= 2)
+    queued = [caller(single.call, leave)]
+    until(lambda: len(single.request_queue) == 1)
+    queued += queue_up(single, gated, 2)
     gated.end(3)
     assert isinstance(queued[0].exception(5), SystemExit)
     wait([running, *queued], 5)
