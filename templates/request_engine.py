@@ -1391,7 +1391,7 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
     unread = (_attribute(result, "_content_consumed"), _attribute(result, "is_stream_consumed"))
-    return any(value is False for value in unread) or _is_aiohttp(result)
+    return any(value is False for value in unread) or _aiohttp_connection(result) is not None
 
 
 def _has(thing: Any, method: str) -> bool:
@@ -1411,12 +1411,8 @@ def _hold(request: _Request, slot: _Slot) -> Any:
     """
     result = request.result
     _note_open_stream(slot)
-    if _is_aiohttp(result):
-        connection = _attribute(result, "connection")
-        if connection is None:  # the body came with the headers
-            slot.release()
-        else:
-            connection.add_callback(slot.abandon)  # a response may be released by the collector
+    if (connection := _aiohttp_connection(result)) is not None:
+        connection.add_callback(slot.abandon)  # a response may be released by the collector
         return result
     if _status_in(result) is not None:
         for name in ("raw", "stream"):  # where requests and httpx read from
@@ -1433,10 +1429,12 @@ def _hold(request: _Request, slot: _Slot) -> Any:
     return held(result, slot, request)
 
 
-def _is_aiohttp(result: Any) -> bool:
-    return type(result).__module__.startswith("aiohttp.") and _has(
-        _attribute(result, "connection"), "add_callback"
-    )
+def _aiohttp_connection(result: Any) -> Any:
+    """Return what a response of aiohttp reads from; None where its body came with the headers, or it is something else."""
+    if not type(result).__module__.startswith("aiohttp."):
+        return None
+    connection = _attribute(result, "connection")
+    return connection if _has(connection, "add_callback") else None
 
 
 class _Held:

@@ -75,6 +75,24 @@ def test_Q10_close_tells_all_the_waiting_also_where_the_callback_of_one_raises(a
         assert isinstance(future.exception(5), QueueClosed)
 
 
+def test_Q10_close_keeps_nothing_of_those_that_waited_though_one_runs_on(api):
+    class Argument:
+        pass
+
+    api.max_concurrent_requests = 1
+    gated, argument = Gated(), Argument()
+    running = caller(api.call, gated)
+    until(lambda: gated.now == 1)
+    waiting = api.submit(id, argument)
+    reference = weakref.ref(argument)
+    del argument
+    RequestEngine.of(api).gate.close(join=False)
+    assert isinstance(waiting.exception(5), QueueClosed)
+    until(lambda: gc.collect() is not None and reference() is None)
+    gated.end()
+    running.result(5)
+
+
 def test_Q10_closed_takes_no_more(api):
     api.close()
     for attempt in (api.call, api.submit):
@@ -432,7 +450,23 @@ def test_Q10_fork_while_locks_are_held_by_other_threads():
 # Copies
 
 
-@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda api: pickle.loads(pickle.dumps(api))])
+def pickled(api):
+    return pickle.loads(pickle.dumps(api))
+
+
+copies = pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickled])
+
+
+def end_backoff(api):
+    """Let the time be over that requests of the backend have to wait."""
+    gate = RequestEngine.of(api).gate
+    with gate.lock:
+        gate.hold_until = 0.0
+        gate.delayed[:] = [(0.0, number, ticket) for _, number, ticket in gate.delayed]
+    gate.pump()
+
+
+@copies
 def test_Q10_a_copy_has_the_settings_and_a_queue_of_its_own(make):
     api, gated = Api(max_concurrent_requests=1, max_retries=2, metadata={"a": 1}), Gated()
     running = caller(api.call, gated)
@@ -449,6 +483,42 @@ def test_Q10_a_copy_has_the_settings_and_a_queue_of_its_own(make):
     assert RequestEngine.of(api) is not RequestEngine.of(twin)
     gated.end(2)
     wait([running, waiting], 5)
+
+
+@copies
+def test_Q10_a_copy_of_one_that_backs_off_waits_for_nothing_and_leaves_the_line_of_the_original_as_it_is(
+    make,
+):
+    api, gated = Api(max_concurrent_requests=1, initial_retry_delay=60), Gated()
+    backing_off = api.submit(Flaky(Answer(503)))
+    until(lambda: len(api.request_queue) == 1)
+    held_back = api.submit(Flaky(Answer(429, {"Retry-After": "60"})))
+    until(lambda: len(api.request_queue) == 2 and not api.current_requests)
+    waiting = [api.submit(gated, number) for number in range(2)]
+    twin = make(api)
+    assert vars(twin) == vars(api)
+    assert twin.current_requests == len(twin.request_queue) == 0
+    assert caller(twin.call, len, "abc").result(5) == 3, "the server asked the original to wait"
+    assert twin.queue_stats()["requests"] == 1
+    twin.close()
+    assert len(api.request_queue) == 4, "what happens to the copy is nothing to the original"
+    end_backoff(api)
+    gated.end(2)
+    assert [future.result(5) for future in (backing_off, held_back, *waiting)] == ["done", "done", 0, 1]
+    assert gated.ran == [0, 1]
+    assert_at_rest(api)
+
+
+@copies
+def test_Q10_a_copy_made_within_a_request_takes_slots_of_its_own(make):
+    api = Api(max_concurrent_requests=1)
+
+    def call():
+        twin = make(api)
+        return twin.call(lambda: (api.current_requests, twin.current_requests))
+
+    assert api.call(call) == (1, 1)
+    assert_at_rest(api)
 
 
 def test_Q10_nothing_of_ours_is_in_the_instances_dict():

@@ -10,10 +10,12 @@ import time
 import traceback
 import weakref
 from concurrent.futures import CancelledError, Future, wait
+from types import SimpleNamespace
 
 import pytest
 import requests
 
+from backend_retrofit.templates import request_engine
 from backend_retrofit.templates.request_engine import RequestEngine, RequestQueueFull, _Gate
 from test.loopback import Reply
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, queue_up, until
@@ -323,6 +325,24 @@ def test_Q4_room_comes_back(single, gated):
     second = single.submit(gated, 2)
     gated.end(2)
     assert second.result(5) == 2
+
+
+def test_Q4_room_that_the_collector_made_is_seen_though_no_thread_could_tell(single, gated, monkeypatch):
+    """Between the end of an abandoned request and the moment when a thread has admitted the next, the line is not full."""
+
+    def no_thread(*args):
+        raise RuntimeError("can't start new thread")
+
+    single.queue_size = 1
+    gate = RequestEngine.of(single).gate
+    slot = gate.new_slot()
+    assert gate.enter(slot)
+    first = single.submit(gated, 0)
+    monkeypatch.setattr(request_engine, "_thread", SimpleNamespace(start_new_thread=no_thread))
+    slot.abandon()
+    second = single.submit(gated, 1)
+    gated.end(2)
+    assert [first.result(5), second.result(5)] == [0, 1]
 
 
 def test_Q4_no_queue_at_all(single, gated):
