@@ -88,6 +88,7 @@ def test_Q10_close_keeps_nothing_of_those_that_waited_though_one_runs_on(api):
     del argument
     RequestEngine.of(api).gate.close(join=False)
     assert isinstance(waiting.exception(5), QueueClosed)
+    del waiting
     until(lambda: gc.collect() is not None and reference() is None)
     gated.end()
     running.result(5)
