@@ -204,7 +204,9 @@ def test_many_threads_at_once_share_the_pool_and_nothing_else(library, server, a
 
 def test_it_can_be_turned_off_and_on_and_closed(library, server, api):
     api.call(library.get, server.url)
+    connections = RequestEngine.of(api).connections
     api.reuse_connections = False
+    assert connections.kept == {}, "they are closed, not left to the collector"
     api.call(library.get, server.url)
     api.reuse_connections = True
     api.call(library.get, server.url)

@@ -104,6 +104,14 @@ def test_priority_holds_for_tasks_too(api):
     assert order == [0, 2, 1]
 
 
+def test_stats_do_not_count_a_slot_that_was_left_to_the_collector(api):
+    slot = RequestEngine.of(api).gate.new_slot()
+    assert slot.gate.enter(slot)
+    assert api.queue_stats()["in_flight"] == 1
+    slot.abandon()
+    assert api.queue_stats()["in_flight"] == 0
+
+
 def test_stats_count_what_happened(api):
     gated = Gated()
     api.max_concurrent_requests, api.queue_size, api.max_retries = 1, 1, 2

@@ -94,6 +94,38 @@ def test_Q10_close_keeps_nothing_of_those_that_waited_though_one_runs_on(api):
     running.result(5)
 
 
+def test_Q10_close_does_not_wait_for_idle_threads_to_end_by_themselves(api, monkeypatch):
+    monkeypatch.setattr(request_engine, "_IDLE_SECONDS", 60)
+    assert [api.submit(len, "abc").result(5) for _ in range(2)] == [3, 3]
+    gate = RequestEngine.of(api).gate
+    until(lambda: gate.idle)
+    caller(api.close).result(15)
+    assert not gate.workers
+
+
+def test_Q10_the_alarm_ends_when_the_last_backend_that_backs_off_is_closed(api, monkeypatch):
+    alarm = request_engine._Alarm()
+    monkeypatch.setattr(request_engine, "_alarm", alarm)
+    api.initial_retry_delay = 60
+    future = api.submit(Flaky(Answer(503)))
+    until(lambda: len(api.request_queue) == 1 and alarm.due)
+    (thread,) = [thread for thread in (alarm.thread,) if thread is not None]
+    api.close()
+    assert isinstance(future.exception(5), QueueClosed)
+    thread.join(15)
+    assert not thread.is_alive()
+
+
+def test_Q10_an_earlier_time_is_not_missed_by_an_alarm_that_waits_for_a_later_one(api, monkeypatch):
+    monkeypatch.setattr(request_engine, "_alarm", request_engine._Alarm())
+    api.initial_retry_delay = 60
+    later = api.submit(Flaky(Answer(503)))
+    until(lambda: request_engine._alarm.thread is not None and len(api.request_queue) == 1)
+    api.initial_retry_delay = 0.01
+    assert api.submit(Flaky(Answer(503))).result(15) == "done"
+    assert not later.done()
+
+
 def test_Q10_closed_takes_no_more(api):
     api.close()
     for attempt in (api.call, api.submit):
@@ -596,6 +628,7 @@ def test_Q10_without_threads_queued_requests_are_made_all_the_same(api, no_more_
 def test_Q10_without_threads_a_free_slot_serves_submitted_ones(api, no_more_threads):
     assert api.submit(len, "abc").result(5) == 3
     assert_at_rest(api)
+    assert not RequestEngine.of(api).gate.workers, "those that could not be started are forgotten"
 
 
 def test_Q10_without_threads_backoff_still_ends(api, no_more_threads, monkeypatch):

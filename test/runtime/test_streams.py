@@ -12,6 +12,7 @@ import httpx
 import openai
 import pytest
 import requests
+import urllib3
 
 from backend_retrofit.templates.request_engine import RequestEngine
 from test.loopback import LoopbackServer, Reply, Reset, sse
@@ -41,6 +42,22 @@ def held(api):
 # Ways to open a stream with real clients, and to read it: each gives an iterator and a function that closes it.
 
 
+CLIENTS = []
+
+
+@pytest.fixture(autouse=True)
+def closed_clients():
+    """Close the clients of the test after it; what a test does not close itself is about the slot, not about sockets."""
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
+def httpx_client():
+    CLIENTS.append(httpx.Client())
+    return CLIENTS[-1]
+
+
 def requests_lines(api, url):
     response = api.call(requests.get, url, stream=True)
     return response.iter_lines(), response.close
@@ -52,13 +69,13 @@ def requests_content(api, url):
 
 
 def httpx_send(api, url):
-    client = httpx.Client()
+    client = httpx_client()
     response = api.call(client.send, client.build_request("GET", url), stream=True)
     return response.iter_lines(), response.close
 
 
 def httpx_stream(api, url):
-    manager = api.call(httpx.Client().stream, "GET", url)
+    manager = api.call(httpx_client().stream, "GET", url)
     response = manager.__enter__()
     return response.iter_lines(), lambda: manager.__exit__(None, None, None)
 
@@ -449,6 +466,325 @@ def test_S1_async_generator_that_is_closed_closes_the_one_inside(single):
 
     run(go())
     assert_at_rest(single)
+
+
+ENDS = ["exhausted", "closed", "breaks off", "cancelled", "dropped"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_S1_async_response_sent_with_stream_true(single, server, end):
+    server.app = lambda request: Reply(
+        200, iter([b"one\n", b"two\n", b"three\n"]), cut_after=2 if end == "breaks off" else None
+    )
+
+    async def go():
+        async with httpx.AsyncClient() as client:
+            response = await single.acall(client.send, client.build_request("GET", server.url), stream=True)
+            assert held(single)
+            parts = response.aiter_raw(4)
+            assert await parts.__anext__() == b"one\n"
+            assert held(single)
+            if end == "exhausted":
+                assert b"".join([part async for part in parts]) == b"two\nthree\n"
+            elif end == "closed":
+                await response.aclose()
+            elif end == "breaks off":
+                with pytest.raises(httpx.RemoteProtocolError):
+                    async for _ in parts:
+                        pass
+            elif end == "cancelled":
+                with pytest.raises(asyncio.CancelledError):
+                    await parts.athrow(asyncio.CancelledError())
+            if end in ("exhausted", "closed", "breaks off"):
+                assert not held(single)
+            del response, parts
+            gc.collect()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not held(single)
+
+    run(go())
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_S1_async_iterator_that_is_awaited_first(single, end):
+    closed = []
+
+    async def numbers():
+        try:
+            yield 0
+            if end == "breaks off":
+                raise KeyError("x")
+            if end == "cancelled":
+                await asyncio.sleep(60)
+            yield 1
+        finally:
+            closed.append(True)
+
+    async def call():
+        return numbers()
+
+    async def go():
+        stream = await single.acall(call)
+        assert held(single)
+        assert await stream.__anext__() == 0
+        assert held(single)
+        if end == "exhausted":
+            assert [number async for number in stream] == [1]
+        elif end == "closed":
+            await stream.aclose()
+        elif end == "breaks off":
+            with pytest.raises(KeyError):
+                await stream.__anext__()
+        elif end == "cancelled":
+            task = asyncio.ensure_future(stream.__anext__())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        if end != "dropped":
+            assert not held(single)
+            assert closed == [True]
+        del stream
+        gc.collect()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not held(single)
+
+    run(go())
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("error", [KeyError("not retried"), asyncio.CancelledError()])
+def test_S1_async_iterator_that_fails_before_its_first_item_gives_its_slot_back(single, error):
+    async def numbers():
+        raise error
+        yield 0
+
+    async def call():
+        return numbers()
+
+    async def go():
+        stream = await single.acall(call)
+        with pytest.raises(type(error)):
+            await stream.__anext__()
+        assert not held(single)
+
+    run(go())
+    assert_at_rest(single)
+
+
+def test_S1_async_iterator_is_retried_before_its_first_item(single):
+    calls = Flaky(Answer(503), Answer(503))
+
+    async def numbers():
+        if isinstance(calls(), Answer):
+            error = ConnectionError("lost")
+            error.status_code = 503
+            raise error
+        yield 0
+
+    async def call():
+        return numbers()
+
+    async def go():
+        stream = await single.acall(call)
+        assert [number async for number in stream] == [0]
+
+    run(go())
+    assert calls.calls == 3
+    assert_at_rest(single)
+
+
+def test_S1_a_stream_that_is_iterable_only_is_closed_itself_after_some_items(single):
+    class Stream:
+        name, closed = "of a vendor", False
+
+        def __iter__(self):
+            yield from range(3)
+
+        def close(self):
+            self.closed = True
+
+    made = Stream()
+    stream = single.call(lambda stream: made, stream=True)
+    assert next(iter(stream)) == 0
+    assert stream.name == "of a vendor"
+    stream.close()
+    assert made.closed
+    assert_at_rest(single)
+
+
+def test_S1_an_async_stream_that_is_iterable_only_is_closed_itself_after_some_items(single):
+    class Stream:
+        name, closed = "of a vendor", False
+
+        async def __aiter__(self):
+            for number in range(3):
+                yield number
+
+        async def aclose(self):
+            self.closed = True
+
+        async def close(self):
+            raise AssertionError("not asked for")
+
+    made = Stream()
+
+    async def call(stream):
+        return made
+
+    async def go():
+        stream = await single.acall(call, stream=True)
+        async for number in stream:
+            assert number == 0
+            break
+        assert stream.name == "of a vendor"
+        await stream.aclose()
+        assert made.closed
+        assert not held(single)
+
+    run(go())
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("how", ["closing", "leaving", "entering"])
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_S1_given_back_though_the_stream_cannot_be_closed(single, how, kind):
+    class Stream:
+        def close(self):
+            raise kind("at the end")
+
+        def __iter__(self):
+            yield from range(3)
+
+        def __enter__(self):
+            if how == "entering":
+                raise kind("at the beginning")
+            return self
+
+        def __exit__(self, *exc):
+            self.close()
+
+    def read(stream):
+        if how == "closing":
+            next(stream)
+            assert held(single)
+            stream.close()
+        with stream:
+            assert held(single)
+
+    stream = single.call(lambda stream: Stream(), stream=True)
+    with pytest.raises(kind):
+        read(stream)
+    assert not held(single)
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+def test_S1_given_back_though_an_async_stream_cannot_be_entered(single, kind):
+    class Stream:
+        async def __anext__(self):
+            raise StopAsyncIteration
+
+        async def __aenter__(self):
+            raise kind("at the beginning")
+
+        async def __aexit__(self, *exc):
+            raise AssertionError("it was never entered")
+
+    async def call(stream):
+        return Stream()
+
+    async def go():
+        stream = await single.acall(call, stream=True)
+        assert held(single)
+        with pytest.raises(kind):
+            async with stream:
+                pass
+        assert not held(single)
+
+    run(go())
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("end", ["whole", "in parts", "breaks off"])
+def test_S1_given_back_when_the_raw_body_was_read(single, server, end):
+    server.app = lambda request: Reply(
+        200, iter([b"one\n", b"two\n"]), cut_after=1 if end == "breaks off" else None
+    )
+    response = single.call(requests.get, server.url, stream=True)
+    assert held(single)
+    if end == "whole":
+        assert response.raw.read() == b"one\ntwo\n"
+    elif end == "in parts":
+        assert response.raw.read(4) == b"one\n"
+        assert held(single)
+        assert [response.raw.read(4) for _ in range(2)] == [b"two\n", b""]
+    else:
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            response.raw.read()
+    assert not held(single)
+    assert_at_rest(single)
+
+
+def first_of(stream):
+    next(stream)
+    return stream
+
+
+def raw_part_of(response):
+    assert response.raw.read(1)
+    return response
+
+
+def entered(manager):
+    manager.__enter__()
+    return manager
+
+
+READERS = {
+    "generator": lambda api, url: api.call(numbers),
+    "generator, one item read": lambda api, url: first_of(api.call(numbers)),
+    "generator, after a retry": lambda api, url: api.call(Flaky(Answer(503), numbers())),
+    "response": lambda api, url: api.call(requests.get, url, stream=True),
+    "response, read in part": lambda api, url: raw_part_of(api.call(requests.get, url, stream=True)),
+    "manager": lambda api, url: entered(api.call(httpx_client().stream, "GET", url)),
+}
+
+
+@pytest.mark.parametrize("careful", [False, True], ids=["", "careful"])
+@pytest.mark.parametrize("reader", READERS)
+def test_S1_a_reader_makes_other_requests_under_slots_of_their_own_where_one_is_free(lines, reader, careful):
+    api = Api(max_concurrent_requests=2, initial_retry_delay=0.01, total_timeout=60 if careful else None)
+    stream = READERS[reader](api, lines.url)
+    assert api.current_requests == 1
+    assert api.call(lambda: api.current_requests) == 2
+    del stream
+    gc.collect()
+    assert_at_rest(api)
+
+
+def test_S1_a_reader_makes_other_async_requests_under_slots_of_their_own_where_one_is_free():
+    api = Api(max_concurrent_requests=2)
+
+    async def call():
+        return async_numbers()
+
+    async def in_flight():
+        return api.current_requests
+
+    async def go():
+        stream = await api.acall(call)
+        assert await api.acall(in_flight) == 2
+        await stream.__anext__()
+        assert await api.acall(in_flight) == 2
+        await stream.aclose()
+        assert await api.acall(in_flight) == 1
+
+    run(go())
+    assert_at_rest(api)
 
 
 # Vendors' streams

@@ -504,6 +504,23 @@ def test_Q9_a_slot_is_given_back_though_ctrl_c_comes_while_it_is_given_back(api)
     assert_at_rest(api)
 
 
+def test_Q9_ctrl_c_while_a_thread_is_started_leaves_none_behind_that_never_ran(api, monkeypatch):
+    start = threading.Thread.start
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(thread):
+        if thread.name == "request-queue" and interrupts:
+            raise interrupts.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        api.submit(len, "abc")
+    assert api.submit(len, "abc").result(5) == 3
+    assert_at_rest(api)
+    assert all(worker.ident for worker in RequestEngine.of(api).gate.workers)
+
+
 def test_Q9_a_future_that_is_cancelled_just_when_its_turn_comes_gives_its_slot_back(busy, gated, monkeypatch):
     gate = RequestEngine.of(busy).gate
     claim = gate.start
