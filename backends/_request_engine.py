@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 8ea4933ee6
+# Put here by add-queue-backoff; retrofit:runtime v1 e745a1881e
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -197,7 +197,6 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
                 setattr(cls, name, value)
             if isinstance(value, Setting):
                 settings[name] = value
-                computed.discard(name)
             elif hidden is not None:
                 computed.add(name)
     own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
@@ -1392,7 +1391,7 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
     unread = (_attribute(result, "_content_consumed"), _attribute(result, "is_stream_consumed"))
-    return any(value is False for value in unread) or _is_aiohttp(result)
+    return any(value is False for value in unread) or _aiohttp_connection(result) is not None
 
 
 def _has(thing: Any, method: str) -> bool:
@@ -1412,12 +1411,8 @@ def _hold(request: _Request, slot: _Slot) -> Any:
     """
     result = request.result
     _note_open_stream(slot)
-    if _is_aiohttp(result):
-        connection = _attribute(result, "connection")
-        if connection is None:  # the body came with the headers
-            slot.release()
-        else:
-            connection.add_callback(slot.abandon)  # a response may be released by the collector
+    if (connection := _aiohttp_connection(result)) is not None:
+        connection.add_callback(slot.abandon)  # a response may be released by the collector
         return result
     if _status_in(result) is not None:
         for name in ("raw", "stream"):  # where requests and httpx read from
@@ -1434,10 +1429,12 @@ def _hold(request: _Request, slot: _Slot) -> Any:
     return held(result, slot, request)
 
 
-def _is_aiohttp(result: Any) -> bool:
-    return type(result).__module__.startswith("aiohttp.") and _has(
-        _attribute(result, "connection"), "add_callback"
-    )
+def _aiohttp_connection(result: Any) -> Any:
+    """Return what a response of aiohttp reads from; None where its body came with the headers, or it is something else."""
+    if not type(result).__module__.startswith("aiohttp."):
+        return None
+    connection = _attribute(result, "connection")
+    return connection if _has(connection, "add_callback") else None
 
 
 class _Held:
@@ -1445,6 +1442,7 @@ class _Held:
 
     _slot: Any = None
     _stream: Any = None
+    _items: Any = None  # what iterating over the stream gives, once that has begun; often the stream itself
 
     def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
         self._stream = stream
@@ -1539,11 +1537,12 @@ class _HeldStream(_Held):
         while True:
             request = self._request
             try:
-                if request is not None and not hasattr(self._stream, "__next__"):
-                    self._stream = iter(self._stream)
+                if self._items is None:
+                    stream = self._stream
+                    self._items = stream if hasattr(stream, "__next__") else iter(stream)
                 token = _current_slot.set(None if self._slot.over else self._slot)
                 try:
-                    item = next(self._stream)
+                    item = next(self._items)
                 finally:
                     _current_slot.reset(token)
             except Exception as error:
@@ -1553,7 +1552,7 @@ class _HeldStream(_Held):
             else:
                 self._request = None
                 return item
-            self._stream = self._again(request, request.judge(self._slot))
+            self._stream, self._items = self._again(request, request.judge(self._slot)), None
 
     def _again(self, request: _Request, delay: "float | None") -> Any:
         """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
@@ -1608,9 +1607,10 @@ class _HeldAsyncStream(_Held):
     async def __anext__(self) -> Any:
         request = self._request
         try:
-            if request is not None and not hasattr(self._stream, "__anext__"):
-                self._stream = self._stream.__aiter__()
-            item = await self._stream.__anext__()
+            if self._items is None:
+                stream = self._stream
+                self._items = stream if hasattr(stream, "__anext__") else stream.__aiter__()
+            item = await self._items.__anext__()
         except Exception as error:
             if request is None or isinstance(error, StopAsyncIteration):
                 self._slot.release()
@@ -1625,7 +1625,7 @@ class _HeldAsyncStream(_Held):
         await request.engine.make_async(request, self._slot)
         if request.error is not None:
             self._slot.release()
-        self._stream = request.outcome()
+        self._stream, self._items = request.outcome(), None
         return await self.__anext__()
 
     async def __aenter__(self) -> Any:
@@ -1871,10 +1871,11 @@ class RequestEngine:
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
             self.careful = self.health is not None or settings["total_timeout"] is not None
-            if not settings["reuse_connections"]:
+            if settings["reuse_connections"]:
+                self.connections = self.connections or _Connections()
+            elif self.connections is not None:
+                self._close_connections()
                 self.connections = None
-            elif self.connections is None:
-                self.connections = _Connections()
             enabled = settings["queue_enabled"]
             self.gate.resize(
                 settings["max_concurrent_requests"] if enabled else math.inf,
@@ -1932,6 +1933,10 @@ class RequestEngine:
     def close(self, join: bool = True) -> None:
         """Fail the waiting requests, let the running ones end, and join the queue's threads."""
         self.gate.close(join)
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        """Close the connections that are kept, unless a request may be using one."""
         if self.connections is not None and not self.gate.active:
             self.connections.close()
 
