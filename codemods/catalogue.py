@@ -16,6 +16,7 @@ _STUB = re.compile(r"(?:^|\.)\w+_pb2_grpc\.\w+Stub$")
 _GRPC = next(row for row in LIBRARIES if row.name == "grpc")
 _BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
 """The types of boto3's clients, which only annotations name."""
+_FUTURE = "it returns a future before there is an answer; hand the method itself to `submit(...)` instead"
 _GRPC_METHOD = re.compile(r"\.[A-Z]\w*(?:\.with_call)?$")
 
 # Calls that pass through one another inside a session: `get` calls `request`, which calls `send`.
@@ -93,6 +94,8 @@ class Catalogue:
                 row, client = self._clients[maker]
                 return Transport(row) if _is_request(client, rest) else None
             if _STUB.search(maker):
+                if rest.endswith(".future"):
+                    return Transport(_GRPC, _FUTURE)
                 return Transport(_GRPC) if _GRPC_METHOD.fullmatch(rest) else None
             index = name.rfind("()", 0, index)
         return None

@@ -95,7 +95,9 @@ SDK = (
     "create parse stream list retrieve update delete cancel edit generate content create_variation acreate"
     " create_and_run create_and_poll create_and_stream upload upload_and_poll submit_tool_outputs count_tokens"
     " results search download retrieve_content transcribe translate edit_image generate_content"
-    " generate_content_stream embed_content generate_images generate_videos"
+    " generate_content_stream embed_content generate_images generate_videos create_and_run_poll"
+    " create_and_run_stream poll submit_tool_outputs_and_poll submit_tool_outputs_stream complete compact count run"
+    " list_events list_files list_items download_content retrieve_metadata wait_for_processing upload_file_chunked info"
 )
 _TWO_CALLS = "the request and its answer are two calls; retrying one would not do"
 _ADAPTER = (
@@ -152,6 +154,22 @@ LIBRARIES: tuple[Library, ...] = (
             "httpx.HTTPTransport().handle_request": _ADAPTER,
             "httpx.AsyncBaseTransport().handle_async_request": _ADAPTER,
             "httpx.AsyncHTTPTransport().handle_async_request": _ADAPTER,
+        },
+    ),
+    # A fork of httpx, which the SDKs of OpenAI, Anthropic, Mistral and Hugging Face have moved to.
+    _row(
+        "httpx2",
+        HTTP + " query stream",
+        _client("httpx2.Client httpx2.AsyncClient", HTTP + " query send sse stream"),
+        calls=BOTH,
+        refused={
+            "httpx2.BaseTransport().handle_request": _ADAPTER,
+            "httpx2.HTTPTransport().handle_request": _ADAPTER,
+            "httpx2.AsyncBaseTransport().handle_async_request": _ADAPTER,
+            "httpx2.AsyncHTTPTransport().handle_async_request": _ADAPTER,
+            "httpx2.websocket": _WEBSOCKET,
+            "httpx2.Client().websocket": _WEBSOCKET,
+            "httpx2.AsyncClient().websocket": _WEBSOCKET,
         },
     ),
     _row("httpx_sse", "connect_sse aconnect_sse", calls=BOTH),
@@ -237,73 +255,100 @@ LIBRARIES: tuple[Library, ...] = (
     _row(
         "together",
         "",
-        _client("together.Together together.AsyncTogether", SDK, nested=True, direct=False),
+        _client("together.Together together.AsyncTogether", others="close copy", nested=True, direct=False),
         calls=BOTH,
-        own_retries="make the client with max_retries=0",
+        own_retries=OFF,
     ),
     _row(
         "google.genai",
         "",
-        _client("google.genai.Client google.genai.client.Client", SDK, others="chats.create", nested=True),
+        _client(
+            "google.genai.Client google.genai.client.Client",
+            others="chats.create close aclose",
+            nested=True,
+        ),
         _client(
             "google.genai.Client().chats.create google.genai.client.Client().chats.create",
             "send_message send_message_stream",
         ),
         calls=BOTH,
+        own_retries=OFF,
+        refused={
+            "google.genai.Client().live.connect": _WEBSOCKET,
+            "google.genai.client.Client().live.connect": _WEBSOCKET,
+        },
     ),
     _row(
         "google.generativeai",
-        "embed_content embed_content_async list_models get_model upload_file generate_text generate_embeddings chat",
+        "embed_content embed_content_async list_models get_model upload_file get_file list_files delete_file"
+        " generate_text generate_embeddings chat",
         _client(
             "google.generativeai.GenerativeModel google.generativeai.generative_models.GenerativeModel",
             "generate_content generate_content_async count_tokens count_tokens_async",
         ),
-        _client("google.generativeai.GenerativeModel().start_chat", "send_message send_message_async"),
+        _client(
+            "google.generativeai.GenerativeModel().start_chat"
+            " google.generativeai.generative_models.GenerativeModel().start_chat",
+            "send_message send_message_async",
+        ),
         calls=BOTH,
-        own_retries="pass request_options={'retry': None}",
+        own_retries=OFF,
     ),
     _row(
         "cohere",
         "",
         _client(
-            "cohere.Client cohere.AsyncClient cohere.ClientV2 cohere.AsyncClientV2",
-            "chat chat_stream embed generate generate_stream rerank classify summarize tokenize detokenize",
+            "cohere.Client cohere.AsyncClient cohere.ClientV2 cohere.AsyncClientV2 cohere.AwsClient"
+            " cohere.BedrockClient cohere.BedrockClientV2 cohere.SagemakerClient cohere.SagemakerClientV2"
+            " cohere.OciClient cohere.OciClientV2",
+            others="close wait",
+            nested=True,
         ),
-        _client("cohere.Client().v2 cohere.AsyncClient().v2", "chat chat_stream embed rerank"),
         calls=BOTH,
-        own_retries="pass request_options={'max_retries': 0}",
+        own_retries=OFF,
     ),
     _row(
         "mistralai",
         "",
         _client(
-            "mistralai.Mistral mistralai.client.Mistral mistralai.client.MistralClient mistralai.async_client.MistralAsyncClient",
-            "complete complete_async stream stream_async create create_async process process_async parse parse_async"
-            " moderate moderate_async chat chat_stream embeddings list_models upload upload_async",
+            "mistralai.client.Mistral mistralai.Mistral mistralai.client.MistralClient"
+            " mistralai.async_client.MistralAsyncClient mistralai.azure.client.MistralAzure"
+            " mistralai.gcp.client.MistralGCP mistralai_azure.MistralAzure mistralai_gcp.MistralGoogleCloud",
+            others="close",
             nested=True,
         ),
         calls=BOTH,
+        own_retries=OFF,
+        refused={
+            "mistralai.client.Mistral().audio.realtime.connect": _WEBSOCKET,
+            "mistralai.client.Mistral().audio.realtime.transcribe_stream": _WEBSOCKET,
+        },
     ),
     _row(
         "ollama",
-        "chat generate embed embeddings list pull push show create delete copy ps",
+        "chat generate embed embeddings list pull push show create delete copy ps web_search web_fetch",
+        _client("ollama.Client ollama.AsyncClient", others="close"),
+        calls=BOTH,
+    ),
+    _row(
+        "huggingface_hub",
+        "",
         _client(
-            "ollama.Client ollama.AsyncClient",
-            "chat generate embed embeddings list pull push show create delete copy ps",
+            "huggingface_hub.InferenceClient huggingface_hub.AsyncInferenceClient",
+            others="get_recommended_model close headers.update headers.get cookies.update cookies.get exit_stack.close",
+            nested=True,
         ),
         calls=BOTH,
     ),
     _row(
         "huggingface_hub",
-        "hf_hub_download snapshot_download list_models model_info upload_file upload_folder create_repo",
-        _client(
-            "huggingface_hub.InferenceClient huggingface_hub.AsyncInferenceClient",
-            others="get_recommended_model close headers.update headers.get",
-            nested=True,
-        ),
-        _client("huggingface_hub.HfApi", others="run_as_future", nested=False),
-        calls=BOTH,
-        own_retries="hf_hub_download and uploads repeat a lost connection themselves",
+        "hf_hub_download snapshot_download list_models list_datasets list_spaces list_repo_files list_repo_tree"
+        " model_info dataset_info space_info repo_info repo_exists file_exists whoami get_paths_info"
+        " get_hf_file_metadata upload_file upload_folder upload_large_folder create_commit create_repo delete_file"
+        " delete_folder delete_repo",
+        _client("huggingface_hub.HfApi huggingface_hub.hf_api.HfApi", others="run_as_future"),
+        own_retries="lists, downloads and uploads of the Hub repeat each of their requests up to five times, without a"
+        " switch; set max_retries = 0 in a class that makes no other requests",
     ),
     _row(
         "boto3",
@@ -342,12 +387,18 @@ LIBRARIES: tuple[Library, ...] = (
     _row(
         "litellm",
         "completion acompletion embedding aembedding text_completion atext_completion rerank arerank responses"
-        " aresponses image_generation aimage_generation transcription atranscription speech aspeech moderation",
+        " aresponses image_generation aimage_generation transcription atranscription speech aspeech moderation"
+        " amoderation",
+        _client(
+            "litellm.Router litellm.router.Router",
+            "completion acompletion embedding aembedding text_completion atext_completion aresponses rerank arerank"
+            " image_generation aimage_generation transcription atranscription speech aspeech",
+        ),
         calls=BOTH,
-        own_retries="pass num_retries=0 and max_retries=0",
+        own_retries="set litellm.DEFAULT_MAX_RETRIES = 0, for embeddings; those of the other calls are turned off",
     ),
     # Stubs are recognised by their names: `some_pb2_grpc.SomeStub(channel).Method`.
-    _row("grpc", "", own_retries="set grpc.enable_retries to 0 in the channel's options"),
+    _row("grpc", "", calls=BOTH),
 )
 
 ADAPTERS = frozenset(
