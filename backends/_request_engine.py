@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 e745a1881e
+# Put here by add-queue-backoff; retrofit:runtime v1 2ac2052200
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -238,6 +238,12 @@ _LOST = _NEVER_SENT | frozenset(
     ResponseStreamingError ServerTimeoutError Timeout TimeoutError TimeoutException
     """.split()
 )
+# gRPC's codes as statuses (google/rpc/code.proto), and what its UNAVAILABLE says where no server has answered.
+_GRPC_STATUSES = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429}
+_GRPC_LOST = re.compile(
+    "socket closed|connection reset|broken pipe|stream removed|watchdog|goaway|cancelling all calls",
+    re.IGNORECASE,
+)
 _HOPELESS = frozenset(
     {"CertificateError", "SSLCertVerificationError", "LocalProtocolError", "UnsupportedProtocol"}
 )
@@ -330,17 +336,44 @@ def _failure_in_exception(error: BaseException) -> Failure:
             if status is not None and status >= 400:
                 headers = _attribute(thing, "headers")
                 if headers is None:
-                    headers = _attribute(response, "headers")
+                    headers = _attribute(response if response is not None else _handled(link), "headers")
                 body = _attribute(link, "body")
                 if not isinstance(body, Mapping | list):
                     body = _body_of(response if response is not None else thing, status)
+                if body is None and isinstance(details := _attribute(link, "details"), dict):  # google.genai
+                    body = details
                 return _failure_by_status(status, headers, body, name)
+        if (failure := _failure_in_grpc(link)) is not None:
+            return failure
         body = _attribute(link, "body")
         if (status := _status_in_stream(body)) is not None:
             return _failure_by_status(status, None, body, name)
         names.update(cls.__name__ for cls in type(link).__mro__)
     retry = not names.isdisjoint(_LOST) and names.isdisjoint(_HOPELESS)
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
+
+
+def _handled(error: BaseException) -> Any:
+    """Return the response of the error in whose handling another was raised (`from None`), as ollama's is."""
+    return _attribute(_attribute(error, "__context__"), "response")
+
+
+def _failure_in_grpc(error: BaseException) -> "Failure | None":
+    """Return the failure that an `RpcError` stands for. Its `code()` waits for a call that runs: only ask what was raised."""
+    if all(cls.__name__ != "RpcError" for cls in type(error).__mro__):
+        return None
+    try:
+        code, details = error.code().name, str(error.details())  # type: ignore[attr-defined]
+        headers = {name.lower(): value for name, value in error.trailing_metadata() or ()}  # type: ignore[attr-defined]
+    except Exception:
+        return None
+    why = f"{type(error).__name__} ({code})"
+    if code == "DEADLINE_EXCEEDED" or (code == "UNAVAILABLE" and _GRPC_LOST.search(details)):
+        return Failure(why, True)
+    status = _GRPC_STATUSES.get(code)
+    if status is None:
+        return Failure(why, False)
+    return Failure(why, True, status, headers, None, "failed to connect" in details.lower())
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -457,12 +490,13 @@ def _header(headers: Any, name: str) -> Any:
 def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
     """Return how long the server asked us to wait, in seconds, and where it said so; None if it did not.
 
-    In this order: `retry-after-ms`, `Retry-After`, Google's RetryInfo (google/rpc/error_details.proto), and the
+    In this order: `retry-after-ms` (gRPC: `grpc-retry-pushback-ms`), `Retry-After`, Google's RetryInfo (google/rpc/error_details.proto), and the
     reset time of the IETF's `RateLimit` header (draft-ietf-httpapi-ratelimit-headers) when nothing remains.
     """
-    milliseconds = parse_retry_after(_header(headers, "retry-after-ms"))
-    if milliseconds:
-        return milliseconds / 1000, "retry-after-ms"
+    for name in ("retry-after-ms", "grpc-retry-pushback-ms"):
+        milliseconds = parse_retry_after(_header(headers, name))
+        if milliseconds:
+            return milliseconds / 1000, name
     seconds = parse_retry_after(_header(headers, "retry-after"), _header(headers, "date"))
     if seconds:
         return seconds, "Retry-After"
@@ -502,10 +536,13 @@ _BODY_NAMES = frozenset(
 )
 _INFERENCE = re.compile(
     r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderation|responses"
-    r"|similarity|transcri|translat|invoke|count",
+    r"|similarity|transcri|translat|invoke|count|speech|\bocr\b",
     re.IGNORECASE,
 )
-_READ_ONLY = re.compile(r"get|head|options|list|retrieve|download|describe|put|delete", re.IGNORECASE)
+_READ_ONLY = re.compile(
+    r"get|head|options|list|retrieve|download|describe|put|delete|show|search|whoami|\w+_info", re.IGNORECASE
+)
+_TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
 
 
 def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -516,16 +553,26 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     """
     name = str(_attribute(call, "__name__") or "")
     request: Any = args[0] if args else kwargs.get("request")
-    if isinstance(_attribute(request, "method"), str):  # a request of requests or httpx, made beforehand
+    if not name and isinstance(
+        path := _attribute(call, "_method"), bytes
+    ):  # of gRPC: b"/package.Service/Method"
+        name = path.decode().rpartition("/")[2]
+    if _has(request, "get_method"):  # urllib.request's, which `urlopen` is given
+        args = (request.get_method(), str(_attribute(request, "full_url")))
+    elif isinstance(_attribute(request, "method"), str):  # a request of requests or httpx, made beforehand
         args = (request.method, str(_attribute(request, "url")))
+    elif name in ("urlopen", "open", "urlretrieve") and "://" in str(request):
+        args = ("GET" if kwargs.get("data", *args[1:2]) is None else "POST", request)
     words = [arg for arg in (*args[:2], kwargs.get("method"), kwargs.get("url")) if isinstance(arg, str)]
-    if name in ("request", "stream", "send") and words and words[0].isalpha():
+    if name in _TAKES_METHOD and words and words[0].isalpha():
         name, words = words[0], words[1:]
     is_url = bool(words) and "://" in words[0]
     if name.lower() == "post" or (is_url and not _READ_ONLY.match(name)):
         path = "".join(words[:1]).partition("://")[2].partition("?")[0].partition("/")[2]
         return bool(_INFERENCE.search(path)) and not kwargs.get("files")
-    owner = type(_attribute(call, "__self__")).__name__
+    owner = type(
+        _attribute(call, "__self__") or _attribute(_attribute(call, "__wrapped__"), "__self__")
+    ).__name__
     return bool(_READ_ONLY.match(name) or _INFERENCE.search(f"{owner}.{name}"))
 
 
@@ -548,6 +595,9 @@ class _Rewinder:
 
     def _look_into(self, value: Any, depth: int) -> None:
         if isinstance(value, str | bytes | int | float) or value is None or depth == 0:
+            return
+        if _has(value, "get_method"):  # urllib.request's
+            self._look_into(_attribute(value, "data"), depth - 1)
             return
         if isinstance(_attribute(value, "method"), str):  # a request of requests or httpx, made beforehand
             self._look_into(_attribute(value, "body"), depth - 1)
@@ -1383,15 +1433,34 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     if type(result) is dict or _is_settled(result):
         return False
     name = type(result).__name__
-    if name in ("generator", "async_generator"):
+    if name in ("generator", "async_generator") or _is_call_of_grpc(result):
         return True
     # httpx's and the SDKs' `with client.stream(...)`
     if name.endswith("Manager") and _has(result, "__enter__"):
         return True
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
+    # An iterator over what it reads from a response: Mistral's streams of events.
+    if (_has(result, "__next__") or _has(result, "__anext__")) and _attribute(result, "response") is not None:
+        return True
     unread = (_attribute(result, "_content_consumed"), _attribute(result, "is_stream_consumed"))
-    return any(value is False for value in unread) or _aiohttp_connection(result) is not None
+    return (
+        any(value is False for value in unread)
+        or _aiohttp_connection(result) is not None
+        or _plain_response(result) is not None
+    )
+
+
+def _plain_response(result: Any) -> Any:
+    """Return the unread `http.client.HTTPResponse` that `urlopen()` returns, or that is in a response of urllib3."""
+    inner = _attribute(result, "_original_response") or result
+    is_unread = _has(inner, "isclosed") and _has(_attribute(inner, "fp"), "readinto")
+    return inner if is_unread else None
+
+
+def _is_call_of_grpc(result: Any) -> bool:
+    """Return True for the answers of a gRPC method that streams them."""
+    return _has(result, "__next__") and _has(result, "trailing_metadata")
 
 
 def _has(thing: Any, method: str) -> bool:
@@ -1414,6 +1483,9 @@ def _hold(request: _Request, slot: _Slot) -> Any:
     if (connection := _aiohttp_connection(result)) is not None:
         connection.add_callback(slot.abandon)  # a response may be released by the collector
         return result
+    if (inner := _plain_response(result)) is not None:
+        inner.fp = _HeldBody(inner.fp, slot)
+        return result
     if _status_in(result) is not None:
         for name in ("raw", "stream"):  # where requests and httpx read from
             body = _attribute(result, name)
@@ -1425,7 +1497,9 @@ def _hold(request: _Request, slot: _Slot) -> Any:
                     return result
         slot.release()
         return result
-    held = _HeldAsyncStream if _has(result, "__anext__") or _has(result, "__aiter__") else _HeldStream
+    is_async = _has(result, "__anext__") or _has(result, "__aiter__")
+    is_sync = _has(result, "__next__") or _has(result, "__iter__")
+    held = (_HeldStreamOfBoth if is_sync else _HeldAsyncStream) if is_async else _HeldStream
     return held(result, slot, request)
 
 
@@ -1598,6 +1672,12 @@ class _HeldStream(_Held):
             return self._stream.__exit__(*exc)
 
 
+async def _made_again(request: _Request) -> Any:
+    """Make the call of an async stream again; it is a coroutine function, or a function that gives the stream itself."""
+    made = request.call(*request.args, **request.kwargs)
+    return await made if hasattr(made, "__await__") else made
+
+
 class _HeldAsyncStream(_Held):
     """The same of an async stream."""
 
@@ -1622,7 +1702,7 @@ class _HeldAsyncStream(_Held):
         else:
             self._request = None
             return item
-        await request.engine.make_async(request, self._slot)
+        await request.engine.make_async(request, self._slot, partial(_made_again, request))
         if request.error is not None:
             self._slot.release()
         self._stream, self._items = request.outcome(), None
@@ -1636,6 +1716,10 @@ class _HeldAsyncStream(_Held):
     async def __aexit__(self, *exc: Any) -> Any:
         with self._under_slot(release=True):
             return await self._stream.__aexit__(*exc)
+
+
+class _HeldStreamOfBoth(_HeldStream, _HeldAsyncStream):
+    """The same of a stream that may be read in either way, such as LiteLLM's."""
 
 
 # Keys ----------------------------------------------------------------------------------------------------------
@@ -2505,7 +2589,7 @@ class _Connections:
         function = _attribute(call, "__wrapped__") or call  # httpx.stream is a context manager's function
         names = _attribute(function, "__globals__")
         module = names.get("__name__") if type(function) is FunctionType and type(names) is dict else None
-        if module not in ("requests.api", "httpx._api"):
+        if module not in ("requests.api", "httpx._api", "httpx2._api"):
             return call
         request = names["request"]
         session = names["sessions"].Session if module == "requests.api" else names["Client"]
@@ -2542,7 +2626,8 @@ class _Connections:
         except TypeError:  # an option that is no key: a client of its own, as without us
             return client_class(cookies=cookies, timeout=timeout, **options)
         if kept is None:
-            limits = sys.modules["httpx"].Limits(max_connections=None, max_keepalive_connections=100)
+            module = sys.modules[client_class.__module__.partition(".")[0]]  # httpx, or its fork httpx2
+            limits = module.Limits(max_connections=None, max_keepalive_connections=100)
             kept = self.kept.setdefault(key, client_class(limits=limits, **options))
         twin = _twin(kept)
         twin.cookies, twin.timeout = cookies, timeout
@@ -2571,7 +2656,24 @@ def _copy_of(function: Any, names: dict[str, Any]) -> Any:
 # Kinds of calls, and the retries that SDKs make themselves ------------------------------------------------------
 
 _SYNC, _COROUTINE, _ASYNC_OTHER = range(3)
-_CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x80, 0x200
+# Whose plain functions have retries of their own, or stand for async ones without saying so.
+_RETRYING_MODULES = frozenset(
+    {
+        "urllib3",
+        "cohere.client",
+        "google.generativeai.embedding",
+        "google.generativeai.files",
+        "google.generativeai.models",
+    }
+)
+# Package of an SDK -> arguments that turn its own retries off for a call; a dict is merged with what is given.
+_WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
+    "cohere": {"request_options": {"max_retries": 0}},
+    "mistralai": {"retries": None},
+    "litellm": {"num_retries": 0, "max_retries": 0},
+    "google.generativeai": {"request_options": {"retry": None}},
+}
+_CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x08, 0x80, 0x200
 _ASYNC_FLAGS = _CO_COROUTINE | _CO_ASYNC_GENERATOR
 
 
@@ -2597,7 +2699,7 @@ def _is_ordinary(call: Any, without_retries: dict[Any, Any]) -> bool:
     if type(function) is not FunctionType or function.__dict__ or function.__code__.co_flags & _ASYNC_FLAGS:
         return False
     if not method:
-        return True
+        return function.__module__ not in _RETRYING_MODULES
     try:
         adapters = call.__self__.adapters
         if type(adapters) is not OrderedDict:
@@ -2624,8 +2726,10 @@ def _is_known(call: Any, without_retries: dict[Any, Any]) -> bool:
 def _kind_of(call: Any) -> int:
     """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
     function, depth = call.__func__ if type(call) is MethodType else call, 0
-    while depth < 20 and (type(function) is not FunctionType or function.__dict__):
+    while depth < 20 and (type(function) is not FunctionType or function.__dict__ or _poses(function)):
         inner = function.func if isinstance(function, partial) else _attribute(function, "__wrapped__")
+        if inner is None and _poses(function):
+            inner = _inside(function)
         if inner is None:
             break
         function, depth = inner, depth + 1
@@ -2636,28 +2740,40 @@ def _kind_of(call: Any) -> int:
     owner = type(_attribute(call, "__self__"))
     if flags & _CO_ASYNC_GENERATOR or owner.__module__.partition(".")[0] == "aiohttp":
         return _ASYNC_OTHER
+    if type(call).__module__.startswith("grpc.aio"):
+        return _ASYNC_OTHER
     return _ASYNC_OTHER if owner.__name__.startswith("Async") else _SYNC
 
 
+def _poses(function: Any) -> bool:
+    """Return True for a function that has been given the name of another, which it wraps: cohere's `chat_stream`."""
+    return type(function) is FunctionType and function.__name__ != function.__code__.co_name
+
+
+def _inside(function: Any) -> Any:
+    """Return the function of the same name that a wrapper holds, or None."""
+    cells = function.__closure__ or ()
+    held = (_attribute(cell, "cell_contents") for cell in cells)
+    return next((thing for thing in held if _attribute(thing, "__name__") == function.__name__), None)
+
+
 def _is_httpx(client: Any) -> bool:
-    """Return True for a client of httpx, whose transport retries nothing but connecting, and only if it is told to."""
-    return any(cls.__module__.partition(".")[0] == "httpx" for cls in type(client).__mro__)
+    """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if it is told to."""
+    return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
 
 
 def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
     """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
     wrapped = _attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
     owner = _attribute(call, "__self__") or _attribute(wrapped, "__self__")
-    if owner is None:
-        return call
     try:
         if _is_httpx(owner):
             return _of_httpx(call, owner, engine.without_retries)
-        for change in (_of_sdk, _of_session, _of_botocore, _of_urllib3):
+        for change in _CHANGES:
             if (changed := change(call, owner)) is not None:
                 return changed
     except Exception as error:
-        name = type(owner).__name__
+        name = type(call if owner is None else owner).__name__
         if name not in engine.warned:
             engine.warned.add(name)
             _log(
@@ -2668,7 +2784,7 @@ def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
 
 
 def _of_sdk(call: Any, owner: Any) -> Any:
-    """OpenAI, Anthropic, Groq: the same method of a client with other options, on the same connections."""
+    """OpenAI, Anthropic, Groq, Together: the same method of a client with other options, on the same connections."""
     client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
     if client is None or not _attribute(client, "max_retries") or not _has(client, "with_options"):
         return None
@@ -2679,6 +2795,52 @@ def _of_sdk(call: Any, owner: Any) -> Any:
         if method is not None and _attribute(method, "__code__") is _attribute(call, "__code__"):
             return getattr(getattr(owner_without, view), call.__name__)
     return getattr(owner_without, call.__name__)
+
+
+def _of_arguments(call: Any, owner: Any) -> Any:
+    """Cohere, Mistral, LiteLLM, the older SDK of Google: the same call with arguments that turn retries off."""
+    module = f"{_attribute(call, '__module__')}."
+    given = next((off for sdk, off in _WITHOUT_RETRIES.items() if module.startswith(f"{sdk}.")), {})
+    off = {name: value for name, value in given.items() if _takes(call, name)}
+    if not off:
+        return None
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        merged = {
+            name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
+            for name, value in off.items()
+        }
+        return call(*args, **{**kwargs, **merged})
+
+    return call_once
+
+
+def _takes(call: Any, name: str) -> bool:
+    """Return True if a function has a parameter of this name, or takes any."""
+    code = _attribute(_attribute(call, "__func__") or call, "__code__")
+    if code is None:
+        return False
+    return (
+        bool(code.co_flags & _CO_VARKEYWORDS)
+        or name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    )
+
+
+def _of_genai(call: Any, owner: Any) -> Any:
+    """google-genai: its client makes one attempt from now on."""
+    client = _attribute(
+        _attribute(owner, "_modules") or owner, "_api_client"
+    )  # of a chat, of another resource
+    loops = (_attribute(client, "_retry"), _attribute(client, "_async_retry"))
+    if any(type(loop).__module__.partition(".")[0] != "tenacity" for loop in loops):
+        return None
+    options = client._http_options
+    if _attribute(options.retry_options, "attempts") != 1:
+        options.retry_options = sys.modules["google.genai.types"].HttpRetryOptions(attempts=1)
+        for loop in loops:
+            loop.stop = sys.modules["tenacity"].stop_after_attempt(1)
+    return call
 
 
 def _of_session(call: Any, owner: Any) -> Any:
@@ -2707,8 +2869,9 @@ def _of_botocore(call: Any, owner: Any) -> Any:
 
 
 def _of_urllib3(call: Any, owner: Any) -> Any:
-    """A PoolManager or HTTPConnectionPool: the same call, with redirects but no retries."""
-    if type(owner).__module__.partition(".")[0] != "urllib3":
+    """A PoolManager or HTTPConnectionPool, or `urllib3.request`: the same call, with redirects but no retries."""
+    maker = call if owner is None else type(owner)
+    if str(_attribute(maker, "__module__")).partition(".")[0] != "urllib3":
         return None
     pool_options = _attribute(owner, "connection_pool_kw")
     default = pool_options.get("retries") if pool_options is not None else _attribute(owner, "retries")
@@ -2772,6 +2935,9 @@ def _twin(thing: Any, **changes: Any) -> Any:
     return twin
 
 
+_CHANGES = (_of_sdk, _of_session, _of_botocore, _of_urllib3, _of_genai, _of_arguments)
+
+
 async def _async_body(response: Any) -> Any:
     """Return the decoded body of a 429 or 503 of a client whose `json()` is a coroutine, or None."""
     decode = _attribute(response, "json")
@@ -2793,9 +2959,25 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
         self._coroutine: Any = None
         self._manager: Any = None
         self._slot: _Slot | None = None
+        self._bare: Any = None  # the call itself, once something else was asked of it
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        request, engine = self._request, self._engine
+        if self._bare is None:
+            self._bare = request.call(*request.args, **request.kwargs)
+            if name not in engine.warned:
+                engine.warned.add(name)
+                _log(
+                    engine.logger, logging.WARNING, "%s: a call whose `%s` is used, rather than awaited or iterated, is not queued",
+                    engine.label, name,
+                )  # fmt: skip
+        return getattr(self._bare, name)
 
     def __await__(self) -> Any:
-        return self._made().__await__()
+        return (self._made() if self._bare is None else self._bare).__await__()
 
     def send(self, value: Any) -> Any:
         """Run it as the coroutine that it stands for."""
@@ -2844,6 +3026,10 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
 
     async def __aiter__(self) -> Any:
         request = self._request
+        if self._bare is not None:
+            async for item in self._bare:
+                yield item
+            return
 
         async def attempt() -> Any:
             self._manager = request.call(*request.args, **request.kwargs)
