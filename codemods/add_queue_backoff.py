@@ -12,7 +12,7 @@ from pathlib import Path
 import libcst
 from libcst.codemod import CodemodCommand, CodemodContext, SkipFile
 
-from . import cli
+from . import start
 from .model import BLOCKS, Options
 from .plan import plan
 from .render import RUNTIME_MODULE
@@ -59,8 +59,8 @@ class AddQueueBackoffCommand(CodemodCommand):
 
 
 def main() -> int:
-    """Run `add-queue-backoff`."""
-    return cli.main()
+    """Run the command."""
+    return start.add_queue_backoff()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ KEY_VARIABLES: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
 KEY_ATTRIBUTES = ("api_key", "_api_key", "apikey", "api_token", "_api_token")
 """Attributes that hold an API key."""
 
+TOKEN_ATTRIBUTES = ("token", "_token", "access_token", "_access_token", "auth_token", "_auth_token")
+"""Attributes that hold one if the constructor is given it, and nothing else assigns it: a login's token is none."""
+
 _FILLER = frozenset(
     {"api", "client", "backend", "kit", "wrapper", "service", "provider", "sync", "async", "base"}
 )
@@ -27,20 +30,25 @@ _FILLER = frozenset(
 
 def words_of(name: str) -> list[str]:
     """Return the lower-case words of a name in any of the usual styles: `OpenAIClient` -> openai, client."""
-    name = re.sub(r"(?i)openai", "Openai_", name)
+    name = re.sub(r"(?i)openai|github|gitlab", lambda match: f"{match[0].capitalize()}_", name)
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return [word for word in spaced.lower().split("_") if word]
 
 
-def key_variables(class_name: str, libraries: frozenset[str]) -> tuple[str, ...]:
-    """Return the environment variables for a class: by its name, by the SDK it uses, or made from its name."""
+def key_variables(class_name: str, libraries: frozenset[str], attribute: str = "api_key") -> tuple[str, ...]:
+    """Return the environment variables for a class: by its name, by the SDK it uses, or made from its name.
+
+    Args:
+        attribute: in which the class keeps its key; one for a token gives a name such as `WEATHER_ACCESS_TOKEN`.
+    """
     words = words_of(class_name)
     for known in (set(words), set(libraries)):
         for names, variables in KEY_VARIABLES:
             if names & known:
                 return variables
     own = [word for word in words if word not in _FILLER] or words
-    return ("_".join(own).upper() + "_API_KEY",)
+    kind = attribute.strip("_") if attribute in TOKEN_ATTRIBUTES else "api_key"
+    return (f"{'_'.join(own)}_{kind}".upper(),)
 
 
 def metadata_names(class_name: str, variables: tuple[str, ...]) -> tuple[str, ...]:

@@ -29,9 +29,21 @@ class UnknownApi(ValueError):
     """There is no backend of that name."""
 
     def __init__(self, name: str) -> None:
-        close = difflib.get_close_matches(name, (*APIS, "all"), n=1, cutoff=0.4)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = " or ".join(repr(api) for api in _meant(name))
+        hint = f" Did you mean {hint}?" if hint else ""
         super().__init__(f"there is no backend called {name!r}.{hint} There are: {', '.join(APIS)}, all")
+
+
+def _meant(name: str) -> list[str]:
+    """Return the one or two backends whose names, with or without `_api` and the like, are nearest to a name."""
+
+    def nearness(api: str) -> float:
+        forms = (api, api.removesuffix("_api"), api.removesuffix("_kit"))
+        return max(difflib.SequenceMatcher(None, name.lower(), form).ratio() for form in forms)
+
+    ranked = sorted((*APIS, "all"), key=nearness, reverse=True)[:2]
+    best = nearness(ranked[0])
+    return [api for api in ranked if nearness(api) >= max(0.4, best - 0.1)]
 
 
 def backends_folder() -> Path:

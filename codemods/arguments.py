@@ -38,11 +38,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, suggest what may have been meant, and exit with status 2."""
+        match = re.match(r"argument (\S+): invalid choice: '([^']*)'", message)
+        if match:
+            message += self._choice(match[1].split("/")[-1], match[2])
         match = re.match(r"unrecognized arguments: (\S+)", message)
         if match:
             message = f"there is no option {match[1].partition('=')[0]}." + self._suggestion(match[1])
         print(f"{self.prog}: {message}\nTry '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
+
+    def _choice(self, option: str, given: str) -> str:
+        """Return which of the values that an option takes was meant."""
+        choices = [str(c) for a in self._actions if option in a.option_strings for c in a.choices or ()]
+        close = difflib.get_close_matches(given.lower(), choices, n=1)
+        return f". Did you mean {close[0]!r}?" if close else ""
 
     def _suggestion(self, given: str) -> str:
         known = [option for action in self._actions for option in action.option_strings]
@@ -213,7 +222,7 @@ def _add_say(result: Parser) -> None:
         choices=FORMATS,
         default="text",
         metavar="NAME",
-        help="text (default), json, sarif, github",
+        help="how to print it: text, json, sarif, github",
     )
     say.add_argument("-q", "--quiet", action="store_true", help="print only what went wrong")
     say.add_argument("-v", "--verbose", action="store_true", help="print what stays as it is, too")

@@ -180,11 +180,7 @@ def _closes(info: ClassInfo) -> tuple[str, bool, tuple[str, ...]]:
     closers = tuple(name for name in methods if name in ("close", "aclose"))
     closers = closers or tuple(name for name in methods if name in ("__exit__", "__aexit__"))
     known = {name for cls in info.lineage() for name in cls.defined}
-    bases = [
-        decorator_name(base.value if isinstance(base, ast.Subscript) else base).rpartition(".")[2]
-        for base in info.node.bases
-    ]
-    has_bases = any(base not in _HARMLESS_BASES for base in bases)
+    has_bases = any(base not in _HARMLESS_BASES for base in _base_names([info.node]))
     enters = not has_bases and not known & {"__enter__", "__exit__", "__aenter__"}
     if "close" in info.defined:
         return ("", enters and _is_plain_method(methods.get("close")), closers)
@@ -203,7 +199,7 @@ def _render_env_key(work: ClassWork, engine: str, options: Options) -> render.Bl
     info = work.info
     if is_model(info):
         return "the key is a field of a model or dataclass"
-    attribute = next((a for a in api_keys.KEY_ATTRIBUTES if a in info.attributes), "")
+    attribute = _key_attribute(info)
     if not attribute:
         names = ", ".join(api_keys.KEY_ATTRIBUTES[:2])
         return f"the class keeps no API key in an attribute ({names}, ...)"
@@ -215,7 +211,7 @@ def _render_env_key(work: ClassWork, engine: str, options: Options) -> render.Bl
     bare = all(_is_parameter(value, scope) for value, scope in info.attributes[attribute])
     name = info.node.name
     words = frozenset(library.name.partition(".")[0] for library in work.libraries)
-    variables = options.key_variables or api_keys.key_variables(name, words)
+    variables = options.key_variables or api_keys.key_variables(name, words, attribute)
     return render.block(
         "env_key",
         engine,
@@ -225,6 +221,51 @@ def _render_env_key(work: ClassWork, engine: str, options: Options) -> render.Bl
         metadata_names=api_keys.metadata_names(name, variables),
         empty_is_missing=not bare,
     )
+
+
+def _key_attribute(info: ClassInfo) -> str:
+    """Return the attribute in which a class keeps its API key, or nothing."""
+    attribute = next((a for a in api_keys.KEY_ATTRIBUTES if a in info.attributes), "")
+    return attribute or next((a for a in api_keys.TOKEN_ATTRIBUTES if _is_given_token(info, a)), "")
+
+
+def _is_given_token(info: ClassInfo, attribute: str) -> bool:
+    """Return True if an attribute is what the constructor is given, and stays so; a token of a login is none of ours.
+
+    Nor is one that is compared with None, since a key that is nowhere to be found is an empty string.
+    """
+    if has_foreign_bases(info):
+        return False
+    values = [(value, scope) for cls in info.lineage() for value, scope in cls.attributes.get(attribute, ())]
+    if len(values) != 1 or attribute not in info.attributes or not _is_parameter(*values[0]):
+        return False
+    if getattr(values[0][1].node, "name", "") != "__init__":
+        return False
+    for node in ast.walk(info.node):
+        if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Del):
+            return False
+        if isinstance(node, ast.AugAssign) and getattr(node.target, "attr", "") == attribute:
+            return False
+        if (
+            isinstance(node, ast.Compare)
+            and getattr(node.left, "attr", "") == attribute
+            and any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+        ):
+            return False
+    return True
+
+
+def key_note(work: ClassWork, block: render.Block) -> str:
+    """Return what a user has to know of a key that may be none, or nothing.
+
+    Args:
+        block: the env_key block of the class.
+    """
+    attribute = _key_attribute(work.info)
+    if attribute not in api_keys.TOKEN_ATTRIBUTES:
+        return ""
+    variables = ", ".join(re.findall(r'^    "(\w+)",$', block.code, re.MULTILINE))
+    return f"`self.{attribute}` is taken for the API key: where none is given, it is read from {variables}"
 
 
 def _is_parameter(value: ast.expr, scope: Scope) -> bool:
@@ -239,6 +280,13 @@ def _is_parameter(value: ast.expr, scope: Scope) -> bool:
         for bound in scope.bindings.get(value.id, ())
     )
     return any(arg.arg == value.id for arg in args) and not bound_again
+
+
+def has_foreign_bases(info: ClassInfo) -> bool:
+    """Return True if a class derives from one that this file does not show."""
+    known = list(info.lineage())
+    own = {cls.node.name for cls in known}
+    return bool(_base_names(cls.node for cls in known) - own - _HARMLESS_BASES)
 
 
 def is_model(info: ClassInfo) -> bool:

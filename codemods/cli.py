@@ -20,8 +20,9 @@ from .facts import Facts, facts
 from .model import FilePlan, Options, Run
 from .render import RUNTIME_MODULE
 from .sarif import sarif
+from .start import INTERRUPTED
 
-DONE, CHANGES, USAGE, LEFT_ALONE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, CHANGES, USAGE, LEFT_ALONE = 0, 1, 2, 3
 _PROGRESS_FROM = 100
 """How many files it takes for a progress bar to be worth while."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cli
+from . import start
 from .add_queue_backoff import AddQueueBackoffCommand
 
 
@@ -15,8 +15,8 @@ class FixOpenAIApiImplementationCommand(AddQueueBackoffCommand):
 
 
 def main() -> int:
-    """Run `fix-openai-api-implementation`."""
-    return cli.main(prog="fix-openai-api-implementation", api="openai_api")
+    """Run the command."""
+    return start.fix_openai_api_implementation()
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ from .names import Names
 from .scopes import Scope
 
 _SDK_ROW = Library("an SDK", own_retries="off")
-_MEND = "annotate it if this is a request, or add it to [tool.backend-retrofit]"
 _URL_WORDS = re.compile(r"(?:^|_|\b)(?:url|uri|endpoint|href|link)s?\b", re.IGNORECASE)
 _PATH = re.compile(r"/|^https?:")
 
@@ -74,12 +73,12 @@ def look(
         return None  # a class of this file: its own requests are found there
     text = ast.unparse(receiver)
     keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
-    if dynamic is None and SDK_CALL.search(ast.unparse(callee)):
-        return _sdk(ast.unparse(callee), kind, text, keywords)
+    if isinstance(callee, ast.Attribute) and dynamic is None and SDK_CALL.search(ast.unparse(callee)):
+        return _sdk(names, callee, kind, keywords)
     if not _looks_like_http(receiver, method, call, keywords, bool(dynamic)):
         if not _looks_like_sdk(receiver, method, keywords):
             return None
-        return _sdk_method(names, kind, text, method, keywords)
+        return _sdk_method(names, receiver, kind, method, keywords)
     told = sorted(keywords & HTTP_KEYWORDS)
     evidence = f"passes {told[0]}=" if told else "is entered by `async with`" if entered else ""
     if kind:
@@ -96,7 +95,7 @@ def look(
         if transport is not None:
             reason = f"`{text}` is taken for a client of {library}: it is called so, and the call {evidence}"
             return Looks(transport, reason)
-    return Looks(None, f"the type of `{text}` is not known here; {_MEND}")
+    return Looks(None, _unknown(names, receiver))
 
 
 def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
@@ -107,8 +106,8 @@ def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
         return ""
     kind, text = names.resolve(value.value, scope), ast.unparse(value.value)
     if kind:
-        return _foreign(kind, text) if kind.startswith(".") else ""
-    return f"the type of `{text}` is not known here; {_MEND}"
+        return _foreign(kind, text, value.attr) if kind.startswith(".") else ""
+    return _unknown(names, value.value)
 
 
 def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
@@ -130,17 +129,17 @@ def _only_library(names: Names) -> str:
     return next(iter(found)) if len(found) == 1 else ""
 
 
-def _sdk(callee: str, kind: str, text: str, keywords: set[str]) -> Looks | None:
+def _sdk(names: Names, callee: ast.Attribute, kind: str, keywords: set[str]) -> Looks | None:
+    written, text = ast.unparse(callee), ast.unparse(callee.value)
     if kind.startswith("."):
-        return Looks(None, _foreign(kind, text))
-    if SURE_SDK_CALL.search(callee) or keywords & SDK_KEYWORDS:
-        return Looks(Transport(_SDK_ROW), f"`{callee}` is taken for a call through an SDK, by its shape")
-    client = text.rpartition(".")[0]
-    if not client:
+        return Looks(None, _foreign(kind, text, callee.attr))
+    if SURE_SDK_CALL.search(written) or keywords & SDK_KEYWORDS:
+        return Looks(Transport(_SDK_ROW), f"`{written}` is taken for a call through an SDK, by its shape")
+    if not isinstance(callee.value, ast.Attribute):
         return None
     if kind:
-        return Looks(None, _foreign(kind.rpartition(".")[0], client))
-    return Looks(None, f"the type of `{client}` is not known here; {_MEND}")
+        return Looks(None, _foreign(kind, text, callee.attr))
+    return Looks(None, _unknown(names, callee.value.value))
 
 
 def _looks_like_http(
@@ -173,17 +172,18 @@ def _looks_like_sdk(receiver: ast.expr, method: str, keywords: set[str]) -> bool
     )
 
 
-def _sdk_method(names: Names, kind: str, text: str, method: str, keywords: set[str]) -> Looks:
+def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywords: set[str]) -> Looks:
     """Judge what looks like a call of an SDK's client itself."""
+    text = ast.unparse(receiver)
     if kind:
-        return Looks(None, _foreign(kind, text))
+        return Looks(None, _foreign(kind, text, method))
     told = sorted(keyword for keyword in keywords if OF_BOTO.fullmatch(keyword))
     if told and "boto3" in names.libraries:
         transport = names.catalogue.transport(f"boto3.client().{method}")
         if transport is not None:
             reason = f"`{text}` is taken for a client of boto3: the file imports it, and the call passes {told[0]}="
             return Looks(transport, reason)
-    return Looks(None, f"the type of `{text}` is not known here; {_MEND}")
+    return Looks(None, _unknown(names, receiver))
 
 
 def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.Call) -> Looks | None:
@@ -192,12 +192,48 @@ def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.C
     says_so = bool(_PATH.search(first) or _URL_WORDS.search(first))
     if not (kind.startswith(".") or evident or says_so or method in ("post", "put", "patch", "head")):
         return None
-    return Looks(None, _foreign(kind, text))
+    return Looks(None, _foreign(kind, text, method))
 
 
-def _foreign(kind: str, text: str) -> str:
-    known = kind.lstrip(".").replace("()", "")
+def _unknown(names: Names, receiver: ast.expr) -> str:
+    """Say that a type is not known, and how the user can make it known."""
+    text = ast.unparse(receiver)
+    library = _only_library(names)
+    client = TAKEN_FOR[library][1].removesuffix("()") if library else "requests.Session"
+    if isinstance(receiver, ast.Call):
+        mend = f"annotate what `{ast.unparse(receiver.func)}` returns (`-> {client}`, say)"
+    elif isinstance(receiver, ast.Name | ast.Attribute):
+        mend = f"annotate it where it comes from (`{text}: {client}`, say)"
+    else:
+        mend = f"give it a name of its own, and annotate that (`client: {client}`, say)"
+    own = "a class of your own also takes a row in [tool.backend-retrofit]"
+    return f"the type of `{text}` is not known here; if this is a request, {mend}; {own}"
+
+
+def _foreign(kind: str, text: str, method: str) -> str:
+    """Say that something comes from another file, and which lines of pyproject.toml would make it a client.
+
+    Args:
+        kind: what it resolves to: `.http.make_session()`, `shop.http.session`.
+        text: how it is written.
+        method: that is called on it.
+    """
+    path = kind.lstrip(".")
+    maker, called, attributes = path.partition("()")
+    told = (
+        f"`{text}` comes from {path.replace('()', '')}, which is defined elsewhere: its own requests are wrapped there, "
+        "if it makes any; if it is a client itself, "
+    )
+    if "(" in attributes or "[" in path:
+        return told + f"annotate it (`{text}: requests.Session`, say)"
+    name = maker if called else f"{maker}.{method}"
+    name = name if "." in name else f"package.{name}"  # any package does for what comes by a relative import
+    lines = [
+        f'{"clients" if called else "functions"} = ["{name}"]',
+        *(["nested = true"] if attributes else []),
+    ]
     return (
-        f"`{text}` comes from {known}, which is defined elsewhere: its own requests are wrapped there, if it makes "
-        "any; if it is a client itself, add it to [tool.backend-retrofit]"
+        told
+        + "add to pyproject.toml the lines "
+        + ", ".join(f"`{line}`" for line in ["[[tool.backend-retrofit.transports]]", *lines])
     )

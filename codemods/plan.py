@@ -281,6 +281,7 @@ class _Planner:
         changes: list[BlockChange] = []
         regions = self.regions_of.get(id(info), {})
         new: list[render.Block] = []
+        told: list[str] = []
         for name in work.blocks:
             region = regions.get(name)
             rendered = classes.render_block(work, name, self.engine, self.options)
@@ -290,6 +291,8 @@ class _Planner:
                 changes.append(BlockChange(name, info.node.lineno, "skipped", rendered))
             else:
                 new.append(rendered)
+                if name == "env_key" and (note := classes.key_note(work, rendered)):
+                    told.append(note)
                 changes.append(self._added(work, name))
         for name in dict.fromkeys(work.inherited):
             if name not in work.blocks:
@@ -302,7 +305,7 @@ class _Planner:
             f"the class uses `{member}` already, so the block's is called `{other}`"
             for member, other in sorted(work.names.items())
         ]
-        notes += classes.notes(work)
+        notes += [*classes.notes(work), *told]
         self.class_plans.append(ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes)))
         return bool(new or regions)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from backend_retrofit.codemods.fix_openai_api_implementation import main
+from backend_retrofit.codemods.start import fix_openai_api_implementation
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fix_openai_api_implementation())

@@ -404,3 +404,82 @@ def test_no_key_block_where_the_class_reads_the_environment_itself(value, reason
 def test_no_key_block_where_there_is_no_key():
     result = check_sites(client("def get(self, url):\n    return requests.get(url)"), "wrapped requests.get")
     assert any("keeps no API key" in block.reason for block in result.classes[0].blocks)
+
+
+# Tokens.
+
+TOKEN = """\
+import requests
+
+
+class GitHubClient:
+    def __init__(self, token=None):
+        self.token = token
+
+    def get(self, url):
+        return requests.get(url, headers={"Authorization": f"Bearer {self.token}"})
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "variable"),
+    [
+        ("token", "GITHUB_TOKEN"),
+        ("_token", "GITHUB_TOKEN"),
+        ("access_token", "GITHUB_ACCESS_TOKEN"),
+        ("_access_token", "GITHUB_ACCESS_TOKEN"),
+        ("auth_token", "GITHUB_AUTH_TOKEN"),
+        ("_auth_token", "GITHUB_AUTH_TOKEN"),
+    ],
+)
+def test_a_token_that_the_constructor_is_given_comes_from_the_environment(
+    attribute, variable, monkeypatch, server
+):
+    source = TOKEN.replace("self.token", f"self.{attribute}")
+    module = load(source)
+    monkeypatch.setenv(variable, "from-the-environment")
+    module.GitHubClient().get(server.url)
+    module.GitHubClient(token="given").get(server.url)
+    sent = [request.headers.get("authorization") for request in server.requests]
+    assert sent == ["Bearer from-the-environment", "Bearer given"]
+    (told,) = planned(source).classes[0].notes
+    assert (
+        told
+        == f"`self.{attribute}` is taken for the API key: where none is given, it is read from {variable}"
+    )
+
+
+def test_the_token_of_a_class_that_is_called_after_a_vendor_has_the_vendors_variable():
+    check_transformed(TOKEN.replace("GitHubClient", "HuggingFaceClient"), '"HF_TOKEN",')
+    check_transformed(TOKEN, '"MY_TOKEN",', key_variables=("MY_TOKEN",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("self.token = token", "self.token = token or self.login()"),
+        ("self.token = token", "self.token = None"),
+        (
+            "    def get",
+            "    def login(self, url):\n        self.token = requests.post(url).json()\n\n    def get",
+        ),
+        ("    def get", "    def is_in(self):\n        return self.token is not None\n\n    def get"),
+        ("    def get", "    def logout(self):\n        del self.token\n\n    def get"),
+        ("    def get", "    @property\n    def token(self):\n        return 1\n\n    def get"),
+        ("    def __init__(self, token=None)", "    def start(self, token=None)"),
+        ("class GitHubClient:", "class GitHubClient(Base):"),
+        ("self.token = token", "self.page_token = token"),
+    ],
+)
+def test_a_token_that_is_no_key_is_left_alone(old, new):
+    source = TOKEN.replace(old, new)
+    assert source != TOKEN
+    assert b"retrofit:env_key" not in planned(source).after
+
+
+def test_the_key_of_a_class_that_has_a_token_as_well_is_the_key(server):
+    source = TOKEN.replace(
+        "        self.token = token\n", "        self.token = token\n        self.api_key = token\n"
+    )
+    result = check_transformed(source, '"GITHUB_API_KEY",')
+    assert b"token = RequestEngine" not in result.after

@@ -15,6 +15,7 @@ import pytest
 from backend_retrofit.codemods import apis, cli
 from backend_retrofit.codemods.arguments import parser
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "backend_retrofit.codemods.add_queue_backoff"]
 CLIENT = """\
 import requests
@@ -96,6 +97,11 @@ def test_a_file_that_cannot_be_handled_ends_with_3_and_the_others_are_done(folde
         (["--dif", "clients"], "there is no option --dif. Did you mean --diff?"),
         (["--chekc", "clients"], "there is no option --chekc. Did you mean --check?"),
         (["--api", "opnai_api"], "Did you mean 'openai_api'?"),
+        (["--api", "openia"], "Did you mean 'openai_api' or 'opea'?"),
+        (["--api", "cluade"], "Did you mean 'claude'?"),
+        (["--runtime", "share", "clients"], "Did you mean 'shared'?"),
+        (["--format", "jsn", "clients"], "Did you mean 'json'?"),
+        (["--existing", "queue", "clients"], "Did you mean 'queue-only'?"),
         (["--blocks", "queue,backof", "clients"], "Did you mean 'backoff'?"),
         (["nowhere"], "there is no file or folder 'nowhere'."),
         (["clients/wether.py"], "Did you mean clients/weather.py?"),
@@ -334,3 +340,30 @@ def test_ctrl_c_ends_at_once_with_130_and_without_a_traceback(tmp_path):
     assert started.returncode == 130
     assert "interrupted; " in err
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("module", ["test.add_queue_backoff", "test.fix_openai_api_implementation"])
+def test_ctrl_c_while_the_modules_are_read_ends_it_without_a_word(module, tmp_path):
+    # A module of the standard library that the command needs keeps it waiting, and says so.
+    (tmp_path / "difflib.py").write_text("import time\nprint('reading', flush=True)\ntime.sleep(60)\n")
+    started = subprocess.Popen(
+        [sys.executable, "-m", module, "--list-apis"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline() == "reading\n"
+    started.send_signal(signal.SIGINT)
+    assert started.communicate(timeout=60) == ("", "")
+    assert started.returncode == 130
+
+
+@pytest.mark.parametrize("form", ["json", "sarif", "github"])
+def test_the_format_decides_only_what_is_printed(folder, run, form):
+    assert run("--check", "--format", form, "clients")[0] == 1
+    assert (folder / "weather.py").read_text() == CLIENT
+    assert run("--format", form, "clients")[0] == 0
+    assert "_queued(requests.get)" in (folder / "weather.py").read_text()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from backend_retrofit.codemods import cli
 from backend_retrofit.codemods.model import Decision
 
-from .check import check_noop, check_sites, client, method
+from .check import check_noop, check_sites, client, method, planned
 
 INIT = "def __init__(self, session, client=None):\n    self.session = session\n    self.client = client"
 
@@ -74,7 +77,7 @@ LISTED = {
 def test_what_may_be_a_request_is_listed_with_what_would_mend_it(imports, body):
     (site,) = check_noop(unknown(body, imports)).sites
     assert site.decision is Decision.SKIPPED
-    assert "annotate it" in site.reason
+    assert "annotate" in site.reason
     assert "[tool.backend-retrofit]" in site.reason
 
 
@@ -166,3 +169,55 @@ def test_a_session_of_a_type_that_is_not_known_is_listed_where_it_is_used_like_o
         imports="import requests\nfrom shop.sessions import Resilient",
     )
     assert len(check_noop(source).sites) == listed
+
+
+# What the report says can be copied.
+
+
+@pytest.mark.parametrize(
+    ("imports", "call"),
+    [
+        ("from .utils._http import get_session", "get_session().get(url, headers={})"),
+        ("from ..utils import get_session", "get_session().post(url, json={})"),
+        ("from . import make_session", "make_session().get(url, headers={})"),
+        ("from shop.http import Client", "Client().post(url)"),
+        ("from .http import session", "session.post(url)"),
+        ("from .ai import make", "make().chat.completions.create(model='m')"),
+        ("import shop.http", "shop.http.Client().get(url, headers={})"),
+    ],
+)
+def test_the_lines_for_the_configuration_make_the_call_a_request(imports, call, tmp_path, capsys):
+    source = f"{imports}\n\n\nclass A:\n    def call(self, url):\n        return {call}\n"
+    (site,) = planned(source).sites
+    assert site.decision is Decision.SKIPPED
+    lines = re.findall(r"`([^`]*)`", site.reason.partition("pyproject.toml")[2])
+    assert lines[0] == "[[tool.backend-retrofit.transports]]"
+    (tmp_path / "pyproject.toml").write_text("\n".join(lines) + "\n")
+    (tmp_path / "a.py").write_text(source)
+    assert cli.main([str(tmp_path / "a.py"), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert "self._queued(" in (tmp_path / "a.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "annotation", "annotated"),
+    [
+        ("import httpx\n\n\nclass A:\n    def call(self, client, url):\n        return client.post(url)\n",
+         "client: httpx.Client", "client: httpx.Client, url"),
+        ("import requests\n\n\nclass A:\n    def __init__(self, http):\n        self.http_client = http\n\n"
+         "    def call(self, url):\n        return self.http_client.post(url)\n",
+         "self.http_client: requests.Session", "self.http_client: requests.Session = http"),
+    ],
+)  # fmt: skip
+def test_the_annotation_that_is_suggested_makes_the_call_a_request(source, annotation, annotated):
+    (site,) = planned(source).sites
+    assert site.decision is Decision.SKIPPED
+    assert f"`{annotation}`, say" in site.reason
+    mended = source.replace("client, url", annotated).replace("self.http_client = http", annotated)
+    assert planned(mended).sites[0].decision is Decision.WRAPPED
+
+
+def test_what_a_helper_returns_is_to_be_annotated():
+    source = "import requests\n\n\nclass A:\n    def call(self, url):\n        return self.make_session().post(url)\n"
+    (site,) = planned(source).sites
+    assert "annotate what `self.make_session` returns (`-> requests.Session`, say)" in site.reason
