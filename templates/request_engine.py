@@ -1572,6 +1572,14 @@ class _HeldBody(_Held):
             self._slot.release()
         return data
 
+    def readline(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
+        with self._under_slot():
+            line = self._stream.readline(*args)
+        if not line:
+            self._slot.release()
+        return line
+
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
         yield from self._until_its_end(self._stream.stream(*args, **kwargs))
