@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 2ac2052200
+# Put here by add-queue-backoff; retrofit:runtime v1 3b34a61f4f
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1572,6 +1572,14 @@ class _HeldBody(_Held):
         if not data or not (args or kwargs):
             self._slot.release()
         return data
+
+    def readline(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
+        with self._under_slot():
+            line = self._stream.readline(*args)
+        if not line:
+            self._slot.release()
+        return line
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
