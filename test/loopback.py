@@ -9,6 +9,7 @@ The scripted replies are given first, one a request; then the app answers. Every
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -165,7 +166,12 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
+    timeout = 1
+    """Seconds after which `handle_request` returns, should the connection that is to end its wait not come."""
     loopback: LoopbackServer
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return not self.loopback.stopping.is_set()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass
@@ -234,14 +240,18 @@ class LoopbackServer:
         return _Counting(self, request)
 
     def __enter__(self) -> LoopbackServer:
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
         return self
 
+    def _accept(self) -> None:
+        """Take connections until the server stops. `serve_forever` would notice that at its next poll only."""
+        while not self.stopping.is_set():
+            self._server.handle_request()
+
     def __exit__(self, *exc: object) -> None:
         self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
+        with contextlib.suppress(OSError):  # a connection of our own ends the wait for the next one
+            socket.create_connection(self._server.server_address[:2], timeout=1).close()
         self._thread.join(5)
+        self._server.server_close()

@@ -17,6 +17,8 @@ from backend_retrofit.codemods.files import plan_file, runtime_plans
 from backend_retrofit.codemods.model import Options, Run
 from backend_retrofit.codemods.page import render
 
+pytestmark = pytest.mark.xdist_group("page")
+
 CANARY = "C4n4ryC4n4ryC4n4ryC4n4ryC4n4ryC4n4ry"
 WEATHER = f'''\
 """A client."""
