@@ -48,9 +48,23 @@ SDKS = {
 }  # fmt: skip
 
 
+CLIENTS = []
+
+
+@pytest.fixture(autouse=True)
+def closed_clients():
+    """Close the synchronous clients after the test."""
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
 def client_of(name, server, asynchronous=False, **options):
     sync, async_, path, _ = SDKS[name]
-    return (async_ if asynchronous else sync)(api_key="test-key", base_url=server.url + path, **options)
+    if asynchronous:
+        return async_(api_key="test-key", base_url=server.url + path, **options)
+    CLIENTS.append(sync(api_key="test-key", base_url=server.url + path, **options))
+    return CLIENTS[-1]
 
 
 def create_of(name, client):
@@ -250,6 +264,7 @@ def test_B10_an_httpx_transport_that_was_exchanged_is_looked_at(api, server, mon
 
     with httpx.Client() as client:
         assert api.call(client.get, server.url).status_code == 200
+        client._transport.close()
         client._transport = httpx.HTTPTransport(retries=1)
         monkeypatch.setattr(socket, "create_connection", counted)
         with pytest.raises(httpx.ConnectError):
@@ -281,6 +296,7 @@ def test_B10_what_cannot_be_turned_off_is_said_once(delays, unavailable, caplog)
 
     api = Api(max_retries=1)
     client = Stubborn(api_key="test-key", base_url=unavailable.url, max_retries=0)
+    CLIENTS.append(client)
     client.max_retries = 1
     caplog.set_level(logging.WARNING)
     for _ in range(2):

@@ -283,26 +283,31 @@ def test_K4_no_stream_of_ours_shows_a_key(keyed):
 # What others log
 
 
-def sdk(vendor, url):
-    """Return a call of a vendor's SDK that has the key in its headers, and what to call it with."""
-    client = vendor(api_key=CANARY, base_url=url)
-    arguments = {"model": "m", "messages": []}
-    if vendor is anthropic.Anthropic:
-        return client.messages.create, {**arguments, "max_tokens": 5}
-    return client.chat.completions.create, arguments
+VENDORS = [openai.OpenAI, anthropic.Anthropic, groq.Groq]
 
 
-@pytest.mark.parametrize("client", ["requests", "httpx", openai.OpenAI, anthropic.Anthropic, groq.Groq])
-def test_K4_a_key_in_the_headers_is_logged_by_nobody(keyed, server, caplog, client):
+@pytest.fixture
+def call_of(server):
+    """Give a function that returns a call which has the key in its headers, and the arguments to make it with."""
+    with contextlib.ExitStack() as clients:
+
+        def call_of(kind):
+            if not isinstance(kind, type):
+                return kind, {"url": server.url, **ARGUMENTS}
+            client = clients.enter_context(kind(api_key=CANARY, base_url=server.url))
+            arguments = {"model": "m", "messages": []}
+            if kind is anthropic.Anthropic:
+                return client.messages.create, {**arguments, "max_tokens": 5}
+            return client.chat.completions.create, arguments
+
+        yield call_of
+
+
+@pytest.mark.parametrize("kind", [requests.get, httpx.get, *VENDORS], ids=lambda kind: kind.__module__)
+def test_K4_a_key_in_the_headers_is_logged_by_nobody(keyed, server, caplog, call_of, kind):
     """Not at any level, nor by the libraries that make our calls, retries and backoff included."""
     server.app = lambda request: Reply(503)
-    if isinstance(client, str):
-        call, arguments = (
-            {"requests": requests.get, "httpx": httpx.get}[client],
-            {"url": server.url, **ARGUMENTS},
-        )
-    else:
-        call, arguments = sdk(client, server.url)
+    call, arguments = call_of(kind)
     with contextlib.suppress(Exception):
         keyed.call(call, **arguments)
     assert [CANARY in str(request.headers) for request in server.requests] == [True, True]

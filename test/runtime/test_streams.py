@@ -58,6 +58,11 @@ def httpx_client():
     return CLIENTS[-1]
 
 
+def sdk_client(kind, server):
+    CLIENTS.append(kind(api_key="test-key", base_url=server.url))
+    return CLIENTS[-1]
+
+
 def requests_lines(api, url):
     response = api.call(requests.get, url, stream=True)
     return response.iter_lines(), response.close
@@ -799,7 +804,7 @@ def openai_chunk(text):
 
 def test_S1_openai_stream_holds_its_slot(single):
     with LoopbackServer(lambda request: sse([openai_chunk("a"), openai_chunk("b")])) as server:
-        client = openai.OpenAI(api_key="test-key", base_url=server.url)
+        client = sdk_client(openai.OpenAI, server)
         stream = single.call(client.chat.completions.create, model="m", messages=[], stream=True)
         assert isinstance(stream, openai.Stream)
         assert next(stream).choices[0].delta.content == "a"
@@ -810,7 +815,7 @@ def test_S1_openai_stream_holds_its_slot(single):
 
 def test_S1_openai_stream_as_a_context(single):
     with LoopbackServer(lambda request: sse([openai_chunk("a"), openai_chunk("b")])) as server:
-        client = openai.OpenAI(api_key="test-key", base_url=server.url)
+        client = sdk_client(openai.OpenAI, server)
         with single.call(client.chat.completions.create, model="m", messages=[], stream=True) as stream:
             next(iter(stream))
             assert held(single)
@@ -843,13 +848,13 @@ def test_S1_error_event_inside_a_200_stream(single, server, vendor, error, retri
     """Retried if it comes first and is of the passing kind (overloaded_error, rate_limit_error, api_error)."""
     if vendor == "openai":
         good, prefix = f"data: {json.dumps(openai_chunk('a'))}\n\n", "data: "
-        client = openai.OpenAI(api_key="test-key", base_url=server.url)
+        client = sdk_client(openai.OpenAI, server)
         create, arguments = client.chat.completions.create, {"model": "m", "messages": []}
     else:
         ping = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
         good = f"event: content_block_delta\ndata: {json.dumps(ping)}\n\n"
         prefix = "event: error\ndata: "
-        client = anthropic.Anthropic(api_key="test-key", base_url=server.url)
+        client = sdk_client(anthropic.Anthropic, server)
         create, arguments = client.messages.create, {"model": "m", "messages": [], "max_tokens": 5}
     bad = f"{prefix}{json.dumps(error)}\n\n"
     kind = {"Content-Type": "text/event-stream"}
