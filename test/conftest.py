@@ -8,6 +8,10 @@ import os
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "plain: tests a plain backend, which has an enhanced form")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return what `-n auto` means: a process more than there are cores, as now and then one waits; 8 at most.

@@ -17,7 +17,7 @@ from .cases import CASES, Case
 API = "ipfs_accelerate_py.api_backends"
 
 
-@pytest.fixture(params=["plain", "enhanced"])
+@pytest.fixture(params=[pytest.param("plain", marks=pytest.mark.plain), "enhanced"])
 def load(request: pytest.FixtureRequest) -> Callable[[str], Any]:
     """Return a function that gives a backend's module by name: `load("openai_api").openai_api`."""
     package = f"{API}.plain" if request.param == "plain" else API
