@@ -349,3 +349,19 @@ def test_Q8_two_backends_that_call_each_other_at_limit_one(api):
     assert asyncio.run(asyncio.wait_for(api.acall(outer), 5)) == 3
     assert api.call(lambda: asyncio.run(asyncio.wait_for(other.acall(inner), 5))) == 3
     assert (api.current_requests, other.current_requests) == (0, 0)
+
+
+def test_Q8_the_reader_of_a_queued_stream_may_call_the_backend(single):
+    gated = Gated()
+    running = caller(single.call, gated)
+    until(lambda: gated.now == 1)
+
+    def read():
+        return [single.call(len, "abc") for _ in single.call(lambda: (number for number in range(2)))]
+
+    reading = caller(read)
+    until(lambda: len(single.request_queue) == 1)
+    gated.end()
+    running.result(5)
+    assert reading.result(5) == [3, 3]
+    assert_at_rest(single)
