@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 3b34a61f4f
+# Put here by add-queue-backoff; retrofit:runtime v1 c3fba2a152
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -2186,14 +2186,14 @@ class RequestEngine:
                     if self.gate.withdraw_unstarted(job):
                         raise self._timed_out("queue_timeout")
                     queue_deadline = math.inf
+            if request.error is None and not slot.over:  # a stream keeps it
+                _note_open_stream(slot)
         except BaseException:
             if self.gate.withdraw(job):
                 raise
             request.retry = False  # an attempt is under way; it is the last one
             request.result = None  # see _Job.deliver
             raise
-        if request.error is None and _is_stream(request.result, request.kwargs) and not slot.over:
-            _note_open_stream(slot)
         return request.outcome()
 
     def _warn_of_a_blocked_loop(self, request: _Request) -> None:
