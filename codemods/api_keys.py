@@ -14,6 +14,9 @@ KEY_VARIABLES: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
         ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
     ),
     (frozenset({"ollama"}), ("OLLAMA_API_KEY",)),
+    (frozenset({"cohere"}), ("CO_API_KEY", "COHERE_API_KEY")),
+    (frozenset({"mistral", "mistralai"}), ("MISTRAL_API_KEY",)),
+    (frozenset({"together"}), ("TOGETHER_API_KEY",)),
 )
 """Words of a class's name or of the library it uses -> variables, first choice first."""
 

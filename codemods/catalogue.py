@@ -181,6 +181,7 @@ HTTP_KEYWORDS = frozenset(
 TAKEN_FOR = {
     "requests": (re.compile(r"(?:^|_)(?:session|http)$", re.IGNORECASE), "requests.Session()"),
     "httpx": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx.Client()"),
+    "httpx2": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx2.Client()"),
     "aiohttp": (re.compile(r"(?:^|_)(?:session|client|http)$", re.IGNORECASE), "aiohttp.ClientSession()"),
 }
 """Library -> names under which its client goes, and what such a client is taken for."""

@@ -119,7 +119,9 @@ def notes(work: ClassWork) -> list[str]:
         for library in sorted(work.libraries, key=lambda library: library.name)
         if library.own_retries not in (OFF, NONE)
     ]
-    if any(library.name == "httpx" for library in work.libraries) and (line := _own_transport(work.info)):
+    if any(library.name in ("httpx", "httpx2") for library in work.libraries) and (
+        line := _own_transport(work.info)
+    ):
         found.append(
             f"a client of httpx is made with a transport of its own (line {line}); what that retries by itself cannot be "
             "turned off from here: make it with retries=0"

@@ -261,6 +261,9 @@ class Names:
             named = self.annotated(node.args[0], scope)
             value = self._resolve(node.args[1], scope, seen)
             return self._best_name([value, named] if value else [named])
+        if name == "functools.partial" and node.args and isinstance(scope.node, ast.Module):
+            # Inside a method what it is given is wrapped where it stands; at module level, where the result is called.
+            return self._resolve(node.args[0], scope, seen)
         if isinstance(function, ast.Attribute) and function.attr in _ENTERS:
             entered = node.args[0] if node.args else function.value
             return self._resolve(entered, scope, seen)

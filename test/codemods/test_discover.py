@@ -48,6 +48,10 @@ def test_the_callee_is_wrapped_and_nothing_else(imports, before, after):
         ("return pool.map(requests.get, [url])", "pool.map(self._queued(requests.get), [url])"),
         ("return Thread(target=requests.get)", "Thread(target=self._queued(requests.get))"),
         ("return partial(requests.get, url)()", "partial(self._queued(requests.get), url)()"),
+        (
+            "get = partial(requests.get, url)\nreturn get()",
+            "get = partial(self._queued(requests.get), url)\n        return get()",
+        ),
         ("return {'get': requests.get}[url](url)", "{'get': self._queued(requests.get)}[url](url)"),
         ("return [requests.get, print]", "[self._queued(requests.get), print]"),
         ("return requests.get", "return self._queued(requests.get)"),

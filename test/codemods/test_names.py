@@ -225,3 +225,14 @@ def test_fetch_token_of_a_session_goes_through_its_own_request():
         head="class Api(OAuth2Session):",
     )
     check_sites(source, "wrapped super().request")
+
+
+@pytest.mark.parametrize("made", ["partial(requests.get, timeout=5)", "functools.partial(requests.get)"])
+def test_a_partial_at_module_level_is_wrapped_where_it_is_called(made):
+    imports = f"import functools\nfrom functools import partial\n\nimport requests\n\nfetch = {made}"
+    check_sites(method("return fetch(url)", imports), "skipped requests.get", "wrapped fetch")
+
+
+def test_a_partial_inside_a_method_is_wrapped_once():
+    imports = "from functools import partial\n\nimport requests"
+    check_sites(method("fetch = partial(requests.get, url)\nreturn fetch()", imports), "wrapped requests.get")

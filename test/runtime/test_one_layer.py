@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from functools import partial
 
 import anthropic
 import boto3
@@ -307,3 +308,18 @@ def test_B10_what_cannot_be_turned_off_is_said_once(delays, unavailable, caplog)
     ]
     assert len(said) == 1
     assert "max_retries=0" in said[0]
+
+
+def test_B10_a_partial_of_an_sdks_method(api, unavailable):
+    client = client_of("openai", unavailable)
+    with pytest.raises(openai.APIStatusError):
+        api.call(partial(client.chat.completions.create, model="m"), messages=CHAT["messages"])
+    assert len(unavailable.requests) == 6
+
+
+@pytest.mark.parametrize(("method", "attempts"), [("get", 6), ("post", 1)])
+def test_B7_a_partial_is_judged_by_what_it_calls(delays, server, method, attempts):
+    server.app = lambda request: Reset()
+    with pytest.raises(requests.ConnectionError):
+        Api().call(partial(getattr(requests, method), timeout=5), server.url)
+    assert len(server.requests) == attempts
