@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 c3fba2a152
+# Put here by add-queue-backoff; retrofit:runtime v1 9a9ea887e3
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -551,11 +551,12 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     GET, PUT, DELETE and their like may; a POST may if it asks a model for something, judged by its path or, where an
     SDK hides the path, by the name of the function.
     """
+    while isinstance(call, partial):
+        call, args, kwargs = call.func, (*call.args, *args), {**call.keywords, **kwargs}
     name = str(_attribute(call, "__name__") or "")
     request: Any = args[0] if args else kwargs.get("request")
-    if not name and isinstance(
-        path := _attribute(call, "_method"), bytes
-    ):  # of gRPC: b"/package.Service/Method"
+    path = _attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
+    if not name and isinstance(path, bytes):
         name = path.decode().rpartition("/")[2]
     if _has(request, "get_method"):  # urllib.request's, which `urlopen` is given
         args = (request.get_method(), str(_attribute(request, "full_url")))
@@ -2772,6 +2773,8 @@ def _is_httpx(client: Any) -> bool:
 
 def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
     """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
+    if isinstance(call, partial):
+        return partial(_without_own_retries(call.func, engine), *call.args, **call.keywords)
     wrapped = _attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
     owner = _attribute(call, "__self__") or _attribute(wrapped, "__self__")
     try:
