@@ -12,6 +12,8 @@ _SAME_CLIENT = re.compile(
     r"\.(with_options|copy|with_raw_response|with_streaming_response|aio|beta)(\(\))?(?=\.)"
 )
 """What stands between a client and its methods without changing what they do."""
+_IMPORT = re.compile(rb"\b(?:import|from)[ \t]")
+_LINE_END = re.compile(rb"[\r\n]")
 _STUB = re.compile(r"(?:^|\.)\w+_pb2_grpc\.\w+Stub$")
 _GRPC = next(row for row in LIBRARIES if row.name == "grpc")
 _BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
@@ -65,11 +67,25 @@ class Catalogue:
             maker.rpartition(".")[2] for row in own for client in row.clients for maker in client.made_by
         }
         own_words |= {name for row in own for name in row.functions}
-        # A file is dismissed unless it imports a library, or has the shape of a request in it.
-        imports = rb"\b(?:import|from)[ \t][^\r\n]*\b(?:%s)\b" % "|".join(sorted(words)).encode()
+        self._imported = re.compile(rb"\b(?:%s)\b" % "|".join(sorted(words)).encode())
         own_names = [re.escape(word.encode()) for word in sorted(own_words)]
-        self.mentioned = re.compile(b"|".join([imports, *own_names, b"_pb2_grpc", _SHAPES]))
-        """Matches the bytes of any file that can contain a call, or what looks like one."""
+        self._shapes = re.compile(b"|".join([*own_names, b"_pb2_grpc", _SHAPES]))
+
+    def mentioned_in(self, data: bytes) -> bool:
+        """Return True for the bytes of any file that can contain a call, or what looks like one.
+
+        A file is dismissed unless it imports a library, or has the shape of a request in it. Each line is looked
+        through once, as a line can have a million words `import`.
+        """
+        start = 0
+        while found := _IMPORT.search(data, start):
+            start = found.end()
+            end = _LINE_END.search(data, start)
+            stop = end.start() if end else len(data)
+            if self._imported.search(data, start, stop):
+                return True
+            start = stop
+        return bool(self._shapes.search(data))
 
     def _add_relative(self, name: str) -> None:
         parts = name.split(".")

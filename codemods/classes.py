@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 from . import api_keys, render
 from .libraries import NONE, OFF, Library
 from .model import BLOCKS, Options
-from .scopes import ClassInfo, Scope, decorator_name
+from .scopes import ClassInfo, Scope, decorator_name, shown
 from .source import Source
 from .wraps import ENTRY_POINTS
 
@@ -21,6 +22,9 @@ _LOOKS_AT_ITS_NAMES = re.compile(
     r"(?:dir|inspect\.getmembers|getmembers)\((?:self|cls|type\(self\)|self\.__class__)\b"
     r"|(?:cls|type\(self\)|self\.__class__)\.__dict__|vars\((?:cls|type\(self\)|self\.__class__)\)"
 )
+_LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
+"""The words by which code that does so is known, before anything is looked at."""
+_MEMBERS = frozenset(name for names in render.MEMBERS.values() for name in names)
 _BUILT_IN = frozenset({"dict", "float", "int", "object", "str"})
 """Types that the annotations of a block name."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
@@ -64,7 +68,7 @@ def settle(
     bases: Iterable[ClassWork],
     existing: Mapping[str, Mapping[str, str]],
     asked: tuple[str, ...],
-    classes: Iterable[ClassInfo],
+    used: Set[str],
     identifiers: frozenset[str],
 ) -> ClassWork:
     """Settle which blocks a class gets, beside those of its bases, and what their members are called.
@@ -73,7 +77,7 @@ def settle(
         bases: the work for its base classes in the file.
         existing: the blocks that it has -> what their members are called.
         asked: the blocks that the user wants.
-        classes: all classes of the file.
+        used: names that the class and its kin use for their own ends (see `names_used`).
         identifiers: every word of the file.
     """
     bases = list(bases)
@@ -84,21 +88,28 @@ def settle(
         if block in existing:
             names.update(existing[block])
         elif block != "env_key":
-            names.update(_other_names(info, block, classes, identifiers))
+            names.update(_other_names(info, block, used, identifiers))
     entry = next((block for block in ENTRY_POINTS if block in blocks), "")
     entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
     entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
     return ClassWork(info, blocks, names, libraries, entry_point, inherited)
 
 
-def _other_names(
-    info: ClassInfo, block: str, classes: Iterable[ClassInfo], identifiers: frozenset[str]
-) -> dict[str, str]:
+def names_used(classes: Iterable[ClassInfo]) -> dict[int, set[str]]:
+    """Return `id` of a class -> which of the names that blocks define it uses itself, or a class above or below it does."""
+    own = {id(info): (info.used | info.defined) & _MEMBERS for info in classes}
+    used = {key: set(names) for key, names in own.items()}
+    for info in classes:
+        for base in info.lineage():
+            used[id(info)] |= own[id(base)]
+            used[id(base)] |= own[id(info)]
+    return used
+
+
+def _other_names(info: ClassInfo, block: str, used: Set[str], identifiers: frozenset[str]) -> dict[str, str]:
     """Return other names for what a block defines, where the class or its kin uses the name for its own ends."""
-    family = [other for other in classes if id(info) in other.ancestry or id(other) in info.ancestry]
-    used = {name for other in family for name in other.used | other.defined}
     if block == "queue" and _closes(info)[0] != "own":
-        used.discard("close")
+        used = used - {"close"}
     names = {}
     for member in render.MEMBERS[block]:
         # The entry point is found again by its name, so no other code of the file may have it.
@@ -112,35 +123,47 @@ def _other_names(
     return names
 
 
-def notes(work: ClassWork) -> list[str]:
-    """Return what a user has to know of a class beside its blocks."""
+def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
+    """Return what a user has to know of a class beside its blocks.
+
+    Args:
+        identifiers: every word of the file.
+    """
     found = [
         f"{library.name} retries by itself, which cannot be turned off from here: {library.own_retries}"
         for library in sorted(work.libraries, key=lambda library: library.name)
         if library.own_retries not in (OFF, NONE)
     ]
-    if any(library.name in ("httpx", "httpx2") for library in work.libraries) and (
-        line := _own_transport(work.info)
-    ):
+    module = work.info.scope
+    while module.parent is not None:
+        module = module.parent
+    is_httpx = any(library.name in ("httpx", "httpx2") for library in work.libraries)
+    if is_httpx and (line := _own_transport(module.node)):
         found.append(
             f"a client of httpx is made with a transport of its own (line {line}); what that retries by itself cannot be "
             "turned off from here: make it with retries=0"
         )
-    for node in ast.walk(work.info.node):
-        if isinstance(node, ast.Call | ast.Attribute) and _LOOKS_AT_ITS_NAMES.match(
-            text := ast.unparse(node)
-        ):
+    looks = identifiers & _LOOKING
+    for node in ast.walk(work.info.node) if looks else ():
+        if not isinstance(node, ast.Call | ast.Attribute) or _name_of(node) not in looks:
+            continue
+        if _LOOKS_AT_ITS_NAMES.match(text := shown(node)):
             found.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
             break
     return found
 
 
-def _own_transport(info: ClassInfo) -> int:
-    """Return the line of a `transport=` in the file; 0 if there is none."""
-    scope = info.scope
-    while scope.parent is not None:
-        scope = scope.parent
-    for node in ast.walk(scope.node):
+def _name_of(node: ast.expr) -> str:
+    """Return the last name of an attribute, or of a called function."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+@lru_cache(maxsize=1)
+def _own_transport(module: ast.AST) -> int:
+    """Return the line of a `transport=` in the file; 0 if there is none. Remembered, as each class asks for it."""
+    for node in ast.walk(module):
         if isinstance(node, ast.keyword) and node.arg in ("transport", "mounts") and _is_made(node.value):
             return node.value.lineno
     return 0

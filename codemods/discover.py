@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import guess, retried
 from .catalogue import Transport
 from .libraries import Library
 from .model import Decision
 from .names import Names
-from .scopes import ClassInfo, Scope, own_nodes
+from .scopes import ClassInfo, Scope, own_nodes, shortened
 
 _NOT_CALLERS = frozenset(
     {
@@ -281,8 +282,9 @@ class _Callers:
     def __init__(self, names: Names) -> None:
         self.names = names
         self._calls: dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]] | None = None
+        self._through: dict[tuple[int, int], str] = {}
 
-    def retried_by(self, scope: Scope, node: ast.AST, seen: frozenset[int] = frozenset()) -> str:
+    def retried_by(self, scope: Scope, node: ast.expr, seen: frozenset[int] = frozenset()) -> str:
         """Return what retries the code at `node`, or nothing."""
         inner: Scope | None = scope
         while inner is not None and not isinstance(inner.node, ast.ClassDef | ast.Module):
@@ -300,6 +302,13 @@ class _Callers:
         """Return what retries a function as a whole: if every call of it in the file is retried."""
         if id(scope) in seen or len(seen) > 5:
             return ""
+        # Whatever it is asked through, what it comes back to is not retried. How far it looks makes a difference.
+        key = (id(scope), len(seen))
+        if key not in self._through:
+            self._through[key] = self._search_calls(scope, seen)
+        return self._through[key]
+
+    def _search_calls(self, scope: Scope, seen: frozenset[int]) -> str:
         uses = self._uses().get(scope.node, [])
         found = ""
         for node, where, call in uses:

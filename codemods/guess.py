@@ -35,7 +35,7 @@ from .catalogue import (
 )
 from .libraries import Library
 from .names import Names
-from .scopes import Scope
+from .scopes import Scope, shown
 
 _SDK_ROW = Library("an SDK", own_retries="off")
 _URL_WORDS = re.compile(r"(?:^|_|\b)(?:url|uri|endpoint|href|link)s?\b", re.IGNORECASE)
@@ -66,18 +66,21 @@ def look(
         receiver, method = callee.value, callee.attr
     else:
         return None
+    keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
+    path = _path(callee)
+    is_sdk = dynamic is None and SDK_CALL.search(path) is not None
+    is_http = not is_sdk and _looks_like_http(receiver, method, call, keywords, bool(dynamic))
+    if not is_sdk and not is_http and not _looks_like_sdk(receiver, method, keywords):
+        return None
     if names.instance(receiver, scope) is not None:
         return None
     kind = names.resolve(receiver, scope)
     if names.own_class(kind) is not None or kind.endswith("[]"):
         return None  # a class of this file: its own requests are found there
-    text = ast.unparse(receiver)
-    keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
-    if isinstance(callee, ast.Attribute) and dynamic is None and SDK_CALL.search(ast.unparse(callee)):
+    text = shown(receiver)
+    if is_sdk and isinstance(callee, ast.Attribute):
         return _sdk(names, callee, kind, keywords)
-    if not _looks_like_http(receiver, method, call, keywords, bool(dynamic)):
-        if not _looks_like_sdk(receiver, method, keywords):
-            return None
+    if not is_http:
         return _sdk_method(names, receiver, kind, method, keywords)
     told = sorted(keywords & HTTP_KEYWORDS)
     evidence = f"passes {told[0]}=" if told else "is entered by `async with`" if entered else ""
@@ -104,7 +107,7 @@ def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
         return ""
     if not CLIENT_WORDS.search(_last(value.value)) or names.instance(value.value, scope) is not None:
         return ""
-    kind, text = names.resolve(value.value, scope), ast.unparse(value.value)
+    kind, text = names.resolve(value.value, scope), shown(value.value)
     if kind:
         return _foreign(kind, text, value.attr) if kind.startswith(".") else ""
     return _unknown(names, value.value)
@@ -115,6 +118,15 @@ def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
     if isinstance(callee, ast.Call) and getattr(callee.func, "id", "") == "getattr" and len(callee.args) >= 2:
         return callee.args[0]
     return None
+
+
+def _path(callee: ast.expr) -> str:
+    """Return the attributes that an expression ends with, no more than an SDK's path has: `.chat.completions.create`."""
+    names: list[str] = []
+    while isinstance(callee, ast.Attribute) and len(names) < 3:
+        names.append(f".{callee.attr}")
+        callee = callee.value
+    return "".join(reversed(names))
 
 
 def _last(receiver: ast.expr) -> str:
@@ -130,11 +142,12 @@ def _only_library(names: Names) -> str:
 
 
 def _sdk(names: Names, callee: ast.Attribute, kind: str, keywords: set[str]) -> Looks | None:
-    written, text = ast.unparse(callee), ast.unparse(callee.value)
+    text = shown(callee.value)
     if kind.startswith("."):
         return Looks(None, _foreign(kind, text, callee.attr))
-    if SURE_SDK_CALL.search(written) or keywords & SDK_KEYWORDS:
-        return Looks(Transport(_SDK_ROW), f"`{written}` is taken for a call through an SDK, by its shape")
+    if SURE_SDK_CALL.search(_path(callee)) or keywords & SDK_KEYWORDS:
+        reason = f"`{text}.{callee.attr}` is taken for a call through an SDK, by its shape"
+        return Looks(Transport(_SDK_ROW), reason)
     if not isinstance(callee.value, ast.Attribute):
         return None
     if kind:
@@ -188,7 +201,7 @@ def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywor
 
 def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.Call) -> Looks | None:
     """Judge a receiver whose type is known, and is none of the table's clients: is it a client all the same?"""
-    first = ast.unparse(call.args[0]).strip("f'\"") if call.args else ""
+    first = shown(call.args[0]).strip("f'\"") if call.args else ""
     says_so = bool(_PATH.search(first) or _URL_WORDS.search(first))
     if not (kind.startswith(".") or evident or says_so or method in ("post", "put", "patch", "head")):
         return None

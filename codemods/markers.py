@@ -22,10 +22,13 @@ import tokenize
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeGuard
 
 from . import wraps
 from .fingerprints import fingerprint
 from .model import Edit, Problem, State
+from .scopes import children
 from .source import Source, parse
 
 __all__ = ["Markers", "Region", "begin", "end", "entry_points", "find", "fingerprint", "masked", "removal"]
@@ -39,6 +42,8 @@ _MARK = re.compile(r"#[ \t]*(?:(?:>>>|<<<)[ \t]*retrofit:|retrofit:import[ \t]*(
 IMPORT_COMMENT = "# retrofit:import"
 _MOST_VALUES = 10_000
 """Characters; no marker line of ours comes near."""
+_MOST_COMPLAINTS = 20
+"""Problems of one file that are told one by one."""
 BLANK_LINES = {"runtime": 2}
 """How many blank lines stand before a block; 1 where it is not named here."""
 
@@ -61,7 +66,7 @@ class Region:
     code: str
     values: Mapping[str, str]
 
-    @property
+    @cached_property
     def edited(self) -> bool:
         return fingerprint(self.code) != self.fingerprint
 
@@ -112,9 +117,9 @@ def find(source: Source, tree: ast.Module | None = None) -> Markers:
     if offsets:
         tree = tree or parse(source.text)
         lines = [source.line_at(offset) for offset in offsets]
-        nodes = list(_nodes_at(tree, lines))
+        nodes = list(nodes_at(tree, lines, into_strings=False))
         finder = _Finder(source, [node for node in nodes if isinstance(node, ast.ImportFrom)])
-        strings = _Strings(source, [node for node in nodes if not isinstance(node, ast.ImportFrom)])
+        strings = _Strings(source, [node for node in nodes if _is_string(node)])
         for line, offset in zip(lines, offsets, strict=True):
             if not strings.hold(offset):
                 finder.see(line, offset)
@@ -153,6 +158,7 @@ class _Finder:
             line: node for node in imports for line in range(node.lineno, (node.end_lineno or 0) + 1)
         }
         self.problems: list[Problem] = []
+        self.complaints = 0
         self.regions: list[Region] = []
         self.open: tuple[int, re.Match[str]] | None = None
         self.runtime_import: ast.ImportFrom | None = None
@@ -211,7 +217,9 @@ class _Finder:
         self.regions.append(Region(match[1], int(match[2]), match[3], first, last, code, values))
 
     def _complain(self, line: int, reason: str, state: State = State.DAMAGED) -> None:
-        self.problems.append(Problem(line, reason, state))
+        self.complaints += 1
+        if self.complaints <= _MOST_COMPLAINTS:
+            self.problems.append(Problem(line, reason, state))
 
     def _complain_of_open(self) -> None:
         assert self.open is not None
@@ -226,6 +234,9 @@ class _Finder:
     def finish(self, tree: ast.Module) -> Markers:
         if self.open is not None:
             self._complain_of_open()
+        if self.complaints > _MOST_COMPLAINTS:
+            more = self.complaints - _MOST_COMPLAINTS
+            self.problems.append(Problem(0, f"{more:,} more of its marker lines are damaged", State.DAMAGED))
         regions, problems = tuple(self.regions), tuple(self.problems)
         node = self.runtime_import or _unmarked_import(tree, regions)
         if node is None:
@@ -261,8 +272,13 @@ def _values(text: str | None) -> Mapping[str, str] | None:
     return values if good and len(set(values.values())) == len(values) else None
 
 
-def _nodes_at(tree: ast.Module, lines: list[int]) -> Iterator[ast.expr | ast.ImportFrom]:
-    """Yield the strings and imports that reach over one of the lines. Only what reaches over one is looked into."""
+def nodes_at(tree: ast.Module, lines: list[int], into_strings: bool = True) -> Iterator[ast.AST]:
+    """Yield the nodes that reach over one of the lines. Only what reaches over one is looked into.
+
+    Args:
+        lines: their numbers, in order.
+        into_strings: also what stands in an f-string; where that stands some versions of Python do not know.
+    """
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
@@ -272,12 +288,19 @@ def _nodes_at(tree: ast.Module, lines: list[int]) -> Iterator[ast.expr | ast.Imp
             index = bisect_left(lines, first)
             if index == len(lines) or lines[index] > last:
                 continue
-        is_string = isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
-        if is_string or isinstance(node, ast.JoinedStr | ast.ImportFrom):
-            assert isinstance(node, ast.expr | ast.ImportFrom)
+        if not isinstance(node, ast.JoinedStr):
             yield node
+            todo += children(node)
+        elif into_strings:
+            yield from ast.walk(node)
         else:
-            todo.extend(ast.iter_child_nodes(node))
+            yield node
+
+
+def _is_string(node: ast.AST) -> TypeGuard[ast.expr]:
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    )
 
 
 class _Strings:

@@ -19,6 +19,8 @@ _TO_QUOTE = re.compile(rb'[\x00-\x1f"\\\x7f]')
 _ESCAPES = {b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r", b'"': b'\\"', b"\\": b"\\\\"}
 _THOROUGH_UP_TO = 200_000
 """Pairs of lines up to which `difflib` looks at the frequent ones, too."""
+_LONGEST_LINE = 1_000
+"""Characters of a line up to which it is told what changes in it."""
 Opcode = tuple[str, int, int, int, int]
 Line = TypeVar("Line", bytes, str)
 
@@ -231,7 +233,12 @@ def changed_lines(plan: FilePlan) -> set[int]:
 
 
 def inner_changes(old: str, new: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return which characters of an old line go and which of the new one come, as spans; none if nearly all do."""
+    """Return which characters of an old line go and which of the new one come, as spans; none if nearly all do.
+
+    Nobody looks through a line that is longer than any window, and comparing two would take minutes.
+    """
+    if len(old) > _LONGEST_LINE or len(new) > _LONGEST_LINE:
+        return [], []
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     if matcher.real_quick_ratio() < 0.4 or matcher.ratio() < 0.4:
         return [], []

@@ -43,6 +43,8 @@ class Owners:
                 continue
             indent = indent_of(source.line(first))
             self.by_indent.setdefault(indent, []).append(info)
+        self.seen: dict[int, int] = {}
+        """`id` of a class -> the line up to which nothing ends it; looked at once, for all the blocks below it."""
 
     def of(self, region: Region) -> ClassInfo | None:
         """Return the class; None if nothing but a class that has ended stands above the block."""
@@ -53,12 +55,17 @@ class Owners:
             return None
         # Of classes with one indentation, the nearest above is the only one that can reach so far.
         info = infos[index]
-        for number in range(last_line(info.node) + 1, region.first):
-            line = self.source.line(number)
-            dedented = len(indent_of(line)) < len(indent)
-            if dedented and line.strip() and not line.lstrip().startswith("#"):
-                return None
-        return info
+        number = self.seen.get(id(info), last_line(info.node) + 1)
+        while number < region.first and not self._ends(self.source.line(number), indent):
+            number += 1
+        self.seen[id(info)] = number
+        return info if number >= region.first else None
+
+    @staticmethod
+    def _ends(line: str, indent: str) -> bool:
+        """Return True if a line ends a class whose body has this indentation."""
+        dedented = len(indent_of(line)) < len(indent)
+        return dedented and bool(line.strip()) and not line.lstrip().startswith("#")
 
 
 def append(
@@ -87,18 +94,16 @@ def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], 
     Among relative imports it stands in the order that isort gives them, so that linters have nothing to say.
     """
     limit = _first_statement(tree, classes)
-    place = None
+    last = None
     for index, node in enumerate(tree.body):
         if node.lineno >= limit or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             break
         docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if isinstance(node, ast.Import | ast.ImportFrom) or (docstring and place is None):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (docstring and last is None):
             if line.startswith("from .") and _goes_before(source, node, tree.body[index - 1 : index], line):
-                place = node.lineno - 1
-                break
-            place = _end_of_line(source, tree.body[index:])
-    if place is None:
-        place = _line_before(tree)
+                return _insert(source, node.lineno - 1, [line])
+            last = index
+    place = _line_before(tree) if last is None else _end_of_line(source, tree.body[last:])
     return _insert(source, place, [line])
 
 

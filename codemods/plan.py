@@ -13,10 +13,11 @@ from .bindings import build
 from .catalogue import catalogue
 from .classes import ClassWork
 from .fingerprints import fingerprint
+from .libraries import Library
 from .markers import Markers, Region, entry_points
 from .model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Edit, FilePlan, Options, Problem, State
 from .names import Names
-from .scopes import ClassInfo, own_nodes
+from .scopes import ClassInfo, own_nodes, shown
 from .source import Source, apply, parse
 from .strip import import_removal, region_removal, strip, strip_edits, unwrap, unwrap_edits
 from .verify import Refusal, verify
@@ -29,7 +30,7 @@ def is_candidate(data: bytes, options: Options) -> bool:
     """Return False for a file that can have neither a call nor a block, as a quick look at its bytes tells."""
     if markers.MENTION.encode() in data or wraps.mentioned(data):
         return True
-    return not options.remove and bool(catalogue(options.transports).mentioned.search(data))
+    return not options.remove and catalogue(options.transports).mentioned_in(data)
 
 
 def plan(data: bytes, path: Path, options: Options, in_package: bool = False) -> FilePlan:
@@ -159,16 +160,20 @@ class _Planner:
         self.identifiers -= self._names_of_wraps()
         sites = discover.find(self.tree, self.names, self.found.entry_points, self.options.guess)
         self.regions_of = states.blocks_by_class(self.source, self.names.classes, self.found)
+        self.has_queue = "queue" in (*self.options.blocks, *(r.block for r in self.found.regions))
         self.inline_engine = next((r for r in self.found.regions if r.block == "runtime"), None)
         self.engine = self._engine_name()
         works: dict[int, ClassWork] = {}
         refused: dict[int, str] = {}
+        used = classes.names_used(self.names.classes)
+        libraries: dict[int, set[Library]] = {}
+        for site in sites:
+            if site.info is not None and site.decision is not Decision.SKIPPED and self._wanted(site):
+                own = libraries.setdefault(id(site.info), set())
+                own.update([site.library] if site.library is not None else [])
         for info in self.names.classes:
-            own = [
-                s for s in sites if s.info is info and s.decision is not Decision.SKIPPED and self._wanted(s)
-            ]
             regions = self.regions_of.get(id(info), {})
-            if not regions and (not own or only_classes_with_blocks):
+            if not regions and (id(info) not in libraries or only_classes_with_blocks):
                 continue
             if reason := classes.why_refused(info, self.source):
                 refused[id(info)] = reason
@@ -177,11 +182,11 @@ class _Planner:
                 continue
             works[id(info)] = classes.settle(
                 info,
-                frozenset(site.library for site in own if site.library is not None),
+                frozenset(libraries.get(id(info), ())),
                 [works[id(base)] for base in info.lineage() if id(base) in works],
                 {name: region.values for name, region in regions.items()},
                 self.options.blocks,
-                self.names.classes,
+                used[id(info)],
                 self.identifiers,
             )
         for site in sites:
@@ -204,8 +209,7 @@ class _Planner:
     def _wanted(self, site: discover.Found) -> bool:
         if site.retry or site.wrapper is not None or self.options.existing == "wrap":
             return True
-        has_queue = "queue" in self.options.blocks or any(r.block == "queue" for r in self.found.regions)
-        return self.options.existing == "queue-only" and has_queue
+        return self.options.existing == "queue-only" and self.has_queue
 
     def _engine_name(self) -> str:
         if self.inline_engine is not None:
@@ -305,7 +309,7 @@ class _Planner:
             f"the class uses `{member}` already, so the block's is called `{other}`"
             for member, other in sorted(work.names.items())
         ]
-        notes += [*classes.notes(work), *told]
+        notes += [*classes.notes(work, self.identifiers), *told]
         self.class_plans.append(ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes)))
         return bool(new or regions)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from .names import Names
-from .scopes import Scope, decorator_name, own_nodes
+from .scopes import Scope, decorator_name, own_nodes, shown
 
 Loop = ast.For | ast.AsyncFor | ast.While
 
@@ -68,28 +70,57 @@ def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
     return ""
 
 
-def loops_around(function: ast.AST, node: ast.AST) -> Iterator[Loop]:
-    """Yield the loops of a function that hold a node, whether in the function itself or deeper."""
-    for loop in _loops_in(function):
-        if any(_holds(statement, node) for statement in loop.body):
-            yield loop
+def loops_around(function: ast.AST, node: ast.expr) -> list[Loop]:
+    """Return the loops of a function that hold a node, whether in the function itself or deeper; the outermost first."""
+    return _loops_in(function).around(node)
 
 
 @lru_cache(maxsize=64)
-def _loops_in(function: ast.AST) -> tuple[Loop, ...]:
+def _loops_in(function: ast.AST) -> Bodies[Loop]:
     """Return a function's own loops; remembered, since a function may have thousands of call sites."""
-    return tuple(part for part in own_nodes(function) if isinstance(part, Loop))
+    return Bodies((part, part.body) for part in own_nodes(function) if isinstance(part, Loop))
 
 
-def _holds(outer: ast.AST, node: ast.AST) -> bool:
-    start = (outer.lineno, outer.col_offset)  # type: ignore[attr-defined]
-    end = (outer.end_lineno, outer.end_col_offset)  # type: ignore[attr-defined]
-    return start <= (node.lineno, node.col_offset) and (  # type: ignore[attr-defined]
-        (node.end_lineno, node.end_col_offset) <= end  # type: ignore[attr-defined]
-    )
+Statement = TypeVar("Statement", bound=ast.stmt)
 
 
-def retries(names: Names, scope: Scope, loop: Loop, node: ast.AST) -> bool:
+class Bodies(Generic[Statement]):
+    """Statements with bodies, each inside another or apart from it; asked for those whose bodies hold a node."""
+
+    def __init__(self, bodies: Iterable[tuple[Statement, list[ast.stmt]]]) -> None:
+        found = sorted(bodies, key=lambda pair: (_start(pair[1][0]), -pair[0].col_offset))
+        self.statements = [statement for statement, _ in found]
+        self.starts = [_start(body[0]) for _, body in found]
+        self.ends = [_end(body[-1]) for _, body in found]
+        self.outer: list[int] = []
+        """Index of the nearest one that each is inside of; -1 if there is none."""
+        for index, start in enumerate(self.starts):
+            around = index - 1
+            while around >= 0 and self.ends[around] < start:
+                around = self.outer[around]
+            self.outer.append(around)
+
+    def around(self, node: ast.expr) -> list[Statement]:
+        """Return the statements whose bodies hold a node, the outermost first."""
+        index = bisect_right(self.starts, _start(node)) - 1
+        while index >= 0 and self.ends[index] < _end(node):
+            index = self.outer[index]
+        found: list[Statement] = []
+        while index >= 0:
+            found.append(self.statements[index])
+            index = self.outer[index]
+        return found[::-1]
+
+
+def _start(node: ast.expr | ast.stmt) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _end(node: ast.expr | ast.stmt) -> tuple[int, int]:
+    return node.end_lineno or 0, node.end_col_offset or 0
+
+
+def retries(names: Names, scope: Scope, loop: Loop, node: ast.expr) -> bool:
     """Return True if a loop makes the request at `node` again when it has failed."""
     if isinstance(loop, ast.For | ast.AsyncFor):
         iterated = loop.iter.func if isinstance(loop.iter, ast.Call) else loop.iter
@@ -101,9 +132,11 @@ def retries(names: Names, scope: Scope, loop: Loop, node: ast.AST) -> bool:
             return True
         if not _counts_only(loop):
             return False
-    return (_swallows(loop, node) or _looks_at_status(loop)) and _ends_on_success(loop)
+    swallows = bool(_swallowing(loop).around(node))
+    return (swallows or _looks_at_status(loop)) and _ends_on_success(loop)
 
 
+@lru_cache(maxsize=64)
 def _counts_only(loop: ast.For | ast.AsyncFor) -> bool:
     """Return True for a loop that counts attempts, rather than going over different things."""
     if _COUNTS.search(ast.unparse(loop.target)) or _COUNTS.search(ast.unparse(loop.iter)):
@@ -136,18 +169,18 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def _swallows(loop: Loop, node: ast.AST) -> bool:
-    """Return True if a failure of the request at `node` is caught in the loop, which then goes round again."""
+@lru_cache(maxsize=64)
+def _swallowing(loop: Loop) -> Bodies[ast.Try | ast.With]:
+    """Return the statements of a loop that catch the failure of a request in them, so that the loop goes round again."""
+    found: list[ast.Try | ast.With] = []
     for part in _of_this_loop(loop):
-        if isinstance(part, ast.Try) and any(_holds(statement, node) for statement in part.body):
-            for handler in part.handlers:
-                if not _is_of_another_kind(handler) and not _leaves(handler.body):
-                    return True
-        elif isinstance(part, ast.With) and any(
-            "suppress" in ast.unparse(i.context_expr) for i in part.items
-        ):
-            return any(_holds(statement, node) for statement in part.body)
-    return False
+        if isinstance(part, ast.Try):
+            caught = (h for h in part.handlers if not _is_of_another_kind(h) and not _leaves(h.body))
+            found += [part] if any(caught) else []
+        elif isinstance(part, ast.With):
+            suppresses = any("suppress" in shown(item.context_expr) for item in part.items)
+            found += [part] if suppresses else []
+    return Bodies((part, part.body) for part in found)
 
 
 def _is_of_another_kind(handler: ast.ExceptHandler) -> bool:
@@ -169,6 +202,7 @@ def _leaves(body: list[ast.stmt]) -> bool:
     return False
 
 
+@lru_cache(maxsize=64)
 def _looks_at_status(loop: Loop) -> bool:
     """Return True if the loop goes round again because of a response's status."""
     sleeps = any(isinstance(part, ast.Call) and _last_name(part.func) == "sleep" for part in own_nodes(loop))
@@ -228,6 +262,7 @@ def _status_test(test: ast.expr) -> str:
     return "failed" if isinstance(op, ast.GtE | ast.Gt) else "succeeded"
 
 
+@lru_cache(maxsize=64)
 def _ends_on_success(loop: Loop) -> bool:
     """Return True if the loop ends when the request has succeeded: a worker's loop never does."""
     test = loop.test if isinstance(loop, ast.While) else ast.Constant(True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Binding = str | ast.expr | FunctionNode | ast.ClassDef
 _OPENS_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_MOST_BASES = 100
+"""Of a class; where each has the one before it as its base, thousands of them would take minutes."""
+_MOST_SHOWN = 500
+"""Characters of an expression or a name."""
 
 
 @dataclass
@@ -69,17 +73,12 @@ class ClassInfo:
     used: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)
 
-    @cached_property
-    def ancestry(self) -> frozenset[int]:
-        """The `id` of the class and of its base classes in this file; to be asked for when all are known."""
-        return frozenset(id(info) for info in self.lineage())
-
     def lineage(self) -> Iterator[ClassInfo]:
-        """Yield the class and its base classes in this file."""
+        """Yield the class and its base classes in this file; no more of them than any class has."""
         seen: set[int] = set()
-        todo = [self]
-        while todo:
-            info = todo.pop(0)
+        todo = deque([self])
+        while todo and len(seen) < _MOST_BASES:
+            info = todo.popleft()
             if id(info) not in seen:
                 seen.add(id(info))
                 yield info
@@ -125,8 +124,25 @@ def children(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def shown(node: ast.AST) -> str:
+    """Return an expression as it is written, for a report; of one that is longer than any reader wants, the beginning."""
+    return shortened(ast.unparse(node))
+
+
+def shortened(text: str) -> str:
+    """Return a text, or as much of it as a reader wants."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
 def decorator_name(node: ast.expr) -> str:
     """Return the dotted name of a decorator, a base or a callee, as written, without its arguments."""
     if isinstance(node, ast.Call):
         node = node.func
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+    parts: list[str] = []
+    inner = node
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    if isinstance(inner, ast.Name):  # `ast.unparse` would say the same, and takes many times as long
+        return ".".join([inner.id, *reversed(parts)])
+    return ast.unparse(node) if parts else ""

@@ -21,17 +21,21 @@ def strip(data: bytes) -> bytes:
     return source.encode(stripped(source, markers.find(source)))
 
 
-def stripped(source: Source, found: Markers) -> str:
-    """Return a file's text without anything that the retrofit put into it."""
-    return apply(source.text, strip_edits(source, found))
+def stripped(source: Source, found: Markers, tree: ast.Module | None = None) -> str:
+    """Return a file's text without anything that the retrofit put into it; for `tree` see `strip_edits`."""
+    return apply(source.text, strip_edits(source, found, tree))
 
 
-def strip_edits(source: Source, found: Markers) -> list[Edit]:
-    """Return the edits that take out all blocks, the import of the runtime, and all wraps."""
+def strip_edits(source: Source, found: Markers, tree: ast.Module | None = None) -> list[Edit]:
+    """Return the edits that take out all blocks, the import of the runtime, and all wraps.
+
+    Args:
+        tree: the file's syntax tree, if it is known already; with or without the blocks.
+    """
     edits = [region_removal(source, region) for region in found.regions]
     if found.import_line:
         edits.append(import_removal(source, found))
-    edits += unwrap_edits(source, found, found.entry_points)
+    edits += unwrap_edits(source, found, found.entry_points, tree)
     return edits
 
 
@@ -45,20 +49,33 @@ def import_removal(source: Source, found: Markers) -> Edit:
     return markers.removal(source, found.import_line, found.import_last, 0)
 
 
-def unwrap_edits(source: Source, found: Markers, names: frozenset[str]) -> list[Edit]:
+def unwrap_edits(
+    source: Source, found: Markers, names: frozenset[str], tree: ast.Module | None = None
+) -> list[Edit]:
     """Return the edits that turn `self._queued(function)` into `function` again.
 
     Args:
         names: of the entry points.
+        tree: see `strip_edits`.
     """
-    text = markers.masked(source, found)
-    if not any(name in text for name in names):
+    lines = _lines_with(names, source, found)
+    if not lines:
         return []
     edits: list[Edit] = []
-    for node in ast.walk(parse(text)):
+    for node in markers.nodes_at(tree or parse(markers.masked(source, found)), lines):
         if isinstance(node, ast.Call) and wraps_with(node) in names:
             edits += unwrap(source, node)
     return edits
+
+
+def _lines_with(names: frozenset[str], source: Source, found: Markers) -> list[int]:
+    """Return the lines outside of the blocks in which one of the names stands."""
+    if not names:
+        return []
+    ours = {line for region in found.regions for line in range(region.first, region.last + 1)}
+    words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
+    lines = [source.line_at(word.start()) for word in words.finditer(source.text)]
+    return [line for line in lines if line not in ours]
 
 
 def unwrap(source: Source, node: ast.Call) -> tuple[Edit, Edit]:

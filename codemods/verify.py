@@ -18,6 +18,7 @@ import libcst
 from . import markers
 from .markers import Markers
 from .model import FilePlan, Problem, State
+from .scopes import children
 from .source import Source, apply, parse
 from .strip import region_removal, stripped
 from .wraps import wraps_with
@@ -54,7 +55,7 @@ def verify(source: Source, found: Markers, planned: FilePlan, tree: ast.Module) 
     edited = [region for region in found_after.regions if region.edited]
     if found_after.problems or len(edited) > len(kept):
         raise Refusal(0, "the blocks could not be found again in the result; please report this")
-    if stripped(after, found_after) != stripped(source, found):
+    if stripped(after, found_after, tree_after) != stripped(source, found, tree):
         raise Refusal(0, "what would be added could not be taken out again exactly; please report this")
     before_lines, after_lines = _View(source, found), _View(after, found_after)
     if line := _difference(before_lines, tree, after_lines, tree_after):
@@ -108,9 +109,10 @@ class _View:
         return node
 
     def text(self, node: ast.stmt) -> str:
-        """Return the lines that a statement stands on."""
-        start = self.source.line_start(node.lineno)
-        return self.source.text[start : self.source.line_end(node.end_lineno or node.lineno)]
+        """Return a statement as it is written, with its decorators."""
+        start, stop = self.source.span(node)
+        decorators = getattr(node, "decorator_list", ())
+        return self.source.text[min([start, *(self.source.span(d)[0] for d in decorators)]) : stop]
 
 
 def _difference(view: _View, tree: ast.AST, view_after: _View, tree_after: ast.AST) -> int:
@@ -190,11 +192,12 @@ def _has_deep_expression(source: Source, tree: ast.Module) -> bool:
 
 
 def _deeper_than(node: ast.AST, without: list[ast.AST], limit: int) -> bool:
-    level = [child for child in ast.iter_child_nodes(node) if child not in without]
+    passed_over = {id(child) for child in without}
+    level = [child for child in children(node) if id(child) not in passed_over]
     for _ in range(limit):
         if not level:
             return False
-        level = [child for parent in level for child in ast.iter_child_nodes(parent)]
+        level = [child for parent in level for child in children(parent)]
     return True
 
 
