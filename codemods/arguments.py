@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from . import apis
 from .facts import tool_version
-from .model import BLOCKS
+from .model import BLOCKS, Options
 
 FORMATS = ("text", "json", "sarif", "github")
 SHELLS = ("bash", "zsh", "fish")
@@ -26,7 +26,6 @@ _EXAMPLES = """\
 examples:
   {prog} src/clients --diff        show what would change
   {prog} src/clients               change the files in place
-  {prog} src/clients --remove      take everything out again
   {prog} src --check --report review.html
 exit status: 0 done, or nothing to do; 1 --check or --diff found changes;
              2 wrong usage; 3 a file was left alone (the others are done)
@@ -132,6 +131,16 @@ def _jobs(text: str) -> int:
     return number
 
 
+def _bytes(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"takes a number of bytes, not {text!r}")
+    return number
+
+
 def parser(prog: str) -> Parser:
     """Return the parser of the command line."""
     result = Parser(
@@ -210,7 +219,14 @@ def _add_how(result: Parser) -> None:
         "--overwrite-edited", action="store_true", help="replace blocks that were edited by hand"
     )
     how.add_argument(
-        "--jobs", type=_jobs, default=0, metavar="N", help="processes (default: as many as cores)"
+        "--jobs", type=_jobs, default=0, metavar="N", help="processes (default: 0, as many as cores)"
+    )
+    how.add_argument(
+        "--max-size",
+        type=_bytes,
+        default=Options.largest,
+        metavar="BYTES",
+        help=f"leave larger files alone (default: {Options.largest:,})",
     )
 
 

@@ -26,12 +26,15 @@ def build(tree: ast.Module, known: Catalogue | None = None) -> Names:
     names = Names(module, {tree: module}, [], known or catalogue())
     builder = _Builder(names)
     builder.fill(module, children(tree))
+    used: dict[str, set[str]] = {}
+    for name, attribute in builder.used:
+        used.setdefault(name, set()).add(attribute)
     for info in names.classes:
         outer = info.scope.parent or module
         bases = (base.value if isinstance(base, ast.Subscript) else base for base in info.node.bases)
         found = (names.own_class(names.resolve(base, outer)) for base in bases)
         info.bases = [base for base in found if base is not None and base is not info]
-        info.used.update(attribute for name, attribute in builder.used if name == info.node.name)
+        info.used |= used.get(info.node.name, set())
     names.libraries = frozenset(builder.imported)
     # What was resolved so far did not know the annotations of parameters and the base classes.
     for scope, name, annotation, outer in builder.annotated:

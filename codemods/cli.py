@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import apis, config, disk, files, github, page, report, stdin
 from .arguments import Parser, parser
@@ -25,6 +25,8 @@ from .start import INTERRUPTED
 DONE, CHANGES, USAGE, LEFT_ALONE = 0, 1, 2, 3
 _PROGRESS_FROM = 100
 """How many files it takes for a progress bar to be worth while."""
+_PROGRESS_FROM_BYTES = 300_000
+"""Or how many bytes, as one large file takes long, too."""
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api: str = "") -> int:
@@ -117,8 +119,9 @@ class _Command:
     def _plan(self, arguments: argparse.Namespace, options: Options, names: list[str]) -> None:
         run = self.found
         paths = list(files.python_files(arguments.paths, run))
-        shown = self.err.is_terminal and len(paths) >= _PROGRESS_FROM and not arguments.quiet
-        columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+        long = len(paths) >= _PROGRESS_FROM or _size(paths) >= _PROGRESS_FROM_BYTES
+        shown = self.err.is_terminal and long and not arguments.quiet
+        columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn())  # fmt: skip
         with Progress(*columns, console=self.err, transient=True, disable=not shown) as progress:
             task = progress.add_task("Reading", total=len(paths))
             run.plans += files.plan_files(
@@ -193,6 +196,15 @@ class _Command:
             self.parser.error(f"--report {path} cannot be written: {error.strerror}")
 
 
+def _size(paths: Sequence[Path]) -> int:
+    """Return how many bytes files have, as far as that can be told."""
+    total = 0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
 def _meant(path: Path) -> str:
     """Return what may have been meant by a path that is not there."""
     if str(path) in (*apis.APIS, "all"):
@@ -215,4 +227,5 @@ def options_of(arguments: argparse.Namespace) -> Options:
         existing=arguments.existing,
         guess=arguments.guess,
         transports=getattr(arguments, "transports", ()),
+        largest=arguments.max_size,
     )

@@ -25,8 +25,8 @@ _CHUNK = 50_000
 """Bytes that a process is given at a time."""
 _MOST_PROCESSES = 61
 """What Windows allows."""
-LARGEST = 5_000_000
-"""Bytes; no person writes such a file, and its syntax tree takes gigabytes."""
+LARGEST = 100_000_000
+"""Bytes of a file that is read at all; what may have calls is to be smaller (`Options.largest`)."""
 
 
 def read(path: Path) -> bytes:

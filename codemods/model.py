@@ -60,6 +60,8 @@ class Options:
     """Wrap a call whose receiver is not known here if all else says that it is a request."""
     transports: tuple[Library, ...] = ()
     """The user's own rows for the table of libraries."""
+    largest: int = 1_000_000
+    """Bytes of a file that is looked into, if it may have calls or blocks: half a minute at the worst."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import gc
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +27,9 @@ from .verify import Refusal, verify
 from .wraps import ENTRY_POINTS, only_in_wraps, wraps_with
 
 __all__ = ["plan", "strip"]
+
+_LONGEST_WITH_FSTRING = 100_000
+_FSTRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])['\"]")
 
 
 def is_candidate(data: bytes, options: Options) -> bool:
@@ -45,8 +51,46 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
     unchanged = FilePlan(path, data, data)
     if not is_candidate(data, options):
         return unchanged
+    if len(data) > options.largest:
+        return replace(unchanged, problems=(Problem(0, _too_large(data, options)),))
+    with _no_garbage_collection():
+        return _plan(unchanged, options, in_package)
+
+
+def _too_large(data: bytes, options: Options) -> str:
+    return (
+        f"it has {len(data):,} bytes, more than --max-size ({options.largest:,}); raise that, or move its data out "
+        "of the code"
+    )
+
+
+def _check_lines(source: Source) -> None:
+    """Refuse a line that Python itself, before 3.12, takes minutes for: the square of the length of an f-string."""
+    for number in range(1, source.line_count + 1) if sys.version_info < (3, 12) else ():
+        start, stop = source.line_start(number), source.line_end(number)
+        if stop - start > _LONGEST_WITH_FSTRING and _FSTRING.search(source.text, start, stop):
+            what = f"has {stop - start:,} characters and an f-string in it, which this version of Python would read for minutes"
+            raise Refusal(number, f"the line {what}; break it up")
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Put garbage collection off: syntax trees are many objects and no garbage, and each round would go through them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _plan(unchanged: FilePlan, options: Options, in_package: bool) -> FilePlan:
+    """Plan a file that may have calls or blocks."""
+    data, path = unchanged.before, unchanged.path
     try:
         source = Source.decode(data)
+        _check_lines(source)
         if source.encode(source.text) != data:
             raise Refusal(0, f"its encoding, {source.encoding}, does not give the same bytes back")
         found = markers.find(source)

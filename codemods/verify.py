@@ -13,20 +13,12 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterable
 
-import libcst
-
-from . import markers
+from . import markers, second_opinion
 from .markers import Markers
 from .model import FilePlan, Problem, State
-from .scopes import children
 from .source import Source, apply, parse
 from .strip import region_removal, stripped
 from .wraps import wraps_with
-
-_DEEPEST_FOR_LIBCST = 200
-"""Levels of a syntax tree. LibCST takes quadratic time for `a + a + ...`, and may overflow the stack."""
-_LARGEST_FOR_LIBCST = 250_000
-"""Characters; some seconds. No file that a person keeps by hand is larger."""
 
 
 class Refusal(Exception):
@@ -164,46 +156,8 @@ def _ask_libcst(after: Source, found: Markers, tree: ast.Module, before: bytes) 
 
     The blocks are left out: they are the same everywhere, Python has compiled them, and they would double the time.
     """
-    if len(after.text) > _LARGEST_FOR_LIBCST or _has_deep_expression(after, tree):
+    if not second_opinion.can_be_asked(after, tree):
         return
     data = after.encode(apply(after.text, [region_removal(after, region) for region in found.regions]))
-    if not _faithful(data) and _faithful(before):
+    if not second_opinion.agrees(data) and second_opinion.agrees(before):
         raise Refusal(0, "LibCST reads the result differently; please report this")
-
-
-def _has_deep_expression(source: Source, tree: ast.Module) -> bool:
-    """Return True if an expression has more levels than LibCST can be trusted with. Short ones are not looked into."""
-    todo: list[ast.AST] = [tree]
-    while todo:
-        node = todo.pop()
-        inside = [
-            child
-            for name in ("body", "orelse", "finalbody", "handlers", "cases")
-            if isinstance(children := getattr(node, name, None), list)
-            for child in children
-        ]
-        todo += inside
-        if isinstance(node, ast.stmt):
-            start, stop = source.span(node)
-            stop = min([stop, *(source.span(child)[0] for child in inside if isinstance(child, ast.stmt))])
-            if stop - start > _DEEPEST_FOR_LIBCST and _deeper_than(node, inside, _DEEPEST_FOR_LIBCST):
-                return True
-    return False
-
-
-def _deeper_than(node: ast.AST, without: list[ast.AST], limit: int) -> bool:
-    passed_over = {id(child) for child in without}
-    level = [child for child in children(node) if id(child) not in passed_over]
-    for _ in range(limit):
-        if not level:
-            return False
-        level = [child for parent in level for child in children(parent)]
-    return True
-
-
-def _faithful(data: bytes) -> bool:
-    """Return True if LibCST gives back the file that it reads; it does not with odd ends of files."""
-    try:
-        return libcst.parse_module(data).bytes == data
-    except Exception:  # whatever it is: LibCST does not read this file, and that is its last word
-        return False
