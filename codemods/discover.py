@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from . import guess, retried
 from .catalogue import Transport
 from .libraries import Library
 from .model import Decision
 from .names import Names
-from .scopes import ClassInfo, Scope, own_nodes, shortened
+from .scopes import ClassInfo, Scope, own_nodes
 
 _NOT_CALLERS = frozenset(
     {

@@ -187,7 +187,7 @@ def _looks_like_sdk(receiver: ast.expr, method: str, keywords: set[str]) -> bool
 
 def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywords: set[str]) -> Looks:
     """Judge what looks like a call of an SDK's client itself."""
-    text = ast.unparse(receiver)
+    text = shown(receiver)
     if kind:
         return Looks(None, _foreign(kind, text, method))
     told = sorted(keyword for keyword in keywords if OF_BOTO.fullmatch(keyword))
@@ -210,11 +210,11 @@ def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.C
 
 def _unknown(names: Names, receiver: ast.expr) -> str:
     """Say that a type is not known, and how the user can make it known."""
-    text = ast.unparse(receiver)
+    text = shown(receiver)
     library = _only_library(names)
     client = TAKEN_FOR[library][1].removesuffix("()") if library else "requests.Session"
     if isinstance(receiver, ast.Call):
-        mend = f"annotate what `{ast.unparse(receiver.func)}` returns (`-> {client}`, say)"
+        mend = f"annotate what `{shown(receiver.func)}` returns (`-> {client}`, say)"
     elif isinstance(receiver, ast.Name | ast.Attribute):
         mend = f"annotate it where it comes from (`{text}: {client}`, say)"
     else:

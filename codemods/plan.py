@@ -98,6 +98,11 @@ def _plan(unchanged: FilePlan, options: Options, in_package: bool) -> FilePlan:
             return replace(unchanged, problems=found.problems)
         planner = _Planner(source, path, found, options, in_package)
         planned = planner.remove() if options.remove else planner.add()
+        if planned.changed and len(planned.after) > max(len(data), options.largest):
+            reason = (
+                f"it would have {len(planned.after):,} bytes then, more than --max-size ({options.largest:,})"
+            )
+            raise Refusal(0, f"{reason}, and could not be read again; raise that, or split the file")
         verify(source, found, planned, planner.tree)
         return planned
     except Refusal as refusal:
@@ -283,7 +288,7 @@ class _Planner:
     def _add_site(self, node: ast.expr, scope: str, library: str, decision: Decision, reason: str) -> None:
         line = node.lineno  # `ast` counts columns in bytes, readers and editors in characters
         column = self.source.offset(line, node.col_offset) - self.source.line_start(line) + 1
-        self.sites.append(CallSite(line, column, scope, ast.unparse(node), library, decision, reason))
+        self.sites.append(CallSite(line, column, scope, shown(node), library, decision, reason))
 
     def _decide_stray(self, site: discover.Found, reason: str) -> tuple[Decision, str]:
         """Decide about a wrap where there can be none: take it out if it cannot work as it stands."""

@@ -6,6 +6,7 @@ import ast
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Binding = str | ast.expr | FunctionNode | ast.ClassDef
@@ -38,14 +39,14 @@ class Scope:
             yield scope
             scope = scope.parent
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The names of the classes and functions around a place: `Client.get`; of the module's own, `<module>`."""
         nodes = (scope.node for scope in self.outwards())
         parts = [
             n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         ]
-        return ".".join(reversed(parts)) or "<module>"
+        return shortened(".".join(reversed(parts)) or "<module>")
 
     def bind(self, name: str, value: Binding) -> None:
         """Add what a name may stand for."""
