@@ -568,8 +568,24 @@ def test_A1_a_task_that_is_collected_with_its_loop_is_passed_over(api):
     assert_at_rest(api)
 
 
-def test_A1_a_task_that_is_collected_while_it_runs_gives_its_slot_back(api):
+def test_A1_a_coroutine_that_is_closed_while_it_waits_leaves_the_line(api):
+    api.max_concurrent_requests = 0
+
+    async def go():
+        coroutine = api.acall(asyncio.sleep, 60)
+        coroutine.send(None)
+        assert len(api.request_queue) == 1
+        coroutine.close()
+
+    run(go())
+    until(lambda: len(api.request_queue) == 0)
     api.max_concurrent_requests = 1
+    assert_at_rest(api)
+
+
+@pytest.mark.parametrize("total_timeout", [None, 60])
+def test_A1_a_task_that_is_collected_while_it_runs_gives_its_slot_back(api, total_timeout):
+    api.max_concurrent_requests, api.total_timeout = 1, total_timeout
 
     def forget():
         loop = asyncio.new_event_loop()
@@ -633,6 +649,23 @@ def test_A1_real_clients_keep_the_limit(api, server, library):
 
     assert run(go()) == [{"ok": True}] * 20
     assert 1 < server.most_in_flight <= 3
+    assert_at_rest(api)
+
+
+def test_A1_the_response_of_a_failed_attempt_is_closed_so_that_its_connection_is_free_for_the_next(
+    api, server
+):
+    server.script(Reply(503, iter([b"over", b"loaded"])))
+    api.max_retries = 1
+
+    async def go():
+        limits = httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(10, pool=1)) as client:
+            response = await api.acall(client.send, client.build_request("GET", server.url), stream=True)
+            await response.aclose()
+            return response.status_code
+
+    assert run(go()) == 200
     assert_at_rest(api)
 
 

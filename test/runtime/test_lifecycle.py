@@ -438,6 +438,17 @@ def test_Q10_child_of_a_busy_process_calls_at_once_and_the_parent_is_unaffected(
 
 
 @needs_fork
+def test_Q10_child_of_a_process_that_backs_off_has_an_alarm_of_its_own():
+    script = FORKS + textwrap.dedent("""
+        api, other = Api(initial_retry_delay=60), Api(initial_retry_delay=0.01)
+        api.submit(Flaky(Answer(503)))
+        until(lambda: len(api.request_queue) == 1)
+        print(in_child(lambda: other.submit(Flaky(Answer(503))).result(10) == "done"))
+    """)
+    assert run_python(script) == "0\n"
+
+
+@needs_fork
 def test_Q10_child_forked_from_within_a_request_works():
     script = FORKS + textwrap.dedent("""
         api = Api(max_concurrent_requests=1, initial_retry_delay=0.01)
