@@ -771,8 +771,9 @@ def test_S1_a_reader_makes_other_requests_under_slots_of_their_own_where_one_is_
     assert_at_rest(api)
 
 
-def test_S1_a_reader_makes_other_async_requests_under_slots_of_their_own_where_one_is_free():
-    api = Api(max_concurrent_requests=2)
+@pytest.mark.parametrize("total_timeout", [None, 60], ids=["", "careful"])
+def test_S1_a_reader_makes_other_async_requests_under_slots_of_their_own_where_one_is_free(total_timeout):
+    api = Api(max_concurrent_requests=2, total_timeout=total_timeout)
 
     async def call():
         return async_numbers()
