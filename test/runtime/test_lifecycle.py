@@ -108,8 +108,8 @@ def test_Q10_the_alarm_ends_when_the_last_backend_that_backs_off_is_closed(api, 
     monkeypatch.setattr(request_engine, "_alarm", alarm)
     api.initial_retry_delay = 60
     future = api.submit(Flaky(Answer(503)))
-    until(lambda: len(api.request_queue) == 1 and alarm.due)
-    (thread,) = [thread for thread in (alarm.thread,) if thread is not None]
+    until(lambda: len(api.request_queue) == 1 and alarm.thread)
+    thread = alarm.thread
     api.close()
     assert isinstance(future.exception(5), QueueClosed)
     thread.join(15)
