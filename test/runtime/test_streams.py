@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import sys
 
 import aiohttp
 import anthropic
@@ -470,6 +471,47 @@ def test_S1_async_generator_that_is_closed_closes_the_one_inside(single):
         assert closed == [True]
 
     run(go())
+    assert_at_rest(single)
+
+
+def test_S1_async_generator_of_a_loop_that_was_closed_gives_its_slot_back(single):
+    """Without a loop to close it in, such a generator is collected without running its `finally`."""
+
+    async def parts():
+        for number in range(3):
+            yield number
+
+    loop = asyncio.new_event_loop()
+
+    async def first():
+        stream = single._queued(parts)().__aiter__()
+        assert await stream.__anext__() == 0
+        return stream
+
+    stream = loop.run_until_complete(first())
+    assert held(single)
+    loop.close()
+    del stream
+    gc.collect()
+    assert_at_rest(single)
+
+
+def test_S1_the_slot_of_a_dropped_stream_comes_back_though_ctrl_c_interrupts_its_finalizer(
+    single, monkeypatch
+):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    stream = single.call(lambda: (number for number in range(3)))
+    assert next(stream) == 0
+    held_stream = type.__call__(type, stream)
+    assert held(single)
+    with monkeypatch.context() as patched:
+        patched.setattr(held_stream, "__del__", interrupted)
+        patched.setattr(sys, "unraisablehook", lambda unraisable: None)
+        del stream
+        gc.collect()
+    assert single.call(str, 7) == "7"
     assert_at_rest(single)
 
 
