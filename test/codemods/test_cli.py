@@ -16,7 +16,7 @@ from backend_retrofit.codemods import apis, cli
 from backend_retrofit.codemods.arguments import parser
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "backend_retrofit.codemods.add_queue_backoff"]
+COMMAND = [sys.executable, "-m", "backend_retrofit.codemods.start"]
 CLIENT = """\
 import requests
 

@@ -27,7 +27,7 @@ def run(
     *arguments: object, cwd: Path | None = None, check: int | None = 0, **options
 ) -> subprocess.CompletedProcess:
     """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "backend_retrofit.codemods.add_queue_backoff", *map(str, arguments)]
+    command = [sys.executable, "-m", "backend_retrofit.codemods.start", *map(str, arguments)]
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=100, check=False, **options
     )
@@ -467,7 +467,7 @@ def test_ctrl_c_ends_a_run_with_several_processes_cleanly(tmp_path, seconds):
     command = [
         sys.executable,
         "-m",
-        "backend_retrofit.codemods.add_queue_backoff",
+        "backend_retrofit.codemods.start",
         str(tmp_path),
         "--jobs",
         "2",
