@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 9a9ea887e3
+# Put here by add-queue-backoff; retrofit:runtime v1 2240aae633
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -648,6 +648,7 @@ class _Slot:
     rank: "int | None" = None  # given with its first ticket
     outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
+    watch: "_Watch | None" = None  # of the stream that holds it
     gate: "_Gate"
 
     def release(self) -> None:
@@ -666,6 +667,13 @@ class _Slot:
             except BaseException:  # as above
                 self.gate.abandon(self)
                 raise
+
+
+class _Watch(weakref.ref[Any]):
+    """Gives a slot back when the stream that holds it is collected. Its callback is a C function, which no signal interrupts."""
+
+    __slots__ = ("slot",)
+    slot: _Slot
 
 
 class _Ticket:
@@ -861,7 +869,8 @@ class _Gate:
         )
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
-        self.abandoned: deque[_Slot | _Ticket] = deque()
+        self.abandoned: deque[_Slot | _Ticket | _Watch] = deque()
+        self.watches: set[_Watch] = set()  # a weak reference calls back only if it lives on itself
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
@@ -898,6 +907,9 @@ class _Gate:
                 self.active -= 1
             slot.held = 0
             slot.over = True
+            if slot.watch is not None:
+                self.watches.discard(slot.watch)
+                slot.watch = None
             if self.calm:
                 return
         self.pump()
@@ -998,6 +1010,13 @@ class _Gate:
         if self.waiting:
             with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
                 _thread.start_new_thread(self.pump, ())
+
+    def watch(self, stream: Any, slot: _Slot) -> None:
+        """Give the slot back when the stream is collected, even if a signal handler raises in its finalizer."""
+        slot.watch = watch = _Watch(stream, self.abandoned.append)
+        watch.slot = slot
+        with self.lock:
+            self.watches.add(watch)
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
@@ -1120,8 +1139,12 @@ class _Gate:
             if isinstance(thing, _Ticket):
                 self._withdraw(thing)
             else:
-                self._give_back(thing)
-                thing.over = True
+                slot = thing.slot if isinstance(thing, _Watch) else thing
+                self._give_back(slot)
+                slot.over = True
+                if slot.watch is not None:
+                    self.watches.discard(slot.watch)
+                    slot.watch = None
             self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()
@@ -1522,6 +1545,7 @@ class _Held:
     def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
         self._stream = stream
         self._slot = slot
+        slot.gate.watch(self, slot)
         # Until the first item has come: a failure is retried by making the call again.
         self._request = request
         if request is not None:
@@ -2986,6 +3010,11 @@ class _AsyncCall(Coroutine[Any, Any, Any]):
                     engine.label, name,
                 )  # fmt: skip
         return getattr(self._bare, name)
+
+    def __del__(self) -> None:
+        # An async generator that is collected when its loop is closed already does not run its `finally`.
+        if self._slot is not None:
+            self._slot.abandon()
 
     def __await__(self) -> Any:
         return (self._made() if self._bare is None else self._bare).__await__()
