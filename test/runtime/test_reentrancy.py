@@ -297,13 +297,13 @@ def test_Q8_methods_that_submit_one_another_leave_no_chain_of_slots_behind(singl
             slots.append(weakref.ref(self.call(RequestEngine.of(self)._slot_in_hand)))
             if more:
                 self.submit(self.poll, more - 1)
-            else:
-                gc.collect()
-                left.set_result(sum(slot() is not None for slot in slots))
+            else:  # those before may still be on their way out; a chain would stay for as long as this one runs
+                until(lambda: gc.collect() >= 0 and sum(slot() is not None for slot in slots) < 10, 10)
+                left.set_result(True)
 
     poller = Poller(max_concurrent_requests=1)
     poller.submit(poller.poll, 50)
-    assert left.result(10) < 10
+    assert left.result(15)
 
 
 def test_Q8_requests_that_all_wait_for_what_they_submit(api):
