@@ -72,6 +72,7 @@ def runner(tmp_path: Path, checkout: Callable[[], Path], monkeypatch: pytest.Mon
             monkeypatch.setenv(name, server.url)
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, "127.0.0.1,localhost")
+        monkeypatch.setattr(urllib.request, "_opener", None)  # `urlopen` keeps the proxy that it finds first
         monkeypatch.setenv("OPENAI_API_KEY", openai.KEY)
         module = importlib.import_module("ipfs_accelerate_py.api_backends.openai_api")
         monkeypatch.setattr(module, "pick_base_url", lambda *args: server.url + "/v1")
