@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 2240aae633
+# Put here by add-queue-backoff; retrofit:runtime v1 3efba269ef
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -908,8 +908,7 @@ class _Gate:
             slot.held = 0
             slot.over = True
             if slot.watch is not None:
-                self.watches.discard(slot.watch)
-                slot.watch = None
+                self._unwatch(slot)
             if self.calm:
                 return
         self.pump()
@@ -1017,6 +1016,11 @@ class _Gate:
         watch.slot = slot
         with self.lock:
             self.watches.add(watch)
+
+    def _unwatch(self, slot: _Slot) -> None:
+        if slot.watch is not None:
+            self.watches.discard(slot.watch)
+            slot.watch = None
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
@@ -1142,9 +1146,7 @@ class _Gate:
                 slot = thing.slot if isinstance(thing, _Watch) else thing
                 self._give_back(slot)
                 slot.over = True
-                if slot.watch is not None:
-                    self.watches.discard(slot.watch)
-                    slot.watch = None
+                self._unwatch(slot)
             self.abandoned.popleft()
         if self.delayed or self.hold_until:
             now = time.monotonic()

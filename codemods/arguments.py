@@ -26,9 +26,9 @@ _EXAMPLES = """\
 examples:
   {prog} src/clients --diff        show what would change
   {prog} src/clients               change the files in place
+  {prog} src/clients --remove      take everything out again
   {prog} src --check --report review.html
-exit status: 0 done, or nothing to do; 1 --check or --diff found changes;
-             2 wrong usage; 3 a file was left alone (the others are done)
+exit status: 0 done; 1 changes found by --check, --diff; 2 usage; 3 left alone
 """
 
 
@@ -121,24 +121,22 @@ def _report(text: str) -> Path:
     return path
 
 
-def _jobs(text: str) -> int:
+def _number(text: str, least: int, of_what: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"takes a number of processes (0: as many as cores), not {text!r}")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"takes a number of {of_what}, not {text!r}")
     return number
+
+
+def _jobs(text: str) -> int:
+    return _number(text, 0, "processes (0: as many as cores)")
 
 
 def _bytes(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"takes a number of bytes, not {text!r}")
-    return number
+    return _number(text, 1, "bytes")
 
 
 def parser(prog: str) -> Parser:

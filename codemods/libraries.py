@@ -90,6 +90,19 @@ def _prefixed(module: str, names: str) -> str:
     return " ".join(f"{module}.{name}" for name in names.split())
 
 
+def _transports_of(module: str) -> dict[str, str]:
+    """Return why nothing is wrapped inside a transport of httpx, or of a fork of it."""
+    return {
+        f"{module}.{kind}().{method}": _ADAPTER
+        for kind, method in (
+            ("BaseTransport", "handle_request"),
+            ("HTTPTransport", "handle_request"),
+            ("AsyncBaseTransport", "handle_async_request"),
+            ("AsyncHTTPTransport", "handle_async_request"),
+        )
+    }
+
+
 HTTP = "get options head post put patch delete request"
 SDK = (
     "create parse stream list retrieve update delete cancel edit generate content create_variation acreate"
@@ -149,12 +162,7 @@ LIBRARIES: tuple[Library, ...] = (
         HTTP + " stream",
         _client("httpx.Client httpx.AsyncClient", HTTP + " send stream"),
         calls=BOTH,
-        refused={
-            "httpx.BaseTransport().handle_request": _ADAPTER,
-            "httpx.HTTPTransport().handle_request": _ADAPTER,
-            "httpx.AsyncBaseTransport().handle_async_request": _ADAPTER,
-            "httpx.AsyncHTTPTransport().handle_async_request": _ADAPTER,
-        },
+        refused=_transports_of("httpx"),
     ),
     # A fork of httpx, which the SDKs of OpenAI, Anthropic, Mistral and Hugging Face have moved to.
     _row(
@@ -163,10 +171,7 @@ LIBRARIES: tuple[Library, ...] = (
         _client("httpx2.Client httpx2.AsyncClient", HTTP + " query send sse stream"),
         calls=BOTH,
         refused={
-            "httpx2.BaseTransport().handle_request": _ADAPTER,
-            "httpx2.HTTPTransport().handle_request": _ADAPTER,
-            "httpx2.AsyncBaseTransport().handle_async_request": _ADAPTER,
-            "httpx2.AsyncHTTPTransport().handle_async_request": _ADAPTER,
+            **_transports_of("httpx2"),
             "httpx2.websocket": _WEBSOCKET,
             "httpx2.Client().websocket": _WEBSOCKET,
             "httpx2.AsyncClient().websocket": _WEBSOCKET,

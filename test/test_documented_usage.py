@@ -101,11 +101,14 @@ def test_200_threads_at_once_never_more_than_the_limit_in_flight_in_order_none_l
     assert (api.current_requests, len(api.request_queue)) == (0, 0)
 
 
-def test_429_with_retry_after_2_is_retried_after_two_seconds_and_once(api, server):
+def test_429_with_retry_after_2_is_retried_after_two_seconds_and_once(api, server, caplog):
     server.script(Reply(429, {"error": {"message": "slow down"}}, {"Retry-After": "2"}))
     api.chat("gpt-4o", HELLO)
     first, second = server.requests
     assert second.at - first.at >= 2
+    assert [record.getMessage().partition("; ")[2] for record in caplog.records] == [
+        "retry 1/5 in 2 s (Retry-After)"
+    ]
 
 
 def test_a_server_that_always_answers_503_counts_six_requests(api, server):

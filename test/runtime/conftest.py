@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from backend_retrofit.templates.request_engine import RequestEngine, _Gate
 from test.loopback import LoopbackServer
+
+_T = TypeVar("_T")
 
 
 class Api:
@@ -175,6 +177,22 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(_Gate, "rejoin", rejoin_at_once)
     return recorded
+
+
+_open_clients: list[Any] = []
+
+
+def closed_later(client: _T) -> _T:
+    """Return a client that is closed after the test: where the test is about slots or retries, not about sockets."""
+    _open_clients.append(client)
+    return client
+
+
+@pytest.fixture(autouse=True)
+def _closed_clients() -> Iterator[None]:
+    yield
+    while _open_clients:
+        _open_clients.pop().close()
 
 
 @pytest.fixture

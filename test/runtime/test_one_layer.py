@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from test.loopback import LoopbackServer, Reply, Reset
-from test.runtime.conftest import Api, assert_at_rest, caller
+from test.runtime.conftest import Api, assert_at_rest, caller, closed_later
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -49,23 +49,11 @@ SDKS = {
 }  # fmt: skip
 
 
-CLIENTS = []
-
-
-@pytest.fixture(autouse=True)
-def closed_clients():
-    """Close the synchronous clients after the test."""
-    yield
-    while CLIENTS:
-        CLIENTS.pop().close()
-
-
 def client_of(name, server, asynchronous=False, **options):
     sync, async_, path, _ = SDKS[name]
     if asynchronous:
         return async_(api_key="test-key", base_url=server.url + path, **options)
-    CLIENTS.append(sync(api_key="test-key", base_url=server.url + path, **options))
-    return CLIENTS[-1]
+    return closed_later(sync(api_key="test-key", base_url=server.url + path, **options))
 
 
 def create_of(name, client):
@@ -296,8 +284,7 @@ def test_B10_what_cannot_be_turned_off_is_said_once(delays, unavailable, caplog)
             raise TypeError("no options")
 
     api = Api(max_retries=1)
-    client = Stubborn(api_key="test-key", base_url=unavailable.url, max_retries=0)
-    CLIENTS.append(client)
+    client = closed_later(Stubborn(api_key="test-key", base_url=unavailable.url, max_retries=0))
     client.max_retries = 1
     caplog.set_level(logging.WARNING)
     for _ in range(2):

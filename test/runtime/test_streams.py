@@ -17,7 +17,7 @@ import urllib3
 
 from backend_retrofit.templates.request_engine import RequestEngine
 from test.loopback import LoopbackServer, Reply, Reset, sse
-from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, queue_up, until
+from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, closed_later, queue_up, until
 
 
 @pytest.fixture
@@ -43,25 +43,12 @@ def held(api):
 # Ways to open a stream with real clients, and to read it: each gives an iterator and a function that closes it.
 
 
-CLIENTS = []
-
-
-@pytest.fixture(autouse=True)
-def closed_clients():
-    """Close the clients of the test after it; what a test does not close itself is about the slot, not about sockets."""
-    yield
-    while CLIENTS:
-        CLIENTS.pop().close()
-
-
 def httpx_client():
-    CLIENTS.append(httpx.Client())
-    return CLIENTS[-1]
+    return closed_later(httpx.Client())
 
 
 def sdk_client(kind, server):
-    CLIENTS.append(kind(api_key="test-key", base_url=server.url))
-    return CLIENTS[-1]
+    return closed_later(kind(api_key="test-key", base_url=server.url))
 
 
 def requests_lines(api, url):
@@ -504,7 +491,7 @@ def test_S1_the_slot_of_a_dropped_stream_comes_back_though_ctrl_c_interrupts_its
 
     stream = single.call(lambda: (number for number in range(3)))
     assert next(stream) == 0
-    held_stream = type.__call__(type, stream)
+    held_stream = type(stream)
     assert held(single)
     with monkeypatch.context() as patched:
         patched.setattr(held_stream, "__del__", interrupted)
