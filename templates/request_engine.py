@@ -32,6 +32,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
+from threading import get_ident
 from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -735,7 +736,7 @@ class _TaskTicket(_Ticket):
     def __init__(self, slot: _Slot, loop: Any) -> None:
         super().__init__(slot)
         self.loop = loop
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self.future: Any = loop.create_future()
 
     def hand_over(self) -> bool:
@@ -750,7 +751,7 @@ class _TaskTicket(_Ticket):
                 self.future.set_exception(error) if error else self.future.set_result(None)
 
         try:
-            if self.thread == threading.get_ident():  # another task of the loop: no need to wake it
+            if self.thread == get_ident():  # another task of the loop: no need to wake it
                 resolve()
             else:
                 self.loop.call_soon_threadsafe(resolve)
@@ -875,7 +876,7 @@ class _Gate:
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker
         self.running_here = threading.Lock()
-        here = threading.get_ident()
+        here = get_ident()
         self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
 
     def new_slot(self) -> _Slot:
@@ -1890,8 +1891,10 @@ class EntryPoint(property):
     """
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> "_Wrap":  # type: ignore[override]
-        engine = _engines.get(id(instance))
-        return (engine or RequestEngine.of(owner if instance is None else instance)).wrap
+        try:
+            return _engines[id(instance)].wrap
+        except KeyError:
+            return RequestEngine.of(owner if instance is None else instance).wrap
 
 
 class RequestEngine:
@@ -1920,7 +1923,8 @@ class RequestEngine:
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
         self.kinds: dict[Any, int] = {}
-        self.without_retries: dict[Any, Any] = {}
+        self.ordinary: set[Any] = set()
+        self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = _Gate()
         self.settings: dict[str, Any] = {}
         self.careful = False  # requests have deadlines or count for the health
@@ -2064,7 +2068,17 @@ class RequestEngine:
         """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
         if self.connections is not None:
             call = self.connections.through(call)
-        if _is_ordinary(call, self.without_retries):
+        try:
+            # The usual call, known at once, as every call pays for this: a method of a session that is as it was last time.
+            if (
+                type(call) is MethodType
+                and call.__func__ in self.ordinary
+                and call.__self__.adapters == self.without_retries  # type: ignore[attr-defined]
+            ):
+                return partial(self._run, call, retry)
+        except Exception:  # the same function, of something else
+            pass
+        if _is_ordinary(call, self.ordinary, self.without_retries):
             return partial(self._run, call, retry)
         kind = self._kind_of(call)
         if retry and self.settings["max_retries"] is not None and not _is_known(call, self.without_retries):
@@ -2116,7 +2130,7 @@ class RequestEngine:
 
     def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
         """Make a request in this thread if a slot is free, else through the queue."""
-        gate, thread = self.gate, threading.get_ident()
+        gate, thread = self.gate, get_ident()
         if (
             self.careful
             or thread in gate.threads
@@ -2194,7 +2208,7 @@ class RequestEngine:
 
     def _run_in_line(self, request: _Request, slot: _Slot) -> Any:
         """Let a worker thread make the request when its turn has come, and wait for the outcome."""
-        request.name = self._caller_name()
+        request.name = self._caller_name(above=2)
         self._warn_of_a_blocked_loop(request)
         job = _Job(slot, request)
         queue_timeout = self.settings["queue_timeout"]
@@ -2255,7 +2269,7 @@ class RequestEngine:
 
     def _slot_in_hand(self) -> "_Slot | None":
         """Return the slot under which this code runs, if it is one of this engine."""
-        slot = self.gate.threads.get(threading.get_ident()) or _current_slot.get()
+        slot = self.gate.threads.get(get_ident()) or _current_slot.get()
         while slot is not None and (slot.over or slot.gate is not self.gate):
             slot = slot.outer
         return slot
@@ -2276,7 +2290,7 @@ class RequestEngine:
         request: _Request | None = None
         if not (
             self.careful
-            or threading.get_ident() in gate.threads
+            or get_ident() in gate.threads
             or _current_slot.get() is not None
             or _may_hold_a_body(args, kwargs)
         ):
@@ -2499,10 +2513,14 @@ class RequestEngine:
             return False
         return failure.status is not None or _may_be_repeated(request.call, request.args, request.kwargs)
 
-    def _caller_name(self) -> str:
-        """Return the name of the owner's method that makes the request now, a public one if possible, for the log."""
+    def _caller_name(self, above: int = 0) -> str:
+        """Return the name of the owner's method that makes the request now, a public one if possible, for the log.
+
+        Args:
+            above: how many frames above the caller's are the engine's own, which need no look.
+        """
         owner = self.reference()
-        frame: Any = sys._getframe(1)
+        frame: Any = sys._getframe(1 + above)
         names: list[str] = []
         for _ in range(40):
             code = frame.f_code
@@ -2720,12 +2738,13 @@ def _is_coroutine_function(function: Any) -> bool:
     return bool(_flags_of(function) & _CO_COROUTINE)
 
 
-def _is_ordinary(call: Any, without_retries: dict[Any, Any]) -> bool:
+def _is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) -> bool:
     """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
 
     They are a plain function, and a method of a session of requests that is as it was made.
 
     Args:
+        ordinary: the functions of the methods that were found to be so.
         without_retries: the adapters of the session that was looked at last, and found to be so.
     """
     method = type(call) is MethodType
@@ -2743,6 +2762,7 @@ def _is_ordinary(call: Any, without_retries: dict[Any, Any]) -> bool:
                 return False
             without_retries.clear()
             without_retries.update(adapters)
+        ordinary.add(function)
     except Exception:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import threading
 import time
@@ -13,7 +14,7 @@ import requests
 import trustme
 from requests.adapters import HTTPAdapter
 
-from .measuring import in_turns
+from .measuring import in_turns, median_ratio
 from .retrofit import PlainClient, retrofitted
 from .rows import Check, Row
 from .server import Behaviour, running_server
@@ -25,7 +26,7 @@ KEPT = "requests.Session"
 
 def measure(quick: bool) -> Row:
     """Measure calls per second, in calls of 20 ms."""
-    rounds, seconds = (1, 0.5) if quick else (5, 3.0)
+    rounds, seconds = (1, 0.5) if quick else (15, 1.0)
     authority = trustme.CA()
     with tempfile.TemporaryDirectory() as folder:
         trusted, certificate = Path(folder) / "ca.pem", Path(folder) / "server.pem"
@@ -39,19 +40,21 @@ def measure(quick: bool) -> Row:
             plain, ours, unpooled = PlainClient(), _client(True), _client(False)
             calls: dict[str, Callable[[], Any]] = {
                 "ours": lambda: ours.post(url, json=BODY, verify=verify),
+                KEPT: lambda: session.post(url, json=BODY, verify=verify),
                 "retrofitted, as it is": lambda: unpooled.post(url, json=BODY, verify=verify),
                 "requests.post": lambda: plain.post(url, json=BODY, verify=verify),
-                KEPT: lambda: session.post(url, json=BODY, verify=verify),
             }
             rates = in_turns({name: _rate(call, seconds) for name, call in calls.items()}, rounds)
-    best = {name: max(values) for name, values in rates.items()}
+    # Side by side: within a round, since the two cores do not run equally fast all the time.
+    to_session = median_ratio(rates["ours"], rates[KEPT])
+    middle = {name: statistics.median(values) for name, values in rates.items()}
     return Row(
         "tls",
         "requests.post over TLS, 32 threads",
         "calls of 20 ms a second",
-        best,
-        [Check(f"÷ {KEPT}", best["ours"] / best[KEPT], "≥", 0.95)],
-        goal=0.95 * best[KEPT],
+        middle,
+        [Check(f"÷ {KEPT}", to_session, "≥", 0.95)],
+        goal=0.95 * middle[KEPT],
     )
 
 

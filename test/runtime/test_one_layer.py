@@ -176,6 +176,35 @@ def test_B10_requests_session_with_retry_adapter(api, unavailable, how):
     assert session.get_adapter(unavailable.url).max_retries.total == 3, "the session itself is left as it was"
 
 
+def test_B10_a_retry_adapter_that_is_mounted_between_two_requests_is_seen(delays, unavailable):
+    api, session = Api(), requests.Session()
+    assert api.call(session.get, unavailable.url).status_code == 503
+    assert len(unavailable.requests) == 6
+    session.mount("http://", mounted().adapters["http://"])
+    assert api.call(session.get, unavailable.url).status_code == 503
+    assert len(unavailable.requests) == 12
+
+
+def test_B10_a_session_is_not_taken_for_another_one_with_the_same_methods(delays, unavailable):
+    api = Api()
+    for times, session in enumerate((requests.Session(), mounted(), requests.Session(), mounted()), 1):
+        assert api.call(session.get, unavailable.url).status_code == 503
+        assert len(unavailable.requests) == 6 * times
+
+
+def test_B10_a_method_of_a_session_works_on_what_has_no_adapters():
+    api = Api()
+
+    class Session(requests.Session):
+        def ping(self):
+            return "pong"
+
+    class Other:
+        ping = Session.ping
+
+    assert [api.call(thing.ping) for thing in (Session(), Session(), Other(), Session())] == ["pong"] * 4
+
+
 def test_B10_requests_session_keeps_its_connections_and_cookies(server):
     api, session = Api(), mounted()
     server.app = lambda request: Reply(200, headers={"Set-Cookie": "a=b"})
