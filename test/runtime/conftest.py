@@ -163,6 +163,7 @@ def assert_at_rest(api: Any) -> None:
     assert list(api.request_queue) == []
     for _ in range(api.max_concurrent_requests + 1):
         assert api.call(len, "abc") == 3
+    assert not gate.watches, "a stream that has ended is still watched"
 
 
 @pytest.fixture
