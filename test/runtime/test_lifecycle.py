@@ -647,6 +647,15 @@ def test_Q10_without_threads_backoff_still_ends(api, no_more_threads, monkeypatc
     assert api.call(Flaky(Answer(503), Answer(429, {"Retry-After": "0.05"}))) == "done"
 
 
+def test_Q10_without_threads_a_request_that_the_server_asked_to_wait_still_starts(
+    api, no_more_threads, monkeypatch
+):
+    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    RequestEngine.of(api).gate.hold(0.05)
+    assert caller(api.call, len, "abc").result(5) == 3
+    assert_at_rest(api)
+
+
 @pytest.mark.parametrize("submitted", [False, True])
 def test_Q10_without_threads_the_backoff_of_a_queued_request_still_ends(
     api, no_more_threads, monkeypatch, submitted

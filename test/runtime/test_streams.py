@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import sys
@@ -499,6 +500,32 @@ def test_S1_the_slot_of_a_dropped_stream_comes_back_though_ctrl_c_interrupts_its
         del stream
         gc.collect()
     assert single.call(str, 7) == "7"
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("fails", ["never", "inside", "on the way in"])
+def test_S1_async_with_gives_its_slot_back_at_its_end_though_the_call_is_kept(single, lines, fails):
+    single.max_retries = 0
+    raised = {
+        "never": contextlib.nullcontext(),
+        "inside": pytest.raises(ZeroDivisionError),
+        "on the way in": pytest.raises(httpx.ConnectError),
+    }
+
+    async def go():
+        async with httpx.AsyncClient() as client:
+            url = "http://127.0.0.1:9" if fails == "on the way in" else lines.url
+            call = single._queued(client.stream)("GET", url)
+            with raised[fails]:
+                async with call as response:
+                    assert held(single)
+                    assert response.status_code == 200
+                    if fails == "inside":
+                        raise ZeroDivisionError
+            assert single.current_requests == 0
+            del call
+
+    asyncio.run(asyncio.wait_for(go(), 20))
     assert_at_rest(single)
 
 
