@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 465df3e47e
+# Put here by add-queue-backoff; retrofit:runtime v1 f876a2fc48
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1563,6 +1563,8 @@ class _Held:
 
     def __del__(self) -> None:
         if self._slot is not None:
+            # First what closes its connection when nobody refers to it: the server is not to see the next request before.
+            self._stream = self._items = None
             self._slot.abandon()
 
     @contextlib.contextmanager

@@ -1562,6 +1562,8 @@ class _Held:
 
     def __del__(self) -> None:
         if self._slot is not None:
+            # First what closes its connection when nobody refers to it: the server is not to see the next request before.
+            self._stream = self._items = None
             self._slot.abandon()
 
     @contextlib.contextmanager

@@ -529,6 +529,30 @@ def test_S1_async_with_gives_its_slot_back_at_its_end_though_the_call_is_kept(si
     assert_at_rest(single)
 
 
+def test_S1_what_a_dropped_stream_reads_from_is_closed_before_its_slot_is_given_away(single):
+    gate, given_away = RequestEngine.of(single).gate, []
+
+    class Items:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return 1
+
+        def close(self):
+            pass
+
+        def __del__(self):
+            given_away.append(bool(gate.abandoned) or not gate.active)
+
+    stream = single.call(lambda stream: Items(), stream=True)
+    assert next(stream) == 1
+    assert held(single)
+    del stream
+    assert given_away == [False]
+    assert_at_rest(single)
+
+
 ENDS = ["exhausted", "closed", "breaks off", "cancelled", "dropped"]
 
 
