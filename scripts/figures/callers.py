@@ -92,8 +92,8 @@ def measure(quick: bool) -> Row:
     ratios: dict[float, dict[str, float]] = {}
     overtaken: dict[str, int] = {}
     most: dict[str, int] = {}
-    # So many that not only the first moment is measured, in which all callers arrive at once; the same share for each of
-    # five and of 256 callers.
+    # So many that not only the first moment is measured, in which all callers arrive at once; five threads and 256 can
+    # share them evenly, so that all ways make equally many calls.
     for seconds, full in ((0.010, 1280), (0.002, 2560)):
         total = 256 if quick else full
         worst = ratios[seconds] = {}
