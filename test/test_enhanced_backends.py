@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,19 @@ import pytest
 from .backends.cases import CASES, STREAMING, Case
 from .loopback import LoopbackServer, Reply, Request, Reset
 
-VARIABLES = {"ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "HF_TOKEN", *(case.variable for case in CASES)}
+KEY_VARIABLES = {
+    "openai_api": ("OPENAI_API_KEY",),
+    "claude": ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "gemini": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+    "ollama": ("OLLAMA_API_KEY",),
+    "hf_tgi": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    "hf_tei": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    "llvm": ("LLVM_API_KEY",),
+    "opea": ("OPEA_API_KEY",),
+    "ovms": ("OVMS_API_KEY",),
+}
+VARIABLES = {variable for variables in KEY_VARIABLES.values() for variable in variables}
 
 streaming = pytest.mark.parametrize("case", STREAMING, ids=lambda case: case.name, indirect=True)
 
@@ -85,6 +98,26 @@ def test_key_comes_from_the_environment(case, backend, server, monkeypatch, capl
         assert case.call(getattr(backend, case.name)({}, {}, None, server.url + case.path))
     assert case.variable in caplog.text
     assert key not in caplog.text
+
+
+def test_K2_each_variable_of_the_api_is_read_and_the_first_one_wins(case, backend, server, monkeypatch):
+    variables = KEY_VARIABLES[case.name]
+    api = getattr(backend, case.name)({}, {}, None, server.url + case.path)
+    for other in VARIABLES.difference(variables):
+        monkeypatch.setenv(other, f"from-{other}")
+    assert api.api_key == ""
+    for variable in reversed(variables):
+        monkeypatch.setenv(variable, f"from-{variable}")
+        assert getattr(backend, case.name)({}, {}, None, server.url + case.path).api_key == f"from-{variable}"
+
+
+def test_K2_the_credentials_of_aws_stay_with_botocore(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-environment, too")
+    module = importlib.import_module("ipfs_accelerate_py.api_backends.s3_kit")
+    credentials = module.s3_kit({}, {}).client._request_signer._credentials
+    assert (credentials.access_key, credentials.method) == ("from-environment", "env")
+    assert "retrofit:env_key" not in Path(module.__file__).read_text()
 
 
 def test_key_comes_from_dotenv_in_the_working_directory(case, backend, server, tmp_path):

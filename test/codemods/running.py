@@ -22,12 +22,12 @@ BOUND = 20.0
 def load(source: str, limit: int = 1, **options: Any) -> ModuleType:
     """Retrofit a source, check it in every way, and return it as a module with this limit and no delay."""
     result = check_transformed(source, **options)
-    return run(result, limit)
+    return run(result, limit, **options)
 
 
-def run(result: FilePlan, limit: int = 1) -> ModuleType:
+def run(result: FilePlan, limit: int = 1, **options: Any) -> ModuleType:
     """Execute a planned file, with this limit and without delays, as a user would set them in the class."""
-    outside = planned(result.before, in_package=False, runtime="shared")
+    outside = planned(result.before, in_package=False, runtime="shared", **options)
     code = outside.after.decode()
     for setting, value in {
         "max_concurrent_requests": limit,

@@ -383,6 +383,33 @@ def test_key_block():
     check_transformed(KEY.format("api_key"), '"MY_TOKEN",', key_variables=("MY_TOKEN",))
 
 
+@pytest.mark.parametrize(
+    ("name", "variables", "options"),
+    [
+        ("OpenAIClient", ["OPENAI_API_KEY"], {}),
+        ("AnthropicBackend", ["ANTHROPIC_API_KEY", "CLAUDE_API_KEY"], {}),
+        ("claude", ["ANTHROPIC_API_KEY", "CLAUDE_API_KEY"], {}),
+        ("AsyncGroq", ["GROQ_API_KEY"], {}),
+        ("GoogleGenaiService", ["GOOGLE_API_KEY", "GEMINI_API_KEY"], {}),
+        ("HuggingFaceApi", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"], {}),
+        ("ollama_kit", ["OLLAMA_API_KEY"], {}),
+        ("OpenWeatherMap", ["OPEN_WEATHER_MAP_API_KEY"], {}),
+        ("WeatherClient", ["MY_TOKEN", "MY_OLD_TOKEN"], {"key_variables": ("MY_TOKEN", "MY_OLD_TOKEN")}),
+    ],
+)
+def test_K2_a_class_reads_the_variables_of_its_api_or_of_its_name_or_of_the_flag(
+    name, variables, options, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for variable in variables:
+        monkeypatch.delenv(variable, raising=False)
+    owner = getattr(load(KEY.format("api_key").replace("WeatherClient", name), **options), name)
+    assert owner().api_key == ""
+    for variable in reversed(variables):
+        monkeypatch.setenv(variable, f"from-{variable}")
+        assert owner().api_key == f"from-{variable}"
+
+
 def test_an_annotated_parameter_is_the_key_as_it_is():
     source = KEY.format("api_key").replace("api_key=None", "api_key: 'str | None' = None")
     assert b"empty_is_missing" not in check_transformed(source, '"WEATHER_API_KEY",').after
