@@ -14,6 +14,7 @@ within another runs under the other's slot.
 import _thread
 import contextlib
 import contextvars
+import errno
 import heapq
 import logging
 import math
@@ -81,7 +82,7 @@ def _count(value: Any) -> int:
 def _seconds(value: Any) -> float:
     if isinstance(value, bool | str) or not 0 <= value < math.inf:
         raise ValueError
-    return value  # type: ignore[no-any-return]
+    return value if isinstance(value, int | float) else float(value)  # a Decimal cannot be added to a time
 
 
 def _seconds_or_none(value: Any) -> "float | None":
@@ -216,11 +217,13 @@ _HOLDING_STATUSES = frozenset({429, 503, 529})
 _NO_MONEY = re.compile(r"insufficient_quota|billing_\w+|credit_balance_exhausted", re.ASCII)
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
-_S3_RETRIED = frozenset(
+# What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.
+_AWS_RETRIED = frozenset(
     """
     SlowDown RequestTimeout RequestTimeoutException Throttling ThrottlingException
-    ThrottledException RequestThrottled RequestLimitExceeded TooManyRequestsException
-    ServiceUnavailable InternalError PriorRequestNotComplete
+    ThrottledException RequestThrottled RequestThrottledException RequestLimitExceeded TooManyRequestsException
+    ProvisionedThroughputExceededException BandwidthLimitExceeded EC2ThrottledException
+    ServiceUnavailable InternalError PriorRequestNotComplete TransactionInProgressException
     """.split()
 )
 # Exceptions are known by their names, in any library: requests, urllib3, httpx, aiohttp, botocore, the SDKs.
@@ -234,7 +237,7 @@ _LOST = _NEVER_SENT | frozenset(
     """
     APIConnectionError APITimeoutError BadStatusLine ChunkedEncodingError ClientConnectionError
     ClientOSError ClientPayloadError ConnectionClosedError ConnectionError HTTPClientError
-    IncompleteRead NetworkError ProtocolError ReadTimeout ReadTimeoutError RemoteProtocolError
+    IncompleteRead IncompleteReadError NetworkError ProtocolError ProxyError ReadTimeout ReadTimeoutError RemoteProtocolError
     ResponseStreamingError ServerTimeoutError Timeout TimeoutError TimeoutException
     """.split()
 )
@@ -245,8 +248,15 @@ _GRPC_LOST = re.compile(
     re.IGNORECASE,
 )
 _HOPELESS = frozenset(
-    {"CertificateError", "SSLCertVerificationError", "LocalProtocolError", "UnsupportedProtocol"}
+    {
+        "CertificateError",
+        "SSLCertVerificationError",
+        "LocalProtocolError",
+        "UnsupportedProtocol",
+        "QueueError",
+    }
 )
+_UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 
 # Arguments that are no body to be rewound; results that are neither a failure nor a stream.
@@ -314,7 +324,7 @@ def _failure_in_botocore(response: Mapping[str, Any], name: str = "") -> "Failur
     code = error.get("Code") if isinstance(error, Mapping) else None
     status = metadata.get("HTTPStatusCode")
     headers = metadata.get("HTTPHeaders")
-    if isinstance(code, str) and code in _S3_RETRIED:
+    if isinstance(code, str) and code in _AWS_RETRIED:
         return Failure(f"{name} ({code})" if name else code, True, status, headers)
     if isinstance(status, int) and status >= 400:
         return _failure_by_status(status, headers, None, name)
@@ -349,6 +359,10 @@ def _failure_in_exception(error: BaseException) -> Failure:
         if (status := _status_in_stream(body)) is not None:
             return _failure_by_status(status, None, body, name)
         names.update(cls.__name__ for cls in type(link).__mro__)
+        if (
+            issubclass(type(link), OSError) and _attribute(link, "errno") in _UNREACHABLE
+        ):  # urllib's has no class of its own
+            names.add("NetworkError")
     retry = not names.isdisjoint(_LOST) and names.isdisjoint(_HOPELESS)
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
 
@@ -420,10 +434,13 @@ def _status_in_stream(body: Any) -> "int | None":
 
 def _says_no_money(body: Any) -> bool:
     """Return True if a 429 is about the account's balance, which no waiting mends."""
-    error = body.get("error", body) if isinstance(body, dict) else None
-    if not isinstance(error, dict):
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, dict):
         return False
-    words = (error.get("code"), error.get("type"))
+    words: list[Any] = []
+    for part in (body, body.get("error"), body.get("detail")):  # gateways say it in any of these
+        words += (part.get("code"), part.get("type")) if isinstance(part, dict) else (part,)
     return any(isinstance(word, str) and _NO_MONEY.fullmatch(word) for word in words)
 
 
@@ -478,20 +495,27 @@ def _header(headers: Any, name: str) -> Any:
         return None
     try:
         value = get(name)
-        if value is None and type(headers) is dict:
-            value = next((v for k, v in headers.items() if isinstance(k, str) and k.lower() == name), None)
+        if value is None and isinstance(headers, Mapping):  # one that heeds case
+            value = next((v for k, v in headers.items() if _text(k).lower() == name), None)
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(_text, value))
     except Exception:
         return None
     if isinstance(value, bytes):
-        value = value.decode("latin-1")
+        value = _text(value)
     return value if isinstance(value, str | int | float) else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
     """Return how long the server asked us to wait, in seconds, and where it said so; None if it did not.
 
     In this order: `retry-after-ms` (gRPC: `grpc-retry-pushback-ms`), `Retry-After`, Google's RetryInfo (google/rpc/error_details.proto), and the
-    reset time of the IETF's `RateLimit` header (draft-ietf-httpapi-ratelimit-headers) when nothing remains.
+    reset time of the IETF's `RateLimit` header (draft-ietf-httpapi-ratelimit-headers) when nothing remains: of the
+    policy that takes longest, or, as up to version 7 of the draft, of the only one.
     """
     for name in ("retry-after-ms", "grpc-retry-pushback-ms"):
         milliseconds = parse_retry_after(_header(headers, name))
@@ -504,12 +528,14 @@ def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
     if seconds:
         return seconds, "RetryInfo"
     limit = _header(headers, "ratelimit")
-    if (
-        isinstance(limit, str)
-        and re.search(r"\br=0\b", limit)
-        and (t := re.search(r"\bt=([0-9]{1,9})\b", limit))
-    ):
-        return float(t[1]), "RateLimit"
+    if isinstance(limit, str):
+        limit = re.sub(r'"[^"]*"', "", limit)
+        policies = (limit,) if "remaining=" in limit else limit.split(",")
+        exhausted = [policy for policy in policies if re.search(r"\b(r|remaining)=0\b", policy)]
+        resets = [re.search(r"\b(?:t|reset)=([0-9]{1,9})\b", policy) for policy in exhausted]
+        seconds = max((float(reset[1]) for reset in resets if reset), default=0.0)
+        if seconds:
+            return seconds, "RateLimit"
     if _header(headers, "ratelimit-remaining") in ("0", 0):
         seconds = parse_retry_after(_header(headers, "ratelimit-reset"))
         if seconds:
@@ -520,7 +546,7 @@ def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
 def _google_retry_info(body: Any) -> "float | None":
     if isinstance(body, list) and body:
         body = body[0]
-    error = body.get("error") if isinstance(body, dict) else None
+    error = body.get("error", body) if isinstance(body, dict) else None  # OpenAI's SDK takes the wrapping off
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():
         delay = detail.get("retryDelay") if isinstance(detail, dict) else None
@@ -535,13 +561,23 @@ _BODY_NAMES = frozenset(
     {"data", "content", "files", "file", "body", "Body", "Fileobj", "fileobj", "image", "audio"}
 )
 _INFERENCE = re.compile(
-    r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderation|responses"
-    r"|similarity|transcri|translat|invoke|count|speech|\bocr\b",
+    r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderat|responses|similarity"
+    r"|transcri|translat|invoke|invocation|count_?tokens|tokens\.count|speech|\bocr\b|\bfim\b|agents\.stream"
+    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/",
+    re.IGNORECASE,
+)
+# What makes something that stays, or runs for long and is billed, though its name has a word of those above.
+_MAKES = re.compile(
+    r"batch(?!_?embed)|job|thread|upload|fine.?tun|video|long_?running|functions/|create_inference|\bstart_"
+    r"|async_?invoke|invoke_?\w*async|^lambda\.|\blambda\.invoke",
     re.IGNORECASE,
 )
 _READ_ONLY = re.compile(
-    r"get|head|options|list|retrieve|download|describe|put|delete|show|search|whoami|\w+_info", re.IGNORECASE
+    r"get|head|options|list|retrieve|download|describe|put|delete|show|search|whoami|compute_tokens|\w+_info"
+    r"|\w+_exists$|content$|results$|ps$",
+    re.IGNORECASE,
 )
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\s]*)(\S*)", re.IGNORECASE)
 _TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
 
 
@@ -551,8 +587,7 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     GET, PUT, DELETE and their like may; a POST may if it asks a model for something, judged by its path or, where an
     SDK hides the path, by the name of the function.
     """
-    while isinstance(call, partial):
-        call, args, kwargs = call.func, (*call.args, *args), {**call.keywords, **kwargs}
+    call, args, kwargs = _without_partial(call, args, kwargs)
     name = str(_attribute(call, "__name__") or "")
     request: Any = args[0] if args else kwargs.get("request")
     path = _attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
@@ -564,17 +599,34 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         args = (request.method, str(_attribute(request, "url")))
     elif name in ("urlopen", "open", "urlretrieve") and "://" in str(request):
         args = ("GET" if kwargs.get("data", *args[1:2]) is None else "POST", request)
-    words = [arg for arg in (*args[:2], kwargs.get("method"), kwargs.get("url")) if isinstance(arg, str)]
+    words = [
+        str(arg)
+        for arg in (*args[:2], kwargs.get("method"), kwargs.get("url"))
+        if isinstance(arg, str)
+        or (_attribute(arg, "scheme") is not None and _has(arg, "__str__"))  # a URL of httpx or yarl
+    ]
     if name in _TAKES_METHOD and words and words[0].isalpha():
         name, words = words[0], words[1:]
-    is_url = bool(words) and "://" in words[0]
-    if name.lower() == "post" or (is_url and not _READ_ONLY.match(name)):
-        path = "".join(words[:1]).partition("://")[2].partition("?")[0].partition("/")[2]
-        return bool(_INFERENCE.search(path)) and not kwargs.get("files")
-    owner = type(
-        _attribute(call, "__self__") or _attribute(_attribute(call, "__wrapped__"), "__self__")
-    ).__name__
-    return bool(_READ_ONLY.match(name) or _INFERENCE.search(f"{owner}.{name}"))
+    url = _URL.fullmatch(words[0]) if words else None
+    if name.lower() == "post" or (url and not _READ_ONLY.match(name)):
+        path = url[2] if url else "".join(words[:1])  # below a client's `base_url`
+        path = path.partition("?")[0].lstrip("/")
+        return bool(_INFERENCE.search(path)) and not _MAKES.search(path) and not kwargs.get("files")
+    owner = type(_attribute(call, "__self__") or _attribute(_attribute(call, "__wrapped__"), "__self__"))
+    if _READ_ONLY.match(name):
+        return True
+    # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
+    full_name = ".".join((*owner.__module__.split(".")[-2:], owner.__name__, name))
+    return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
+
+
+def _without_partial(
+    call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> "tuple[Any, Sequence[Any], Mapping[str, Any]]":
+    """Return what a `functools.partial` calls, and with which arguments; anything else as it is."""
+    while isinstance(call, partial):
+        call, args, kwargs = call.func, (*call.args, *args), {**call.keywords, **kwargs}
+    return call, args, kwargs
 
 
 def _may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -592,10 +644,10 @@ class _Rewinder:
         self.rewindable = True
         self.marks: list[tuple[Any, int]] = []
         for value in (*args, *(value for name, value in kwargs.items() if name in _BODY_NAMES)):
-            self._look_into(value, 3)
+            self._look_into(value, 5)
 
     def _look_into(self, value: Any, depth: int) -> None:
-        if isinstance(value, str | bytes | int | float) or value is None or depth == 0:
+        if isinstance(value, str | bytes | int | float) or value is None:
             return
         if _has(value, "get_method"):  # urllib.request's
             self._look_into(_attribute(value, "data"), depth - 1)
@@ -608,7 +660,7 @@ class _Rewinder:
         if isinstance(value, Mapping):
             value = list(value.values())
         if isinstance(value, list | tuple):
-            for item in value:
+            for item in value if depth else ():
                 self._look_into(item, depth - 1)
         elif callable(_attribute(value, "read")):
             try:
@@ -647,6 +699,7 @@ class _Slot:
     number = 0  # its place in line, given once
     rank: "int | None" = None  # given with its first ticket
     outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    judged = False  # a request made under it has failed, and was retried as often as it may be
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
     watch: "_Watch | None" = None  # of the stream that holds it
     gate: "_Gate"
@@ -1385,16 +1438,20 @@ class _Request:
         self.name = ""
         total = engine.settings["total_timeout"]
         self.deadline = math.inf if total is None else time.monotonic() + total
-        self.rewinder = _Rewinder(args, kwargs) if retry and _may_hold_a_body(args, kwargs) else None
+        self.rewinder: _Rewinder | None = None
+        if retry:
+            _, args, kwargs = _without_partial(call, args, kwargs)
+            if _may_hold_a_body(args, kwargs):
+                self.rewinder = _Rewinder(args, kwargs)
 
     def attempt(self, slot: _Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
         if not self.is_nested:
-            slot.over = False
+            slot.over = slot.judged = False
         token = _take_in_hand(slot)
         try:
             if self.engine.health is not None and not self.is_method:
-                self.engine.health.check()
+                self.engine.check_health()
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
             self.result, self.error = None, error
@@ -1408,7 +1465,7 @@ class _Request:
         Args:
             body: the decoded body of an error response, where the response does not give it at once.
         """
-        if self.is_method:
+        if self.is_method or (slot.judged and not self.is_nested):
             return None
         error = self.error
         failure = _failure_in_result(self.result) if error is None else _failure_in_exception(error)
@@ -1416,9 +1473,11 @@ class _Request:
             failure = _failure_by_status(failure.status or 0, failure.headers, body)
         if self.engine.health is not None:
             self.engine.health.note(failure)
+        delay = None if failure is None else self.engine.delay_after(failure, self, slot)
+        if self.is_nested:
+            slot.judged = failure is not None and delay is None
         if failure is None:
             return None
-        delay = self.engine.delay_after(failure, self, slot)
         slot.gate.count("failed" if delay is None else "retried")
         return delay
 
@@ -1456,7 +1515,9 @@ def _is_settled(result: Any) -> bool:
 
 def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
-    if type(result) is dict or _is_settled(result):
+    if type(result) is dict:
+        return _body_of_botocore(result) is not None
+    if _is_settled(result):
         return False
     name = type(result).__name__
     if name in ("generator", "async_generator") or _is_call_of_grpc(result):
@@ -1469,7 +1530,12 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     # An iterator over what it reads from a response: Mistral's streams of events.
     if (_has(result, "__next__") or _has(result, "__anext__")) and _attribute(result, "response") is not None:
         return True
-    unread = (_attribute(result, "_content_consumed"), _attribute(result, "is_stream_consumed"))
+    inner = _attribute(result, "http_response")  # of the SDKs' `with_raw_response`
+    unread = (
+        _attribute(result, "_content_consumed"),
+        _attribute(result, "is_stream_consumed"),
+        _attribute(inner, "is_stream_consumed"),
+    )
     return (
         any(value is False for value in unread)
         or _aiohttp_connection(result) is not None
@@ -1479,9 +1545,17 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
 
 def _plain_response(result: Any) -> Any:
     """Return the unread `http.client.HTTPResponse` that `urlopen()` returns, or that is in a response of urllib3."""
+    client = sys.modules.get("http.client")
     inner = _attribute(result, "_original_response") or result
-    is_unread = _has(inner, "isclosed") and _has(_attribute(inner, "fp"), "readinto")
+    is_unread = client is not None and isinstance(inner, client.HTTPResponse) and inner.fp is not None
     return inner if is_unread else None
+
+
+def _body_of_botocore(result: Mapping[str, Any]) -> Any:
+    """Return the body or the stream of events in an answer of botocore, which is still to be read."""
+    if "ResponseMetadata" not in result:
+        return None
+    return next((value for value in result.values() if _has(_attribute(value, "_raw_stream"), "read")), None)
 
 
 def _is_call_of_grpc(result: Any) -> bool:
@@ -1512,14 +1586,24 @@ def _hold(request: _Request, slot: _Slot) -> Any:
     if (inner := _plain_response(result)) is not None:
         inner.fp = _HeldBody(inner.fp, slot)
         return result
+    if type(result) is dict:
+        body = _body_of_botocore(result)
+        body._raw_stream = _HeldBody(body._raw_stream, slot)
+        return result
     if _status_in(result) is not None:
-        for name in ("raw", "stream"):  # where requests and httpx read from
-            body = _attribute(result, name)
-            if _has(body, "close") or _has(body, "aclose"):
-                if _attribute(result, "_content_consumed") is True or _attribute(result, "is_closed") is True:
-                    break
+        for (
+            response,
+            name,
+            is_read,
+        ) in (  # where requests and httpx read from; a mock's flag is neither True nor False
+            (result, "raw", "_content_consumed"),
+            (result, "stream", "is_closed"),
+            (_attribute(result, "http_response"), "stream", "is_closed"),
+        ):
+            body = _attribute(response, name)
+            if _attribute(response, is_read) is False and (_has(body, "close") or _has(body, "aclose")):
                 with contextlib.suppress(Exception):  # it takes no attribute
-                    setattr(result, name, _HeldBody(body, slot))
+                    setattr(response, name, _HeldBody(body, slot))
                     return result
         slot.release()
         return result
@@ -1610,6 +1694,22 @@ class _HeldBody(_Held):
             self._slot.release()
         return line
 
+    def read1(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        with self._under_slot():
+            data = self._stream.read1(*args)
+        if not data:
+            self._slot.release()
+        return data
+
+    def readinto(self, buffer: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        with self._under_slot():
+            count = self._stream.readinto(buffer)
+        if not count:
+            self._slot.release()
+        return count
+
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
         yield from self._until_its_end(self._stream.stream(*args, **kwargs))
@@ -1617,8 +1717,12 @@ class _HeldBody(_Held):
     def _until_its_end(self, parts: Any) -> Iterator[Any]:
         try:
             yield from parts
-        finally:  # perhaps in the collector, so that no lock may be taken
-            self._slot.abandon()
+        except GeneratorExit:  # read in part: the connection is still open, and can be read on
+            raise
+        except BaseException:
+            self._slot.release()
+            raise
+        self._slot.release()
 
     def __iter__(self) -> Iterator[Any]:
         yield from self._until_its_end(self._stream)
@@ -1627,8 +1731,12 @@ class _HeldBody(_Held):
         try:
             async for part in self._stream:
                 yield part
-        finally:
-            self._slot.abandon()
+        except GeneratorExit:  # as above
+            raise
+        except BaseException:
+            self._slot.release()
+            raise
+        self._slot.release()
 
 
 class _HeldStream(_Held):
@@ -1762,6 +1870,9 @@ class _HeldStreamOfBoth(_HeldStream, _HeldAsyncStream):
 # Keys ----------------------------------------------------------------------------------------------------------
 
 
+_OUTSIDE = (" in the environment", " in .env")  # where a key is looked for once
+
+
 class ApiKey(property):
     """An API key: as assigned, else from the instance's `metadata`, the environment, or a `.env` file, else "".
 
@@ -1805,35 +1916,41 @@ class ApiKey(property):
         if (key := _clean_key(assigned, self.attribute)) is not None:
             return key
         keys = RequestEngine.of(instance).keys
-        if self.attribute not in keys:
-            found = self._find(instance)
-            if found is None:
-                return ""
-            keys[self.attribute], source = found
-            _log(
-                _logger_of(instance),
-                logging.INFO,
-                "%s: API key taken from %s",
-                type(instance).__name__,
-                source,
-            )
-        return keys[self.attribute]
+        known = keys.get(self.attribute)
+        found = self._in_metadata(instance)
+        if found is None:
+            if known is not None and known[1].endswith(_OUTSIDE):
+                return known[0]
+            found = self._outside(instance)
+        if found is None:
+            keys.pop(self.attribute, None)
+            return ""
+        if found != known:
+            keys[self.attribute] = found
+            name = type(instance).__name__
+            _log(_logger_of(instance), logging.INFO, "%s: API key taken from %s", name, found[1])
+        return found[0]
 
-    def _find(self, instance: Any) -> "tuple[str, str] | None":
+    def _in_metadata(self, instance: Any) -> "tuple[Any, str] | None":
         metadata = _attribute(instance, "metadata")
         if isinstance(metadata, Mapping):
             for name in self.metadata_names:
-                if (key := _clean_key(metadata.get(name), name)) is not None:
+                value = metadata.get(name)
+                key = value if callable(value) or _has(value, "get_secret_value") else _clean_key(value, name)
+                if key is not None:
                     return key, f'metadata["{name}"]'
+        return None
+
+    def _outside(self, instance: Any) -> "tuple[Any, str] | None":
         for name in self.variables:
             if (key := _clean_key(os.environ.get(name), name)) is not None:
-                return key, f"{name} in the environment"
+                return key, f"{name}{_OUTSIDE[0]}"
         engine = RequestEngine.of(instance)
         if engine.dotenv is None:
             engine.dotenv = _read_dotenv(_logger_of(instance))
         for name in self.variables:
             if (key := _clean_key(engine.dotenv.get(name), name)) is not None:
-                return key, f"{name} in .env"
+                return key, f"{name}{_OUTSIDE[1]}"
         return None
 
 
@@ -1921,7 +2038,7 @@ class RequestEngine:
         self.label = (owner if self.owner_is_class else type(owner)).__name__
         self.logger = _logger_of(owner)
         self.values: dict[str, Any] = {}
-        self.keys: dict[str, str] = {}
+        self.keys: dict[str, tuple[Any, str]] = {}  # attribute -> key, and where it was found
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
         self.kinds: dict[Any, int] = {}
@@ -2086,7 +2203,7 @@ class RequestEngine:
         if retry and self.settings["max_retries"] is not None and not _is_known(call, self.without_retries):
             call = _without_own_retries(call, self)
         if kind is _SYNC:
-            return partial(self._run, call, retry)
+            return partial(self._run_partial if isinstance(call, partial) else self._run, call, retry)
         return partial(self._run_async if kind is _COROUTINE else partial(_AsyncCall, self), call, retry)
 
     def _kind_of(self, call: Any) -> int:
@@ -2163,6 +2280,10 @@ class RequestEngine:
         except BaseException:
             slot.release()
             raise
+
+    def _run_partial(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
+        """Make the request of a partial, which may hold a body of its own, to be sent again from where it stood."""
+        return self._run_request(_Request(self, call, retry, args, kwargs))
 
     def _run_request(self, request: _Request) -> Any:
         outer = self._slot_in_hand()
@@ -2265,6 +2386,15 @@ class RequestEngine:
             self.gate.withdraw(ticket)
             raise
 
+    def check_health(self) -> None:
+        """Raise CircuitOpen while the circuit breaker is open; the attempt is not counted as sent."""
+        try:
+            if self.health is not None:
+                self.health.check()
+        except CircuitOpen:
+            self.gate.count("unsent")
+            raise
+
     def _timed_out(self, setting: str) -> RequestTimeout:
         did = "waited" if setting == "queue_timeout" else "took"
         return RequestTimeout(f"The request {did} longer than {setting} ({self.settings[setting]} s).")
@@ -2295,6 +2425,7 @@ class RequestEngine:
             or get_ident() in gate.threads
             or _current_slot.get() is not None
             or _may_hold_a_body(args, kwargs)
+            or isinstance(call, partial)
         ):
             slot = gate.new_slot()
             try:
@@ -2357,11 +2488,11 @@ class RequestEngine:
                 await self._wait_in_task(outer, 0.0, request)
             while True:
                 if outer is None:
-                    held.over = False
+                    held.over = held.judged = False
                 token = _take_in_hand(held)
                 try:
                     if self.health is not None:
-                        self.health.check()
+                        self.check_health()
                     result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
                     request.result, request.error = await result, None
                 except Exception as error:
@@ -2727,6 +2858,8 @@ _WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
     "litellm": {"num_retries": 0, "max_retries": 0},
     "google.generativeai": {"request_options": {"retry": None}},
 }
+# Whose plain methods give something to be awaited.
+_ASYNC_PACKAGES = frozenset({"aiohttp", "aiobotocore"})
 _CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x08, 0x80, 0x200
 _ASYNC_FLAGS = _CO_COROUTINE | _CO_ASYNC_GENERATOR
 
@@ -2760,7 +2893,9 @@ def _is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any])
         if type(adapters) is not OrderedDict:
             return False
         if without_retries != adapters:
-            if any(adapter.max_retries.total for adapter in adapters.values()):
+            if any(
+                adapter.max_retries.total != 0 for adapter in adapters.values()
+            ):  # None: as its other counts say
                 return False
             without_retries.clear()
             without_retries.update(adapters)
@@ -2794,7 +2929,7 @@ def _kind_of(call: Any) -> int:
         wrapper = depth and not isinstance(call, partial) and not _is_coroutine_function(call)
         return _ASYNC_OTHER if wrapper else _COROUTINE
     owner = type(_attribute(call, "__self__"))
-    if flags & _CO_ASYNC_GENERATOR or owner.__module__.partition(".")[0] == "aiohttp":
+    if flags & _CO_ASYNC_GENERATOR or owner.__module__.partition(".")[0] in _ASYNC_PACKAGES:
         return _ASYNC_OTHER
     if type(call).__module__.startswith("grpc.aio"):
         return _ASYNC_OTHER
@@ -2978,7 +3113,7 @@ def _without_retry(adapter: Any) -> Any:
     """Return an adapter of requests as it is, or one without urllib3's `Retry`, on the same connections."""
     retry = _attribute(adapter, "max_retries")
     total = _attribute(retry, "total")
-    if not isinstance(total, int) or not total:
+    if total == 0 or not (isinstance(total, int) or (total is None and _has(retry, "is_exhausted"))):
         return adapter
     # A copy, since a class derived from `Retry` may be made in another way.
     none = _twin(
