@@ -20,7 +20,7 @@ from .facts import Facts, facts
 from .model import FilePlan, Options, Run
 from .render import RUNTIME_MODULE
 from .sarif import sarif
-from .start import INTERRUPTED
+from .start import INTERRUPTED, interruptible
 
 DONE, CHANGES, USAGE, LEFT_ALONE = 0, 1, 2, 3
 _PROGRESS_FROM = 100
@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api
     arguments_parser = parser(prog)
     command = _Command(arguments_parser)
     try:
-        status = command.run(config.parse_args(arguments_parser, argv), api)
-        sys.stdout.flush()
+        with interruptible():
+            status = command.run(config.parse_args(arguments_parser, argv), api)
+            sys.stdout.flush()
         return status
     except SystemExit as exit_:  # argparse: --help, --version, wrong usage
         return exit_.code if isinstance(exit_.code, int) else USAGE

@@ -6,11 +6,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from multiprocessing import connection, resource_tracker
 from pathlib import Path
+from typing import Any
 
 from . import render
 from .find_files import python_files
@@ -91,11 +92,12 @@ def plan_files(
         outcomes = _in_processes({index: paths[index] for index in sizes}, sizes, options, jobs)
     else:
         outcomes = ((index, plan_file(paths[index], options)) for index in sizes)
-    for index, planned in outcomes:
-        plans[index] = planned
-        done += 1
-        if progress is not None:
-            progress(done)
+    with contextlib.closing(outcomes):  # so that Ctrl-C ends the processes here and now
+        for index, planned in outcomes:
+            plans[index] = planned
+            done += 1
+            if progress is not None:
+                progress(done)
     return [plans[index] for index in range(len(paths))]
 
 
@@ -109,85 +111,126 @@ def _plan_chunk(chunk: list[tuple[int, Path]], options: Options) -> list[tuple[i
     return [(index, plan_file(path, options)) for index, path in chunk]
 
 
-def _start_process() -> None:
-    """Let Ctrl-C end a process at once and without a word; it writes nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+_Outcome = list[tuple[int, FilePlan]]
+_Pipe = Any  # a multiprocessing.connection.Connection, or on Windows a PipeConnection
+_CRASHED = (EOFError, OSError)
+"""What a pipe raises when the process at its other end is no more, also in the middle of an answer."""
+
+
+def _work(pipe: _Pipe, plan_chunk: Callable[[list[tuple[int, Path]], Options], _Outcome]) -> None:
+    """Plan chunks in a process of its own, until the main process goes away.
+
+    Ctrl-C, unless it is ignored, ends the process at once and without a word; it writes nothing.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with contextlib.suppress(EOFError, ConnectionError):
+        outcome: _Outcome = []  # says that it is ready
+        while True:
+            pipe.send(outcome)
+            outcome = plan_chunk(*pipe.recv())
 
 
 @contextlib.contextmanager
 def _ctrl_c_later() -> Iterator[None]:
-    """Put off Ctrl-C. Processes that are started meanwhile inherit that, up to `_start_process`."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Put off Ctrl-C. Processes that are started meanwhile inherit that, up to `_work`."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    # The mask alone would not do: with another thread, a progress bar's, the signal still reaches the process.
+    noted = callable(before) and threading.current_thread() is threading.main_thread()
+    if noted:
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    masked = hasattr(signal, "pthread_sigmask")
+    if masked:
+        resource_tracker.ensure_running()  # what the first process would start, and lift the mask by that
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if masked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if noted:
+            signal.signal(signal.SIGINT, before)
+            if came:
+                signal.raise_signal(signal.SIGINT)
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def _processes(number: int) -> Iterator[list[_Pipe]]:
+    """Start processes and give the pipes to them; kill them at the end, whatever it is that ends.
+
+    A process may be killed at any moment, also by Ctrl-C in the middle of an answer, and nobody waits for the rest of
+    it: each has a pipe of its own, the main process keeps no copy of the other end, and there are no locks or threads.
+    """
     # Not "fork": a progress bar has a thread, and what it holds would be held for ever in the child.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, initializer=_start_process)
+    processes = []
+    pipes = []
+    try:
+        with _ctrl_c_later():
+            for _ in range(number):
+                pipe, other_end = context.Pipe()
+                pipes.append(pipe)
+                with other_end:
+                    process = context.Process(target=_work, args=(other_end, _plan_chunk), daemon=True)
+                    process.start()
+                processes.append(process)
+        yield pipes.copy()
+    finally:
+        with _ctrl_c_later():
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.join()
+            for pipe in pipes:
+                pipe.close()
 
 
 def _in_processes(
     paths: dict[int, Path], sizes: dict[int, int], options: Options, jobs: int
-) -> Iterator[tuple[int, FilePlan]]:
+) -> Generator[tuple[int, FilePlan], None, None]:
     """Yield the plans as they come. A file that crashes its process is tried once more alone, and then named."""
     left = dict(paths)
-    with _ended(_pool(jobs)) as pool:
-        try:
-            with _ctrl_c_later():
-                futures = [pool.submit(_plan_chunk, chunk, options) for chunk in _chunks(paths, sizes)]
-            for future in as_completed(futures):
-                for index, planned in future.result():
+    chunks = _chunks(paths, sizes)
+    with _processes(jobs) as pipes:
+        while pipes:
+            ready: list[_Pipe] = connection.wait(pipes)
+            for pipe in ready:
+                outcome: _Outcome = []
+                try:
+                    outcome = pipe.recv()
+                    pipe.send((next(chunks), options))  # it only waits for that, so this cannot wait for it
+                except (*_CRASHED, StopIteration):
+                    pipes.remove(pipe)
+                for index, planned in outcome:
                     del left[index]
                     yield index, planned
-        except BrokenProcessPool:
-            pass
     while left:
         yield from _one_by_one(left, options)
 
 
 def _one_by_one(left: dict[int, Path], options: Options) -> Iterator[tuple[int, FilePlan]]:
     """Yield plans that one process makes, up to the file that crashes it."""
-    with _ended(_pool(1)) as pool:
+    with _processes(1) as (pipe,):
         try:
-            with _ctrl_c_later():
-                probe = pool.submit(os.getpid)
-            probe.result()
-        except BrokenProcessPool:  # no process can be started here
+            pipe.recv()
+        except _CRASHED:  # no process can be started here
             for index, path in left.items():
                 yield index, plan_file(path, options)
             left.clear()
             return
         for index, path in list(left.items()):
-            future: Future[FilePlan] = pool.submit(plan_file, path, options)
             del left[index]
             try:
-                yield index, future.result()
-            except BrokenProcessPool:
+                pipe.send(([(index, path)], options))
+                outcome: _Outcome = pipe.recv()
+            except _CRASHED:
                 reason = "reading it crashed Python; please report this"
                 yield index, FilePlan(path, b"", b"", problems=(Problem(0, reason),))
                 return
-
-
-@contextlib.contextmanager
-def _ended(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """End a pool when it is no longer needed; at once if that is because of Ctrl-C."""
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    pool.shutdown(cancel_futures=True)
+            yield from outcome
 
 
 def _chunks(paths: dict[int, Path], sizes: dict[int, int]) -> Iterator[list[tuple[int, Path]]]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as a shell gives it: 128 and the signal's number."""
@@ -18,32 +19,61 @@ INTERRUPTED = 130
 
 def add_queue_backoff() -> int:
     """Run `add-queue-backoff`."""
-    with _quiet_ctrl_c():
-        from . import cli
-    return cli.main()
+    _quiet_ctrl_c()
+    from . import cli
+
+    return _status(cli.main())
 
 
 def fix_openai_api_implementation() -> int:
     """Run `fix-openai-api-implementation`: the same for the OpenAI backend alone."""
-    with _quiet_ctrl_c():
-        from . import cli
-    return cli.main(prog="fix-openai-api-implementation", api="openai_api")
+    _quiet_ctrl_c()
+    from . import cli
+
+    return _status(cli.main(prog="fix-openai-api-implementation", api="openai_api"))
+
+
+def _status(status: int) -> int:
+    """Return a status, but end at once after Ctrl-C: while Python ends, the next one would give another status."""
+    if status == INTERRUPTED:
+        _end()
+    return status
+
+
+def _quiet_ctrl_c() -> None:
+    """Let Ctrl-C end the process from now on, unless somebody else decides what it does.
+
+    Raising KeyboardInterrupt would not do: what imports may catch it, and go on.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
 
 
 @contextmanager
-def _quiet_ctrl_c() -> Iterator[None]:
-    """End the process at Ctrl-C. Raising KeyboardInterrupt would not do: what imports may catch it, and go on."""
-    before = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or before is not signal.default_int_handler:  # somebody else decides what Ctrl-C does
+def interruptible() -> Iterator[None]:
+    """Let the first Ctrl-C raise KeyboardInterrupt meanwhile; the second one ends the process, whatever it is doing."""
+    if signal.getsignal(signal.SIGINT) is not _end:
         yield
         return
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(*_: object) -> NoReturn:
+    os._exit(INTERRUPTED)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGINT, _end)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    sys.exit(add_queue_backoff())
+    # Not this copy of the module: the one that `cli` imports, too.
+    from . import start
+
+    sys.exit(start.add_queue_backoff())

@@ -1528,7 +1528,8 @@ def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
         return True
     # An iterator over what it reads from a response: Mistral's streams of events.
-    if (_has(result, "__next__") or _has(result, "__anext__")) and _attribute(result, "response") is not None:
+    iterates = _has(result, "__next__") or _has(result, "__anext__")
+    if iterates and _status_in(_attribute(result, "response")) is not None:
         return True
     inner = _attribute(result, "http_response")  # of the SDKs' `with_raw_response`
     unread = (
@@ -1560,7 +1561,9 @@ def _body_of_botocore(result: Mapping[str, Any]) -> Any:
 
 def _is_call_of_grpc(result: Any) -> bool:
     """Return True for the answers of a gRPC method that streams them."""
-    return _has(result, "__next__") and _has(result, "trailing_metadata")
+    return hasattr(type(result), "__next__") and hasattr(
+        type(result), "trailing_metadata"
+    )  # which a mock's class has not
 
 
 def _has(thing: Any, method: str) -> bool:
@@ -1682,7 +1685,7 @@ class _HeldBody(_Held):
         """Read as before; the end of the body gives the slot back."""
         with self._under_slot():
             data = self._stream.read(*args, **kwargs)
-        if not data or not (args or kwargs):
+        if not data or not any(type(size) is int and size >= 0 for size in (*args, *kwargs.values())):
             self._slot.release()
         return data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -456,35 +457,96 @@ def test_kill_9_at_any_time_of_a_whole_run(tmp_path):
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"__init__.py", "client.py", RUNTIME}
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for child processes in /proc")
-@pytest.mark.parametrize("seconds", [0, 0.4, 1.5])
-def test_ctrl_c_ends_a_run_with_several_processes_cleanly(tmp_path, seconds):
+looks_at_processes = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="looks for child processes in /proc"
+)
+
+
+def start_of_a_long_run(folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """Start the command with two processes on files that keep them busy for seconds; return as soon as it has a child."""
     big = "import requests\n" + "".join(
         f"class C{n}:\n    def get(self, url):\n        return requests.get(url)\n" for n in range(1500)
     )
     for number in range(12):
-        (tmp_path / f"client{number}.py").write_text(big)
-    command = [
-        sys.executable,
-        "-m",
-        "backend_retrofit.codemods.start",
-        str(tmp_path),
-        "--jobs",
-        "2",
-    ]
+        (folder / f"client{number}.py").write_text(big)
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "backend_retrofit.codemods.start", str(folder), "--jobs", "2"],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     assert wait_for(lambda: children.read_text().strip())
+    return process
+
+
+def check_interrupted(process: subprocess.Popen[str], folder: Path) -> str:
+    """Assert that a run ends after Ctrl-C and leaves nothing; return what it says."""
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        if group_lives(process.pid):
+            assert wait_for(lambda: not group_lives(process.pid)), end_group(process.pid)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors, errors
+    assert len({path.read_text() for path in folder.glob("client*.py")}) == 1
+    assert {path.name for path in folder.iterdir()} == {f"client{number}.py" for number in range(12)}
+    return errors
+
+
+def end_group(group: int) -> str:
+    """Kill what is left of a process group, so that no test leaves anything; return what is wrong."""
+    os.killpg(group, signal.SIGKILL)
+    return "a process is left over"
+
+
+@looks_at_processes
+@pytest.mark.parametrize("seconds", [0, 0.4, 1.5])
+def test_ctrl_c_ends_a_run_with_several_processes_cleanly(tmp_path, seconds):
+    process = start_of_a_long_run(tmp_path)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT), errors
-    assert "Traceback" not in errors, errors
-    assert "nothing was written" in errors
-    assert all(path.read_text() == big for path in tmp_path.glob("*.py"))
-    assert wait_for(lambda: not group_lives(process.pid)), "a process is left over"
+    assert "nothing was written" in check_interrupted(process, tmp_path)
+
+
+@looks_at_processes
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
+def test_a_second_ctrl_c_is_not_lost_and_does_no_harm(tmp_path, seconds):
+    process = start_of_a_long_run(tmp_path)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    check_interrupted(process, tmp_path)
+
+
+_HALF_AN_ANSWER = """
+import os, time
+from multiprocessing.connection import Connection
+original = Connection._send
+def send(self, data, write=os.write):
+    if len(data) > 100_000:
+        write(self._handle, data[:50_000])
+        open(os.environ["HALF_AN_ANSWER"], "w").close()
+        time.sleep(60)
+    original(self, data, write)
+Connection._send = send
+"""
+
+
+@looks_at_processes
+def test_ctrl_c_in_the_middle_of_an_answer_leaves_nobody_waiting_for_the_rest(tmp_path):
+    site, folder, half = tmp_path / "site", tmp_path / "clients", tmp_path / "half"
+    site.mkdir()
+    folder.mkdir()
+    (site / "sitecustomize.py").write_text(_HALF_AN_ANSWER)
+    process = start_of_a_long_run(folder, PYTHONPATH=str(site), HALF_AN_ANSWER=str(half))
+    assert wait_for(half.exists)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "nothing was written" in check_interrupted(process, folder)
 
 
 def wait_for(condition) -> bool:

@@ -318,3 +318,13 @@ def test_listeners_hear_of_each_retry_and_of_giving_up_and_cannot_disturb(api):
         ("gave up", 500, 1, None),
     ]
     assert {(event["backend"], event["method"], event["request"]) for event in heard} == {("Api", "call", 1)}
+
+
+def test_stats_count_no_attempt_that_the_breaker_refused():
+    api = Api(max_retries=0, circuit_breaker=2, max_retry_delay=60)
+    call = Flaky(*[ConnectionRefusedError() for _ in range(5)])
+    for _ in range(5):
+        with pytest.raises((ConnectionRefusedError, CircuitOpen)):
+            api.call(call)
+    assert call.calls == api.queue_stats()["sent"] == 2
+    assert api.queue_stats()["requests"] == 5

@@ -130,3 +130,26 @@ def test_K4_line_break_inside_is_refused_without_an_echo(monkeypatch):
     monkeypatch.setenv("RUNTIME_TEST_KEY", "sk-can\r\nary")
     with pytest.raises(ValueError, match="RUNTIME_TEST_KEY has a line break"):
         assert Api().api_key
+
+
+def test_K1_metadata_that_comes_later_goes_before_the_environment(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("RUNTIME_TEST_KEY", "from-environment")
+    api = Api({})
+    assert api.api_key == "from-environment"
+    api.metadata = {"api_key": "from-metadata"}
+    assert [api.api_key, api.api_key] == ["from-metadata"] * 2
+    api.metadata = {}
+    assert [api.api_key, api.api_key] == ["from-environment"] * 2
+    assert sum("taken from" in record.getMessage() for record in caplog.records) == 3
+
+
+def test_K1_a_wrapped_secret_or_a_function_in_metadata_is_left_alone():
+    class Secret:
+        def get_secret_value(self):
+            return SECRET
+
+    secret = Secret()
+    assert Api({"api_key": secret}).api_key is secret
+    assert Api({"api_key": len}).api_key is len
+    assert Api({"api_key": 5}).api_key == ""

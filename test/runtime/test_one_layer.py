@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from test.loopback import LoopbackServer, Reply, Reset
-from test.runtime.conftest import Api, assert_at_rest, caller, closed_later
+from test.runtime.conftest import Answer, Api, assert_at_rest, caller, closed_later
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -339,3 +339,66 @@ def test_B7_a_partial_is_judged_by_what_it_calls(delays, server, method, attempt
     with pytest.raises(requests.ConnectionError):
         Api().call(partial(getattr(requests, method), timeout=5), server.url)
     assert len(server.requests) == attempts
+
+
+# A function that makes requests of the backend is not made again on top of them.
+
+
+@pytest.mark.parametrize("how", ["method", "partial", "lambda"])
+def test_B10_a_submitted_function_that_calls_the_backend(how, unavailable):
+    class Client(Api):
+        def get(self):
+            return self.call(requests.get, unavailable.url)
+
+    client = Client(initial_retry_delay=0, max_retries=5)
+    functions = {
+        "method": client.get,
+        "partial": partial(client.call, requests.get, unavailable.url),
+        "lambda": lambda: client.get(),
+    }
+    assert client.submit(functions[how]).result(15).status_code == 503
+    assert len(unavailable.requests) == 6
+    assert_at_rest(client)
+
+
+def test_B10_an_async_function_that_calls_the_backend(unavailable):
+    client = Api(initial_retry_delay=0)
+
+    async def go():
+        async with httpx.AsyncClient() as session:
+
+            async def twice():
+                return await client.acall(session.get, unavailable.url)
+
+            return await client.acall(twice)
+
+    assert asyncio.run(asyncio.wait_for(go(), 20)).status_code == 503
+    assert len(unavailable.requests) == 6
+    assert_at_rest(client)
+
+
+def test_B1_a_function_is_retried_for_a_failure_of_its_own_after_a_request_that_went_well(server):
+    api = Api(initial_retry_delay=0)
+    outcomes = [Answer(503), Answer(503), Answer(200)]
+
+    def function():
+        assert api.call(requests.get, server.url).status_code == 200
+        return outcomes.pop(0)
+
+    assert api.submit(function).result(15).status_code == 200
+    assert len(server.requests) == 3
+    assert_at_rest(api)
+
+
+@pytest.mark.parametrize(
+    "retry",
+    [
+        Retry(total=None, status=2, status_forcelist=[503]),
+        Retry(total=None, connect=0, read=0, status=2, status_forcelist=[503]),
+    ],
+)
+def test_B10_retry_that_counts_by_kind_alone(api, unavailable, retry):
+    session = closed_later(requests.Session())
+    session.mount("http://", HTTPAdapter(max_retries=retry))
+    assert api.call(session.get, unavailable.url).status_code == 503
+    assert len(unavailable.requests) == 6

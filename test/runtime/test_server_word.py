@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+import errno
 import math
+import types
+import urllib.error
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http import HTTPStatus
 from unittest.mock import AsyncMock, MagicMock, Mock
 
+import botocore.exceptions
 import pytest
 import requests
 from hypothesis import given, settings
@@ -253,3 +258,81 @@ def test_B2_bad_certificate_is_not_retried():
 )
 def test_B1_backoff_delay(args, expected):
     assert engine.backoff_delay(*args) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ('"burst";r=5;t=10, "daily";r=0;t=3600', 3600),
+        ('"burst";r=0;t=1, "daily";r=0;t=60', 60),
+        ('"a, b;r=0;t=9";r=0;t=7', 7),
+        ("limit=10, remaining=0, reset=30", 30),
+        ("limit=10, remaining=1, reset=30", None),
+        ('"default";r=0;t=0', None),
+        ('"default";r=0', None),
+    ],
+)
+def test_B4_rate_limit_of_several_policies(header, seconds):
+    assert engine.server_delay({"RateLimit": header}) == (seconds and (seconds, "RateLimit"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        collections.OrderedDict({"Retry-After": "7"}),
+        types.MappingProxyType({"Retry-After": "7"}),
+        collections.UserDict({"RETRY-AFTER": "7"}),
+        {"Retry-After": ["7"]},
+        {b"Retry-After": b"7"},
+    ],
+    ids=["OrderedDict", "MappingProxyType", "UserDict", "a list of one", "bytes"],
+)
+def test_B4_headers_of_any_kind(headers):
+    assert engine.server_delay(headers) == (7, "Retry-After")
+
+
+def test_B4_retry_info_that_an_sdk_took_out_of_its_error():
+    detail = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "9s"}
+    assert engine.server_delay({}, {"code": 429, "details": [detail]}) == (9, "RetryInfo")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "insufficient_quota"},
+        {"detail": {"code": "insufficient_quota"}},
+        [{"error": {"code": "insufficient_quota"}}],
+        {"code": "insufficient_quota", "error": "You have no money."},
+        {"type": "billing_hard_limit_reached"},
+    ],
+)
+def test_B2_no_money_wherever_it_is_said(api, body):
+    call = Flaky(Answer(429, body=body))
+    assert api.call(call).status_code == 429
+    assert call.calls == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN])
+def test_B2_no_way_to_the_host(api, number):
+    get = Flaky(urllib.error.URLError(OSError(number, "no way")), OSError(number, "no way"))
+    get.__name__ = "get"
+    assert api.call(get) == "done"
+    assert engine._failure_in_exception(urllib.error.URLError(OSError(number, "no way"))).retry
+    assert not engine._failure_in_exception(OSError(errno.ENOSPC, "disk full")).retry
+
+
+@pytest.mark.parametrize("kind", [engine.RequestTimeout, engine.QueueClosed])
+def test_B2_an_error_of_the_queue_is_not_retried_in_whatever_it_is_wrapped(kind):
+    class APIConnectionError(Exception):
+        pass
+
+    error = APIConnectionError("of another backend, say")
+    error.__cause__ = kind("waited too long")
+    assert not engine._failure_in_exception(error).retry
+
+
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "TransactionInProgressException"])
+def test_B2_what_botocore_would_have_retried_though_it_is_a_400(code):
+    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    error = botocore.exceptions.ClientError(response, "PutItem")
+    assert engine._failure_in_exception(error).retry

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from decimal import Decimal
 
 import pytest
 
 from backend_retrofit.templates.request_engine import RequestEngine
-from test.runtime.conftest import Api, Gated, until
+from test.runtime.conftest import Api, Flaky, Gated, until
 
 DEFAULTS = {
     "queue_enabled": True,
@@ -197,3 +198,10 @@ def test_engine_is_made_once_and_is_ready_when_seen():
             thread.join(5)
         assert {id(engine) for engine, _ in seen} == {id(RequestEngine.of(api))}
         assert {limit for _, limit in seen} == {1}
+
+
+def test_a_number_of_another_kind_becomes_one_that_can_be_added_to_a_time(delays):
+    api = Api(initial_retry_delay=Decimal("0.5"), max_retries=1)
+    assert api.initial_retry_delay == 0.5
+    assert api.call(Flaky(ConnectionRefusedError())) == "done"
+    assert delays == [0.5]

@@ -7,9 +7,12 @@ import contextlib
 import gc
 import json
 import sys
+import unittest.mock
+import urllib.request
 
 import aiohttp
 import anthropic
+import boto3
 import httpx
 import openai
 import pytest
@@ -953,3 +956,112 @@ def test_S1_error_event_inside_a_200_stream(single, server, vendor, error, retri
     del stream
     gc.collect()
     assert_at_rest(single)
+
+
+# Read in part: the connection is open, and so is the slot's request.
+
+
+def read_of_requests(api, url):
+    response = api.call(requests.get, url, stream=True)
+    return response, lambda: next(response.iter_content(4)), lambda: b"".join(response.iter_content(4))
+
+
+def lines_of_requests(api, url):
+    response = api.call(requests.get, url, stream=True)
+    return response, lambda: next(response.iter_lines(4)), lambda: response.content
+
+
+def read_of_httpx(api, url):
+    client = httpx_client()
+    response = api.call(client.send, client.build_request("GET", url), stream=True)
+    return response, lambda: next(response.iter_raw(4)), response.close
+
+
+def read_of_raw_response(api, url):
+    client = closed_later(openai.OpenAI(api_key="test-key", base_url=url))
+    raw = api.call(client.chat.completions.with_raw_response.create, model="m", messages=[], stream=True)
+    stream = raw.parse()
+    return raw, lambda: next(stream), lambda: list(stream)
+
+
+@pytest.mark.parametrize("read", [read_of_requests, lines_of_requests, read_of_httpx, read_of_raw_response])
+def test_S1_a_response_that_was_read_in_part_keeps_its_slot(single, server, read):
+    event = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}
+    body = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for _ in range(50))
+    server.app = lambda request: Reply(200, body, {"Content-Type": "text/event-stream"})
+    response, read_some, read_on = read(single, server.url)
+    assert held(single)
+    assert read_some()
+    gc.collect()
+    assert held(single)
+    read_on()
+    assert not held(single)
+    del response
+    assert_at_rest(single)
+
+
+@pytest.mark.parametrize("method", ["readinto", "read1"])
+@pytest.mark.parametrize("opened", ["requests", "urlopen"])
+def test_S1_the_end_is_noticed_in_whatever_way_it_is_read(single, server, opened, method):
+    server.app = lambda request: Reply(200, b"x" * 1000)
+    if opened == "urlopen":
+        raw = single.call(urllib.request.urlopen, server.url, timeout=5)
+    else:
+        raw = single.call(requests.get, server.url, stream=True).raw
+    read = 0
+    for _ in range(1001):
+        assert held(single) or read == 1000
+        buffer = bytearray(300)
+        count = raw.readinto(buffer) if method == "readinto" else len(raw.read1(300))
+        read += count
+        if not count:
+            break
+    assert read == 1000
+    assert not held(single)
+    assert_at_rest(single)
+
+
+def test_S1_the_body_of_an_object_of_s3(single, server):
+    server.app = lambda request: Reply(200, b"x" * 100_000, {"Content-Type": "application/octet-stream"})
+    client = closed_later(
+        boto3.client(
+            "s3", endpoint_url=server.url, region_name="us-east-1",
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )
+    )  # fmt: skip
+    for end in ("read", "closed", "dropped"):
+        body = single.call(client.get_object, Bucket="bucket", Key="key")["Body"]
+        assert body.read(10) == b"x" * 10
+        assert held(single)
+        if end == "read":
+            assert len(body.read()) == 99_990
+        elif end == "closed":
+            body.close()
+        else:
+            del body
+            gc.collect()
+        assert not held(single)
+    assert single.call(client.head_object, Bucket="bucket", Key="key")["ContentLength"]
+    assert_at_rest(single)
+
+
+# Mocks, as users' own tests have them.
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", [unittest.mock.Mock, unittest.mock.MagicMock])
+def test_B3_a_mock_of_a_response_is_no_stream(single, kind, stream):
+    answer = kind(status_code=200)
+    with unittest.mock.patch("requests.post", return_value=answer):
+        for _ in range(3):
+            arguments = {"stream": True} if stream else {}
+            assert single.call(requests.post, "http://127.0.0.1:9", **arguments) is answer
+            assert not held(single)
+    assert isinstance(answer.fp, kind)
+    assert_at_rest(single)
+
+
+def test_B3_a_mock_without_a_status_is_no_stream(single):
+    answer = unittest.mock.MagicMock()
+    assert single.call(unittest.mock.Mock(return_value=answer)) is answer
+    assert not held(single)

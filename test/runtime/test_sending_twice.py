@@ -1,0 +1,201 @@
+"""B7: what may be sent twice, judged by real SDKs' methods and by paths; and with which body it is."""
+
+from __future__ import annotations
+
+import io
+from functools import partial, reduce
+from typing import Any
+
+import aiohttp
+import boto3
+import httpx
+import pytest
+import requests
+import yarl
+
+from backend_retrofit.templates.request_engine import _may_be_repeated
+from test.loopback import Reply
+from test.runtime.conftest import closed_later
+from test.runtime.test_async import run
+
+AWS = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+def client(sdk: str) -> Any:
+    """Return a client of an SDK, none of whose requests is made."""
+    if sdk.startswith("boto3 "):
+        return boto3.client(sdk.partition(" ")[2], **AWS)
+    package, _, name = sdk.rpartition(".")
+    return getattr(pytest.importorskip(package), name)(
+        **{} if package == "huggingface_hub" else {"api_key": "test-key"}
+    )
+
+
+METHODS = {
+    "openai.OpenAI": (
+        "chat.completions.create responses.create embeddings.create audio.speech.create images.edit images.generate"
+        " moderations.create files.content files.list responses.input_tokens.count",
+        "beta.threads.messages.create beta.threads.runs.create uploads.create uploads.complete files.create"
+        " fine_tuning.jobs.create batches.create vector_stores.create videos.create",
+    ),
+    "anthropic.Anthropic": (
+        "messages.create messages.stream messages.count_tokens messages.batches.results messages.batches.retrieve",
+        "messages.batches.create beta.messages.batches.create beta.files.upload",
+    ),
+    "cohere.ClientV2": ("chat embed rerank", "embed_jobs.create datasets.create"),
+    "mistralai.client.Mistral": (
+        "chat.complete chat.stream fim.stream agents.stream embeddings.create ocr.process",
+        "files.upload batch.jobs.create",
+    ),
+    "google.genai.Client": (
+        "models.generate_content models.embed_content models.compute_tokens models.count_tokens",
+        "batches.create batches.create_embeddings models.generate_videos files.upload caches.create",
+    ),
+    "huggingface_hub.HfApi": (
+        "file_exists model_info list_models",
+        "create_inference_endpoint run_job create_repo upload_file",
+    ),
+    "boto3 bedrock-runtime": ("converse invoke_model", "start_async_invoke"),
+    "boto3 s3": ("get_object put_object list_objects_v2", "complete_multipart_upload create_bucket"),
+    "boto3 lambda": ("list_functions", "invoke"),
+    "boto3 organizations": ("describe_account", "create_account"),
+    "boto3 sagemaker": ("describe_endpoint", "create_inference_component"),
+}
+
+
+@pytest.mark.parametrize(
+    ("sdk", "method", "wanted"),
+    [
+        (sdk, method, wanted)
+        for sdk, (repeated, not_repeated) in METHODS.items()
+        for wanted, methods in ((True, repeated), (False, not_repeated))
+        for method in methods.split()
+    ],
+)
+def test_B7_methods_of_sdks(sdk, method, wanted):
+    call = reduce(getattr, method.split("."), client(sdk))
+    assert _may_be_repeated(call, (), {}) is wanted
+
+
+REPEATED = """
+/v1/chat/completions /api/generate /hf-inference/models/x /v2/models/m/infer /v1/audio/speech /v1/fim/completions
+/v1beta/models/m:batchEmbedContents /v1beta/models/m:countTokens /invocations /endpoints/e/invocations /score /rerank
+/client/v4/accounts/1/ai/run/x /v1/images/edits
+""".split()
+NOT_REPEATED = """
+/v1/messages/batches /v1/threads/t/messages /v1/embed-jobs /v1/accounts/me/supervisedFineTuningJobs /v1/fine_tuning/jobs
+/v1/projects/p/batchPredictionJobs /models/my-chat-model/upload /v1/uploads/u/complete /v1/videos/generations
+/v1beta/models/m:predictLongRunning /v1beta/models/m:batchGenerateContent /api/pull /2015-03-31/functions/f/invocations
+/v1/accounts
+""".split()
+
+
+@pytest.mark.parametrize("where", ["https://api.example.com", ""], ids=["with a host", "below a base URL"])
+@pytest.mark.parametrize(
+    ("path", "wanted"), [*((path, True) for path in REPEATED), *((path, False) for path in NOT_REPEATED)]
+)
+def test_B7_posts(where, path, wanted):
+    for url in (where + path, httpx.URL(where + path), yarl.URL(where + path)):
+        for call, args, kwargs in (
+            (requests.post, (url,), {}),
+            (requests.post, (), {"url": url}),
+            (requests.request, ("POST", url), {}),
+            (partial(requests.post, url), (), {}),
+        ):
+            assert _may_be_repeated(call, args, kwargs) is wanted
+
+
+def test_B7_a_host_that_is_called_like_a_model_says_nothing():
+    assert not _may_be_repeated(requests.post, ("https://chat.example.com/orders",), {})
+
+
+def test_B7_a_prompt_with_an_address_in_it_is_no_address(delays, api, server):
+    hub = pytest.importorskip("huggingface_hub")
+    server.script(Reply(200, delay=1))
+    server.app = lambda request: Reply(200, [{"generated_text": "done"}])
+    inference = hub.InferenceClient(server.url, token="test-key", timeout=0.2)
+    prompt = "https://example.com/page is to be summarized"
+    assert api.call(inference.text_generation, prompt) == "done"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "v1/embeddings"])
+def test_B7_a_lost_answer_below_a_base_url(delays, api, server, path):
+    server.script(Reply(200, delay=1))
+    session = closed_later(httpx.Client(base_url=server.url, timeout=0.2))
+    assert api.call(session.post, path, json={}).status_code == 200
+    assert len(server.requests) == 2
+
+
+def test_B7_a_lost_answer_below_a_base_url_of_aiohttp(delays, api, server):
+    async def go():
+        async with aiohttp.ClientSession(server.url, timeout=aiohttp.ClientTimeout(0.2)) as session:
+            async with api._queued(session.post)("/v1/chat/completions", json={}) as response:
+                assert response.status == 200
+            server.script(Reply(200, delay=1))
+            with pytest.raises(TimeoutError):
+                await api.acall(session.post, "/v1/messages/batches", json={})
+
+    server.script(Reply(200, delay=1))
+    run(go())
+    assert [request.path for request in server.requests] == ["/v1/chat/completions"] * 2 + [
+        "/v1/messages/batches"
+    ]
+
+
+# Bodies.
+
+BODIES = {
+    "a file": lambda file: {"data": file},
+    "a dict of files": lambda file: {"files": {"file": file}},
+    "a list of pairs": lambda file: {"files": [("file", file)]},
+    "a list with names": lambda file: {"files": [("file", ("a.txt", file))]},
+    "a list with names and types": lambda file: {"files": [("file", ("a.txt", file, "text/plain"))]},
+    "a dict with names, types and headers": lambda file: {
+        "files": {"file": ("a.txt", file, "text/plain", {"X-Part": "1"})}
+    },
+}
+
+
+@pytest.mark.parametrize("how", ["keyword", "partial", "submitted partial"])
+@pytest.mark.parametrize("body", BODIES)
+def test_B7_a_body_is_rewound_wherever_it_is(api, server, body, how):
+    server.script(Reply(503), Reply(503))
+    arguments = BODIES[body](io.BytesIO(b"first, second"))
+    url = server.url + "/upload"
+    if how == "keyword":
+        response = api.call(requests.post, url, **arguments)
+    elif how == "partial":
+        response = api.call(partial(requests.post, url, **arguments))
+    else:
+        response = api.submit(partial(requests.post, url, **arguments)).result(15)
+    assert response.status_code == 200
+    assert [request.body.count(b"first, second") for request in server.requests] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_B7_an_iterator_in_a_partial_is_not_sent_twice(api, server, asynchronous):
+    server.app = lambda request: Reply(503)
+
+    async def parts():
+        yield b"first"
+
+    async def go():
+        async with httpx.AsyncClient() as client:
+            return await api._queued(partial(client.post, server.url, content=parts()))()
+
+    if asynchronous:
+        response = run(go())
+    else:
+        response = api.call(partial(requests.post, server.url, data=iter([b"first"])))
+    assert response.status_code == 503
+    assert len(server.requests) == 1
+
+
+def test_B7_a_file_deep_in_a_conversation_is_no_obstacle(api, server):
+    server.script(Reply(503))
+    nested: Any = [[[[[[[["text"]]]]]]]]
+    assert (
+        api.call(lambda url, messages: requests.post(url, json=messages), server.url, nested).status_code
+        == 200
+    )
