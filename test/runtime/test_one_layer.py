@@ -21,8 +21,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from backend_retrofit.templates.request_engine import RequestEngine
 from test.loopback import LoopbackServer, Reply, Reset
-from test.runtime.conftest import Answer, Api, assert_at_rest, caller, closed_later
+from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, closed_later
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -294,8 +295,6 @@ def test_B10_without_our_backoff_the_sdk_keeps_its_own(unavailable):
     """A class that was given the queue alone: nothing is turned off that nothing replaces."""
 
     class QueueOnly:
-        from backend_retrofit.templates.request_engine import RequestEngine
-
         queue_enabled = RequestEngine.setting(True)
         max_concurrent_requests = RequestEngine.setting(5)
         queue_size = RequestEngine.setting(100)
@@ -402,3 +401,17 @@ def test_B10_retry_that_counts_by_kind_alone(api, unavailable, retry):
     session.mount("http://", HTTPAdapter(max_retries=retry))
     assert api.call(session.get, unavailable.url).status_code == 503
     assert len(unavailable.requests) == 6
+
+
+def test_B1_a_listener_whose_own_request_fails_ends_no_retries(monkeypatch):
+    api = Api(initial_retry_delay=0)
+
+    def hear(event):
+        with pytest.raises(ValueError, match="not found"):
+            api.call(Flaky(ValueError("not found")))
+
+    monkeypatch.setattr(RequestEngine, "listeners", [hear])
+    call = Flaky(Answer(503), Answer(503))
+    assert api.call(call) == "done"
+    assert call.calls == 3
+    assert_at_rest(api)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from functools import partial, reduce
 from typing import Any
@@ -133,7 +134,7 @@ def test_B7_a_lost_answer_below_a_base_url_of_aiohttp(delays, api, server):
             async with api._queued(session.post)("/v1/chat/completions", json={}) as response:
                 assert response.status == 200
             server.script(Reply(200, delay=1))
-            with pytest.raises(TimeoutError):
+            with pytest.raises(asyncio.TimeoutError):
                 await api.acall(session.post, "/v1/messages/batches", json={})
 
     server.script(Reply(200, delay=1))

@@ -1000,6 +1000,19 @@ def test_S1_a_response_that_was_read_in_part_keeps_its_slot(single, server, read
     assert_at_rest(single)
 
 
+def test_S1_the_end_of_what_an_async_response_reads_from_gives_the_slot_back(single, server):
+    async def go():
+        async with httpx.AsyncClient() as client:
+            response = await single.acall(client.send, client.build_request("GET", server.url), stream=True)
+            assert held(single)
+            assert b"".join([part async for part in response.stream]) == b'{"ok": true}'
+            assert not held(single)
+            await response.aclose()
+
+    run(go())
+    assert_at_rest(single)
+
+
 @pytest.mark.parametrize("method", ["readinto", "read1"])
 @pytest.mark.parametrize("opened", ["requests", "urlopen"])
 def test_S1_the_end_is_noticed_in_whatever_way_it_is_read(single, server, opened, method):
