@@ -359,9 +359,8 @@ def _failure_in_exception(error: BaseException) -> Failure:
         if (status := _status_in_stream(body)) is not None:
             return _failure_by_status(status, None, body, name)
         names.update(cls.__name__ for cls in type(link).__mro__)
-        if (
-            issubclass(type(link), OSError) and _attribute(link, "errno") in _UNREACHABLE
-        ):  # urllib's has no class of its own
+        number = _attribute(link, "errno") if issubclass(type(link), OSError) else None
+        if isinstance(number, int) and number in _UNREACHABLE:  # urllib's has no class of its own
             names.add("NetworkError")
     retry = not names.isdisjoint(_LOST) and names.isdisjoint(_HOPELESS)
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
@@ -602,8 +601,7 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     words = [
         str(arg)
         for arg in (*args[:2], kwargs.get("method"), kwargs.get("url"))
-        if isinstance(arg, str)
-        or (_attribute(arg, "scheme") is not None and _has(arg, "__str__"))  # a URL of httpx or yarl
+        if isinstance(arg, str) or _attribute(arg, "scheme") is not None  # a URL of httpx or yarl
     ]
     if name in _TAKES_METHOD and words and words[0].isalpha():
         name, words = words[0], words[1:]
@@ -1560,10 +1558,8 @@ def _body_of_botocore(result: Mapping[str, Any]) -> Any:
 
 
 def _is_call_of_grpc(result: Any) -> bool:
-    """Return True for the answers of a gRPC method that streams them."""
-    return hasattr(type(result), "__next__") and hasattr(
-        type(result), "trailing_metadata"
-    )  # which a mock's class has not
+    """Return True for the answers of a gRPC method that streams them. A mock's class has no such methods."""
+    return hasattr(type(result), "__next__") and hasattr(type(result), "trailing_metadata")
 
 
 def _has(thing: Any, method: str) -> bool:
@@ -1594,15 +1590,13 @@ def _hold(request: _Request, slot: _Slot) -> Any:
         body._raw_stream = _HeldBody(body._raw_stream, slot)
         return result
     if _status_in(result) is not None:
-        for (
-            response,
-            name,
-            is_read,
-        ) in (  # where requests and httpx read from; a mock's flag is neither True nor False
+        # Where requests and httpx read from, and what says that they have; of a mock it is neither True nor False.
+        places = (
             (result, "raw", "_content_consumed"),
             (result, "stream", "is_closed"),
             (_attribute(result, "http_response"), "stream", "is_closed"),
-        ):
+        )
+        for response, name, is_read in places:
             body = _attribute(response, name)
             if _attribute(response, is_read) is False and (_has(body, "close") or _has(body, "aclose")):
                 with contextlib.suppress(Exception):  # it takes no attribute
@@ -2896,9 +2890,8 @@ def _is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any])
         if type(adapters) is not OrderedDict:
             return False
         if without_retries != adapters:
-            if any(
-                adapter.max_retries.total != 0 for adapter in adapters.values()
-            ):  # None: as its other counts say
+            # None is no 0: then its other counts say how often.
+            if any(adapter.max_retries.total != 0 for adapter in adapters.values()):
                 return False
             without_retries.clear()
             without_retries.update(adapters)

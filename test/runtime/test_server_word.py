@@ -336,3 +336,7 @@ def test_B2_what_botocore_would_have_retried_though_it_is_a_400(code):
     response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     error = botocore.exceptions.ClientError(response, "PutItem")
     assert engine._failure_in_exception(error).retry
+
+
+def test_B2_an_error_number_that_is_none_harms_nothing():
+    assert not engine._failure_in_exception(OSError({"not": "a number"}, "text")).retry
