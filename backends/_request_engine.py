@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 81f6047069
+# Put here by add-queue-backoff; retrofit:runtime v1 fc697c780e
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -569,7 +569,7 @@ _INFERENCE = re.compile(
 # What makes something that stays, or runs for long and is billed, though its name has a word of those above.
 _MAKES = re.compile(
     r"batch(?!_?embed)|job|thread|upload|fine.?tun|video|long_?running|functions/|create_inference|\bstart_"
-    r"|async_?invoke|invoke_?\w*async|^lambda\.|\blambda\.invoke",
+    r"|async_?invoke|invoke_?\w*async|\blambda\.invoke",
     re.IGNORECASE,
 )
 _READ_ONLY = re.compile(
@@ -1449,7 +1449,7 @@ class _Request:
             slot.over = slot.judged = False
         token = _take_in_hand(slot)
         try:
-            if self.engine.health is not None and not self.is_method:
+            if not self.is_method:
                 self.engine.check_health()
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
@@ -1686,27 +1686,22 @@ class _HeldBody(_Held):
 
     def readline(self, *args: Any) -> Any:
         """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
-        with self._under_slot():
-            line = self._stream.readline(*args)
-        if not line:
-            self._slot.release()
-        return line
+        return self._read_with(self._stream.readline, *args)
 
     def read1(self, *args: Any) -> Any:
         """Read as before; the end of the body gives the slot back."""
-        with self._under_slot():
-            data = self._stream.read1(*args)
-        if not data:
-            self._slot.release()
-        return data
+        return self._read_with(self._stream.read1, *args)
 
     def readinto(self, buffer: Any) -> Any:
         """Read as before; the end of the body gives the slot back."""
+        return self._read_with(self._stream.readinto, buffer)
+
+    def _read_with(self, read: Callable[..., Any], *args: Any) -> Any:
         with self._under_slot():
-            count = self._stream.readinto(buffer)
-        if not count:
+            got = read(*args)
+        if not got:
             self._slot.release()
-        return count
+        return got
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
@@ -2489,8 +2484,7 @@ class RequestEngine:
                     held.over = held.judged = False
                 token = _take_in_hand(held)
                 try:
-                    if self.health is not None:
-                        self.check_health()
+                    self.check_health()
                     result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
                     request.result, request.error = await result, None
                 except Exception as error:

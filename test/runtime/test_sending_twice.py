@@ -193,7 +193,7 @@ def test_B7_an_iterator_in_a_partial_is_not_sent_twice(api, server, asynchronous
     assert len(server.requests) == 1
 
 
-def test_B7_a_file_deep_in_a_conversation_is_no_obstacle(api, server):
+def test_B7_an_argument_that_is_nested_deeply_is_no_obstacle(api, server):
     server.script(Reply(503))
     nested: Any = [[[[[[[["text"]]]]]]]]
     assert (
