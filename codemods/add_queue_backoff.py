@@ -12,10 +12,10 @@ from pathlib import Path
 import libcst
 from libcst.codemod import CodemodCommand, CodemodContext, SkipFile
 
-from . import start
+from .blocks.templates import RUNTIME_MODULE
+from .command import entry
 from .model import BLOCKS, Options
-from .plan import plan
-from .render import RUNTIME_MODULE
+from .planning.file import plan
 
 
 class AddQueueBackoffCommand(CodemodCommand):
@@ -60,7 +60,7 @@ class AddQueueBackoffCommand(CodemodCommand):
 
 def main() -> int:
     """Run the command."""
-    return start.add_queue_backoff()
+    return entry.add_queue_backoff()
 
 
 if __name__ == "__main__":

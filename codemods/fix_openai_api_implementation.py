@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from . import start
 from .add_queue_backoff import AddQueueBackoffCommand
+from .command import entry
 
 
 class FixOpenAIApiImplementationCommand(AddQueueBackoffCommand):
@@ -16,7 +16,7 @@ class FixOpenAIApiImplementationCommand(AddQueueBackoffCommand):
 
 def main() -> int:
     """Run the command."""
-    return start.fix_openai_api_implementation()
+    return entry.fix_openai_api_implementation()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plain data that passes between the layers. No behaviour lives here."""
+"""The plain data that passes between the layers, and the exception that breaks planning off. No behaviour lives here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from .libraries import Library
+from .tables.libraries import Library
 
 BLOCKS = ("queue", "backoff", "env_key")
 """The blocks, in the order in which they stand in a class."""
@@ -148,3 +148,11 @@ class Run:
     plans: list[FilePlan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was passed over as a whole, such as vendored folders."""
+
+
+class Refusal(Exception):
+    """The file is to be left alone."""
+
+    def __init__(self, line: int, reason: str, state: State | None = None) -> None:
+        super().__init__(reason)
+        self.problem = Problem(line, reason, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from backend_retrofit.codemods.start import add_queue_backoff
+from backend_retrofit.codemods.command.entry import add_queue_backoff
 
 if __name__ == "__main__":
     sys.exit(add_queue_backoff())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from backend_retrofit.codemods.start import fix_openai_api_implementation
+from backend_retrofit.codemods.command.entry import fix_openai_api_implementation
 
 if __name__ == "__main__":
     sys.exit(fix_openai_api_implementation())

@@ -116,9 +116,9 @@ def test_the_wheel_has_templates_backends_and_types_and_nothing_else(wheel):
     for wanted in (
         "backend_retrofit/templates/queue.py.j2",
         "backend_retrofit/templates/request_engine.py",
-        "backend_retrofit/codemods/assets/page.html.j2",
-        "backend_retrofit/codemods/assets/page.css",
-        "backend_retrofit/codemods/assets/page.js",
+        "backend_retrofit/codemods/reporting/page/assets/page.html.j2",
+        "backend_retrofit/codemods/reporting/page/assets/page.css",
+        "backend_retrofit/codemods/reporting/page/assets/page.js",
         "backend_retrofit/codemods/py.typed",
         "ipfs_accelerate_py/api_backends/openai_api.py",
         "ipfs_accelerate_py/api_backends/plain/openai_api.py",

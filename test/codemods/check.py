@@ -9,8 +9,9 @@ from typing import Any
 
 import black
 
+from backend_retrofit.codemods.blocks.removal import strip
 from backend_retrofit.codemods.model import FilePlan, Options
-from backend_retrofit.codemods.plan import plan, strip
+from backend_retrofit.codemods.planning.file import plan
 
 PATH = Path("client.py")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from backend_retrofit.codemods import cli
+from backend_retrofit.codemods.command.main import main
 
 from .check import planned
-from .test_plan import CLIENT
+from .planning.test_file import CLIENT
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -67,7 +67,7 @@ def run(tmp_path, monkeypatch, capfd):
 
     def run(content: str | bytes, *arguments: str) -> tuple[int, str, bytes]:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
-        status = cli.main(["client.py", *arguments])
+        status = main(["client.py", *arguments])
         said = capfd.readouterr()
         return status, said.out + said.err, file.read_bytes()
 

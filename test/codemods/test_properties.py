@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from backend_retrofit.codemods.fingerprints import fingerprint
-from backend_retrofit.codemods.plan import strip
+from backend_retrofit.codemods.blocks.removal import strip
+from backend_retrofit.codemods.source.fingerprints import fingerprint
 
 from .check import planned
 from .generated import layouts, sources

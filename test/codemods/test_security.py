@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from backend_retrofit.codemods import cli
+from backend_retrofit.codemods.command.main import main
 
 from .check import planned
-from .test_plan import CLIENT
+from .planning.test_file import CLIENT
 
 SECONDS = 60
 """Each of these takes about a second on an idle machine; what is quadratic or worse takes minutes or never ends."""
@@ -19,7 +19,7 @@ def test_code_of_the_file_is_never_run(tmp_path):
     for name in ("__init__.py", "client.py", "conftest.py", "setup.py", "requests.py", "_request_engine_.py"):
         (tmp_path / name).write_text(source)
     for arguments in ([], ["--check"], ["--remove"], ["--diff"]):
-        assert cli.main([str(tmp_path), "-q", *arguments]) in (0, 1)
+        assert main([str(tmp_path), "-q", *arguments]) in (0, 1)
     assert not marker.exists()
 
 

@@ -7,7 +7,7 @@ import runpy
 
 import pytest
 
-from backend_retrofit.codemods import render
+from backend_retrofit.codemods.blocks import templates
 from ipfs_accelerate_py.api_backends import openai_api
 
 from .blocks import PAGES, ROOT
@@ -34,7 +34,7 @@ def test_every_setting_is_there_with_its_real_default(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", text, re.MULTILINE))
     api = openai_api()
-    settings = [setting for block in render.SETTINGS.values() for setting in block]
+    settings = [setting for block in templates.SETTINGS.values() for setting in block]
     assert sorted(rows) == sorted(settings)
     for setting, default in rows.items():
         assert getattr(api, setting) == eval(default), setting

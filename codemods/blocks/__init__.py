@@ -1,0 +1,1 @@
+"""The blocks and their marker lines: rendered, recognised, merged, removed."""

@@ -1,0 +1,104 @@
+"""Takes the retrofit out of a file's text again: the blocks, the import of the runtime, and the wraps around calls."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..model import Edit
+from ..source.text import Source, apply, parse
+from . import markers
+from .markers import Markers, Region
+from .wraps import wraps_with
+
+_LINE_END = re.compile("[\r\n]")
+
+
+def strip(data: bytes) -> bytes:
+    """Return a file without anything that the retrofit put into it."""
+    source = Source.decode(data)
+    return source.encode(stripped(source, markers.find(source)))
+
+
+def stripped(source: Source, found: Markers, tree: ast.Module | None = None) -> str:
+    """Return a file's text without anything that the retrofit put into it; for `tree` see `strip_edits`."""
+    return apply(source.text, strip_edits(source, found, tree))
+
+
+def strip_edits(source: Source, found: Markers, tree: ast.Module | None = None) -> list[Edit]:
+    """Return the edits that take out all blocks, the import of the runtime, and all wraps.
+
+    Args:
+        tree: the file's syntax tree, if it is known already; with or without the blocks.
+    """
+    edits = [region_removal(source, region) for region in found.regions]
+    if found.import_line:
+        edits.append(import_removal(source, found))
+    edits += unwrap_edits(source, found, found.entry_points, tree)
+    return edits
+
+
+def region_removal(source: Source, region: Region) -> Edit:
+    """Return the edit that takes one block out, with the blank lines that came with it."""
+    return markers.removal(source, region.first, region.last, markers.BLANK_LINES.get(region.block, 1))
+
+
+def import_removal(source: Source, found: Markers) -> Edit:
+    """Return the edit that takes the import of the runtime out."""
+    return markers.removal(source, found.import_line, found.import_last, 0)
+
+
+def unwrap_edits(
+    source: Source, found: Markers, names: frozenset[str], tree: ast.Module | None = None
+) -> list[Edit]:
+    """Return the edits that turn `self._queued(function)` into `function` again.
+
+    Args:
+        names: of the entry points.
+        tree: see `strip_edits`.
+    """
+    lines = _lines_with(names, source, found)
+    if not lines:
+        return []
+    edits: list[Edit] = []
+    for node in markers.nodes_at(tree or parse(markers.masked(source, found)), lines):
+        if isinstance(node, ast.Call) and wraps_with(node) in names:
+            edits += unwrap(source, node)
+    return edits
+
+
+def _lines_with(names: frozenset[str], source: Source, found: Markers) -> list[int]:
+    """Return the lines outside of the blocks in which one of the names stands."""
+    if not names:
+        return []
+    ours = {line for region in found.regions for line in range(region.first, region.last + 1)}
+    words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
+    lines = [source.line_at(word.start()) for word in words.finditer(source.text)]
+    return [line for line in lines if line not in ours]
+
+
+def unwrap(source: Source, node: ast.Call) -> tuple[Edit, Edit]:
+    """Return the edits that leave the wrapped function only.
+
+    A wrap that a formatter has broken over lines, or that somebody has put a comment into, leaves its parentheses
+    where the function could not stand without them.
+    """
+    (start, stop), (inner, inner_stop) = source.span(node), source.span(node.args[0])
+    opening = source.span(node.func)[1]
+    before, after = source.text[opening:inner], source.text[inner_stop:stop]
+    if "#" in before or "#" in after:
+        return Edit(start, opening, ""), Edit(inner_stop, stop, "".join(_without_code(after)))
+    enclosed = source.text.startswith("(", start - 1) and source.text.startswith(")", stop)
+    primary = isinstance(node.args[0], ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+    broken = before != "(" and _LINE_END.search(source.text, inner, inner_stop) is not None
+    if enclosed or (primary and not broken):
+        return Edit(start, inner, ""), Edit(inner_stop, stop, "")
+    return Edit(start, inner, "("), Edit(inner_stop, stop, ")")
+
+
+def _without_code(after: str) -> Iterator[str]:
+    """Yield what stands behind a wrapped function, up to the closing parenthesis, without `, retry=False` and commas."""
+    for line in after.splitlines(keepends=True):
+        code, hash_sign, comment = line.partition("#")
+        yield re.sub(r",|retry\s*=\s*False", "", code) + hash_sign + comment

@@ -1,0 +1,204 @@
+"""Renders the blocks from the Jinja templates, and the runtime for its two places."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ..source.fingerprints import fingerprint
+from . import markers
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+RUNTIME_MODULE, ENGINE = markers.RUNTIME_MODULE, markers.ENGINE
+VERSIONS: Mapping[str, int] = {"queue": 1, "backoff": 1, "env_key": 1, "runtime": 1}
+"""Raised when a template changes in a way that a user should hear of."""
+
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "queue": (
+        "queue_enabled",
+        "max_concurrent_requests",
+        "queue_size",
+        "queue_timeout",
+        "total_timeout",
+        "reuse_connections",
+    ),
+    "backoff": (
+        "max_retries",
+        "initial_retry_delay",
+        "backoff_factor",
+        "max_retry_delay",
+        "max_retry_after",
+        "retry_jitter",
+        "retry_budget",
+        "circuit_breaker",
+    ),
+    "env_key": (),
+}
+MEMBERS: Mapping[str, tuple[str, ...]] = {
+    "queue": (
+        *SETTINGS["queue"],
+        "request_queue",
+        "current_requests",
+        "submit",
+        "priority",
+        "queue_stats",
+        "close",
+        "_queued",
+    ),
+    "backoff": (*SETTINGS["backoff"], "_retried"),
+    "env_key": (),
+}
+"""Every name that a block defines in a class, and that gets another if the class uses it already."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block as it is to stand in a class: code without indentation, and what its marker carries."""
+
+    name: str
+    code: str
+    values: Mapping[str, str]
+    mark: str = ""
+    """Its fingerprint, if that is not to be the code's: of an edited block, what it is without the edit."""
+
+    @property
+    def begin(self) -> str:
+        mark = self.mark or fingerprint(self.code)
+        return markers.begin(self.name, VERSIONS[self.name], mark, self.values)
+
+    @property
+    def end(self) -> str:
+        return markers.end(self.name)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES, encoding="ascii"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # what comes out is Python; values go in through `repr`, names are checked identifiers
+    )
+    environment.filters["repr"] = _repr
+    return environment
+
+
+def _repr(value: Any) -> str:
+    """Return a literal in double quotes, as black writes it."""
+    if isinstance(value, tuple):
+        inside = ", ".join(_repr(item) for item in value)
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    text = repr(value)
+    if isinstance(value, str) and text[0] == "'" and '"' not in text:
+        text = f'"{text[1:-1]}"'
+    return text
+
+
+def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Block:
+    """Render a block.
+
+    Args:
+        name: of the block.
+        engine: the name by which the file knows the runtime's class.
+        names: other names for some of what the block defines.
+        values: whatever else the template asks for.
+    """
+
+    def renamed(member: str) -> str:
+        new = names.get(member, member)
+        if not new.isidentifier() or keyword.iskeyword(new):
+            raise ValueError(f"{new!r} is not an identifier")
+        return new
+
+    def setting(option: str, default: Any) -> str:
+        attribute = renamed(option)
+        extra = f", {_repr(option)}" if attribute != option else ""
+        return f"{attribute} = {engine}.setting({_repr(default)}{extra})"
+
+    def kind(annotation: str) -> str:
+        return _repr(annotation) if values.get("quoted") else annotation
+
+    template = _environment().get_template(f"{name}.py.j2")
+    code = template.render(engine=engine, name=renamed, setting=setting, kind=kind, **values)
+    code = code.strip("\n") + "\n"
+    carried = {member: new for member, new in names.items() if member in MEMBERS[name]}
+    return Block(name, code, carried)
+
+
+def indented(lines: list[str], indent: str, unit: str) -> list[str]:
+    """Return lines that are indented by multiples of four spaces, indented like the code around them."""
+    result = []
+    for line in lines:
+        body = line.lstrip(" ")
+        depth, rest = divmod(len(line) - len(body), 4)
+        result.append(indent + unit * depth + " " * rest + body if body else "")
+    return result
+
+
+@cache
+def runtime_source() -> str:
+    """Return the runtime as it stands in the templates."""
+    return (TEMPLATES / "request_engine.py").read_text(encoding="ascii")
+
+
+@cache
+def runtime_module() -> bytes:
+    """Return the runtime as a module of its own, with the line that tells where it comes from."""
+    source = runtime_source()
+    mark = fingerprint(source)
+    return (
+        f"# Put here by add-queue-backoff; retrofit:runtime v{VERSIONS['runtime']} {mark}\n{source}".encode(
+            "ascii"
+        )
+    )
+
+
+_RUNTIME_MARK = re.compile(rb"# Put here by add-queue-backoff; retrofit:runtime v(\d+) ([0-9a-f]{10})\r?\n")
+
+
+def runtime_state(data: bytes) -> str:
+    """Tell what a runtime module on disk is: `current`, `old`, `newer`, `edited`, or `foreign`."""
+    match = _RUNTIME_MARK.match(data)
+    if match is None:
+        return "foreign"
+    try:
+        code = data[match.end() :].decode()
+    except UnicodeDecodeError:
+        return "edited"
+    if int(match[1]) > VERSIONS["runtime"]:
+        return "newer"
+    mark = fingerprint(code.replace("\r\n", "\n"))
+    if mark != match[2].decode():
+        return "edited"
+    return "current" if mark == fingerprint(runtime_source()) else "old"
+
+
+@cache
+def inline_runtime(engine: str = ENGINE) -> Block:
+    """Return the runtime as a block for a single file: inside a function, so that none of its names meet the file's."""
+    source = runtime_source()
+    docstring = ast.parse(source).body[0]
+    body = "\n".join(source.split("\n")[docstring.end_lineno :]).strip("\n")
+    code = (
+        f"def _{_snake(engine)}():\n"
+        '    """Request queue, exponential backoff and environment keys; the classes below use it."""\n'
+        f"{textwrap.indent(body, '    ')}\n\n"
+        f"    return {ENGINE}\n\n\n"
+        f"{engine} = _{_snake(engine)}()\n"
+    )
+    return Block("runtime", code, {} if engine == ENGINE else {"engine": engine})
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,239 @@
+"""The command line: turns arguments into a run, and a run into output and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..blocks.templates import RUNTIME_MODULE
+from ..disk import find, processes, write
+from ..disk.runtime_files import runtime_plans
+from ..model import FilePlan, Options, Run
+from ..reporting import terminal
+from ..reporting.annotations import commands
+from ..reporting.facts import Facts, facts
+from ..reporting.page import document
+from ..reporting.sarif import sarif
+from . import own_backends, pyproject, stdin
+from .ctrl_c import INTERRUPTED, interruptible
+from .options import Parser, parser
+
+DONE, CHANGES, USAGE, LEFT_ALONE = 0, 1, 2, 3
+_PROGRESS_FROM = 100
+"""How many files it takes for a progress bar to be worth while."""
+_PROGRESS_FROM_BYTES = 300_000
+"""Or how many bytes, as one large file takes long, too."""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api: str = "") -> int:
+    """Run the command and return its exit status.
+
+    Args:
+        argv: the arguments; None: those of the process.
+        prog: the name that help and errors show.
+        api: the backend to work on where neither a path nor `--api` is given.
+    """
+    arguments_parser = parser(prog)
+    command = _Command(arguments_parser)
+    try:
+        with interruptible():
+            status = command.run(pyproject.parse_args(arguments_parser, argv), api)
+            sys.stdout.flush()
+        return status
+    except SystemExit as exit_:  # argparse: --help, --version, wrong usage
+        return exit_.code if isinstance(exit_.code, int) else USAGE
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough. The work itself was done before anything was printed.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return command.status
+    except KeyboardInterrupt:
+        print(f"\n{prog}: interrupted; {command.written_so_far()}", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Command:
+    """One run of the command."""
+
+    def __init__(self, arguments_parser: Parser) -> None:
+        self.parser = arguments_parser
+        self.found = Run()
+        self.written = 0
+        self.status = DONE
+
+    def run(self, arguments: argparse.Namespace, api: str) -> int:
+        """Do what the arguments ask for; return the exit status."""
+        if arguments.list_apis:
+            print("\n".join(own_backends.APIS))
+            return DONE
+        if not arguments.paths and not arguments.api and api:
+            arguments.api = [api]
+        self._check(arguments)
+        options = options_of(arguments)
+        names = own_backends.names_of(arguments.api)
+        dry = arguments.diff or arguments.check or arguments.explain
+        self.err = terminal.Terminal(stderr=True)
+        self.out = terminal.Terminal()
+        if stdin.MARK in arguments.paths:
+            self.found.plans = [stdin.plan(arguments.stdin_filename, options)]
+            if not dry:
+                stdin.write(self.found.plans[0])
+        else:
+            self._plan(arguments, options, names)
+            if not dry:
+                self._write()
+        self.status = self._status(arguments)
+        self._print(arguments, facts(self.found, written=not dry))
+        return self.status
+
+    def _check(self, arguments: argparse.Namespace) -> None:
+        """Refuse what makes no sense, and say what does."""
+        error = self.parser.error
+        to_stdout = [
+            name for name, on in (("--diff", arguments.diff), ("--explain", arguments.explain)) if on
+        ]
+        if arguments.format != "text":
+            to_stdout.append(f"--format {arguments.format}")
+        if len(to_stdout) > 1:
+            error(
+                f"{' and '.join(to_stdout)} both print to standard output; give one, or --check instead of --diff"
+            )
+        if stdin.MARK in arguments.paths:
+            if len(arguments.paths) > 1 or arguments.api:
+                error("- stands for standard input and goes with no other PATH and no --api")
+            if arguments.format != "text" and not arguments.check:
+                error(
+                    f"- writes the result to standard output; give --check with --format {arguments.format}"
+                )
+        elif arguments.stdin_filename:
+            error("--stdin-filename names what - reads; give - as the PATH")
+        elif not arguments.paths and not arguments.api:
+            error("name a file or a folder, or a backend of this project with --api")
+        for path in arguments.paths:
+            if path != stdin.MARK and not path.exists():
+                error(f"there is no file or folder {str(path)!r}.{_meant(path)}")
+
+    def _plan(self, arguments: argparse.Namespace, options: Options, names: list[str]) -> None:
+        run = self.found
+        paths = list(find.python_files(arguments.paths, run))
+        long = len(paths) >= _PROGRESS_FROM or _size(paths) >= _PROGRESS_FROM_BYTES
+        shown = self.err.is_terminal and long and not arguments.quiet
+        columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn())  # fmt: skip
+        with Progress(*columns, console=self.err, transient=True, disable=not shown) as progress:
+            task = progress.add_task("Reading", total=len(paths))
+            run.plans += processes.plan_files(
+                paths, options, arguments.jobs, lambda done: progress.update(task, completed=done)
+            )
+        run.plans += runtime_plans(run.plans, options)
+        if names:
+            plans = own_backends.plan_apis(names, options, from_plain=arguments.diff)
+            runtimes = runtime_plans(plans, options) if options.remove else own_backends.plan_runtime()
+            run.plans += [*plans, *runtimes]
+        # The runtime comes last: it is long and always the same, and would hide what happens to the user's own files.
+        run.plans.sort(key=lambda planned: (planned.path.name == f"{RUNTIME_MODULE}.py", planned.path))
+
+    def _write(self) -> None:
+        """Write what is to change, and count."""
+
+        def count(_: FilePlan) -> None:
+            self.written += 1
+
+        write.write_all(self.found.plans, count)
+
+    def written_so_far(self) -> str:
+        """Return what is on disk, for a run that is broken off."""
+        if not self.written:
+            return "nothing was written"
+        return f"{self.written} files were written, each of them whole; run again for the others"
+
+    def _status(self, arguments: argparse.Namespace) -> int:
+        if any(plan.problems for plan in self.found.plans):
+            return LEFT_ALONE
+        looked = arguments.diff or arguments.check
+        return CHANGES if looked and any(plan.changed for plan in self.found.plans) else DONE
+
+    def _print(self, arguments: argparse.Namespace, found: Facts) -> None:
+        if arguments.report is not None:
+            self._write_page(arguments.report, found)
+        if arguments.diff:
+            terminal.print_diff(self.out, self.found.plans)
+        elif arguments.format == "json":
+            print(json.dumps(found, indent=2))
+        elif arguments.format == "sarif":
+            print(json.dumps(sarif(found, self.status), indent=2))
+        elif arguments.format == "github":
+            print("\n".join(commands(found)))
+        self._print_text(arguments, found)
+
+    def _print_text(self, arguments: argparse.Namespace, found: Facts) -> None:
+        """Print the report for a person: to standard output, unless that has the patch or the like already."""
+        taken = arguments.diff or arguments.format != "text" or stdin.MARK in arguments.paths
+        out = self.err if taken and not arguments.explain else self.out
+        level = (
+            terminal.QUIET if arguments.quiet else terminal.VERBOSE if arguments.verbose else terminal.NORMAL
+        )
+        if arguments.explain:
+            level = terminal.EXPLAIN
+        if not taken or arguments.explain or level > terminal.NORMAL:
+            terminal.print_files(out, found, level)
+        sys.stdout.flush()
+        terminal.print_problems(self.err, found)
+        if not arguments.quiet:
+            terminal.print_summary(out, found, removing=arguments.remove)
+            if arguments.report is not None:
+                out.put(f"The review page is {arguments.report}.")
+
+    def _write_page(self, path: Path, found: Facts) -> None:
+        """Write the page. Of the project's own backends it shows how the plain ones become the enhanced ones."""
+        plans = [p if p.made_from is None else replace(p, before=p.made_from) for p in self.found.plans]
+        if plans != self.found.plans:
+            found = facts(replace(self.found, plans=plans), found["written"])
+        text = document.render(found, plans)
+        try:
+            path.write_text(text, encoding="utf-8", errors="replace")
+        except OSError as error:
+            self.parser.error(f"--report {path} cannot be written: {error.strerror}")
+
+
+def _size(paths: Sequence[Path]) -> int:
+    """Return how many bytes files have, as far as that can be told."""
+    total = 0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _meant(path: Path) -> str:
+    """Return what may have been meant by a path that is not there."""
+    if str(path) in (*own_backends.APIS, "all"):
+        return f" Did you mean --api {path}?"
+    with contextlib.suppress(OSError):
+        close = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.7)
+        return f" Did you mean {path.parent / close[0]}?" if close else ""
+    return ""
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """Return what the arguments ask of the planner."""
+    return Options(
+        blocks=arguments.blocks,
+        remove=arguments.remove,
+        runtime=arguments.runtime,
+        overwrite_edited=arguments.overwrite_edited,
+        merge=arguments.merge,
+        key_variables=tuple(arguments.key_env),
+        existing=arguments.existing,
+        guess=arguments.guess,
+        transports=getattr(arguments, "transports", ()),
+        largest=arguments.max_size,
+    )

@@ -1,0 +1,41 @@
+"""Standard input in the place of a file, for editors: `add-queue-backoff - --stdin-filename src/client.py`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from ..blocks.templates import RUNTIME_MODULE
+from ..model import FilePlan, Options, Problem
+from ..planning.file import plan as plan_bytes
+
+MARK = Path("-")
+_NAME = Path("<stdin>")
+
+
+def plan(name: Path | None, options: Options) -> FilePlan:
+    """Plan what standard input holds.
+
+    Only one file comes out, so the runtime goes into it, unless its module lies beside the named file already.
+
+    Args:
+        name: the file that it would be.
+    """
+    folder = (name or _NAME).parent
+    beside = (folder / f"{RUNTIME_MODULE}.py").exists()
+    in_package = beside and (folder / "__init__.py").exists()
+    data = sys.stdin.buffer.read()
+    if options.runtime == "shared" and not beside:
+        problem = Problem(
+            0, f"--runtime shared needs {RUNTIME_MODULE}.py beside the file; run on the folder first"
+        )
+        return FilePlan(name or _NAME, data, data, problems=(problem,))
+    return replace(plan_bytes(data, name or _NAME, options, in_package), needs_runtime=False)
+
+
+def write(planned: FilePlan) -> None:
+    """Write the result to standard output; what is left alone comes out as it went in."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(planned.before if planned.problems else planned.after)
+    sys.stdout.buffer.flush()

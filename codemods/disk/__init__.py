@@ -1,0 +1,1 @@
+"""Finds and reads files, plans them in processes, writes them."""

@@ -1,0 +1,149 @@
+"""Finds the files to be looked at, and says what is passed over: vendored, generated, ignored, linked elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..blocks import templates
+from ..blocks.markers import MENTION
+from ..model import Run
+
+PASSED_OVER = frozenset(
+    """
+    .git .hg .svn .tox .nox .venv venv env __pycache__ node_modules site-packages build dist .eggs .mypy_cache
+    .pytest_cache .ruff_cache vendor vendored _vendor third_party generated _generated
+    """.split()
+)
+"""Folders that are not looked into, unless they are named."""
+_GENERATED_NAMES = ("*_pb2.py", "*_pb2_grpc.py")
+_GENERATED_HEAD = re.compile(
+    rb"^[ \t]*#.*?(?:@generated|\bgenerated\b.*\bdo not (?:edit|modify)|\bdo not (?:edit|modify)\b.*\bgenerated)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HEAD = 1024
+"""Bytes of a file that may say that it is generated."""
+
+
+def python_files(paths: Iterable[Path], run: Run) -> Iterator[Path]:
+    """Yield the Python files at and below the paths, in order, each once; say in `run.notes` what is passed over."""
+    seen: set[str] = set()
+    for path in paths:
+        files = _Folder(path, run).files() if path.is_dir() else [path]
+        for file in files:
+            real = os.path.realpath(file)
+            if real not in seen and file.name != f"{templates.RUNTIME_MODULE}.py":
+                seen.add(real)
+                yield file
+
+
+class _Folder:
+    """A folder that was named, with all that lies below it."""
+
+    def __init__(self, root: Path, run: Run) -> None:
+        self.root = root
+        self.real_root = Path(os.path.realpath(root))
+        self.run = run
+        self.by_repository: dict[str, list[Path]] = {}
+
+    def files(self) -> list[Path]:
+        """Return the files to be looked at, in order."""
+        found: list[Path] = []
+        repositories: dict[str, str] = {}
+        for folder, folders, names in os.walk(self.root, onerror=self._cannot_list):
+            is_repository = ".git" in folders or ".git" in names
+            above = repositories.get(os.path.dirname(folder), os.fspath(self.root))
+            repositories[folder] = folder if is_repository else above
+            folders[:] = [name for name in sorted(folders) if self._is_wanted_folder(Path(folder, name))]
+            files = [Path(folder, name) for name in sorted(names) if name.endswith(".py")]
+            files = [path for path in files if self._is_wanted(path)]
+            self.by_repository.setdefault(repositories[folder], []).extend(files)
+            found += files
+        ignored = {
+            path for folder, paths in self.by_repository.items() for path in self._ignored(folder, paths)
+        }
+        if ignored:
+            self._note(self.root, f"{_files(len(ignored))} that git ignores passed over")
+        return [path for path in found if path not in ignored]
+
+    def _note(self, path: Path, what: str) -> None:
+        self.run.notes.append(f"{path}: {what}")
+
+    def _cannot_list(self, error: OSError) -> None:
+        self._note(Path(error.filename), f"passed over, it cannot be listed: {error.strerror}")
+
+    def _is_wanted_folder(self, path: Path) -> bool:
+        if path.name in PASSED_OVER or path.name.endswith(".egg-info"):
+            if path.name not in (".git", "__pycache__"):
+                self._note(path, "passed over; name it to have it looked at")
+            return False
+        return True
+
+    def _is_wanted(self, path: Path) -> bool:
+        """Return True for a file that belongs to the folder and was written by a person."""
+        try:
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self.real_root):
+                self._note(path, f"passed over, it is a link to a file outside of {self.root}")
+                return False
+            if not stat.S_ISREG(path.stat().st_mode):
+                self._note(path, "passed over, it is not a regular file")
+                return False
+            if any(fnmatch.fnmatch(path.name, pattern) for pattern in _GENERATED_NAMES) or _is_generated(
+                path
+            ):
+                self._note(path, "passed over, it is generated; name it to have it looked at")
+                return False
+        except OSError:
+            if path.is_symlink():
+                self._note(path, "passed over, it is a link to nothing")
+                return False
+            return True  # reading it will tell what is wrong
+        return True
+
+    def _ignored(self, folder: str, paths: list[Path]) -> set[Path]:
+        """Return those of the paths that git ignores; none where there is no git or no repository."""
+        if not paths:
+            return set()
+        real = os.path.realpath(folder)
+        names = [os.path.join(os.path.realpath(path.parent), path.name) for path in paths]
+        try:
+            done = subprocess.run(
+                ["git", "-C", real, "check-ignore", "-z", "--stdin"],
+                input=b"\0".join(os.fsencode(name) for name in names),
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+        except FileNotFoundError:
+            return set()
+        except (OSError, subprocess.SubprocessError) as error:
+            self._note(Path(folder), f"git does not say which files it ignores: {error}")
+            return set()
+        if done.returncode > 1:
+            reason = done.stderr.decode(errors="replace").partition("\n")[0]
+            if "not a git repository" not in reason:
+                self._note(Path(folder), f"git does not say which files it ignores: {reason}")
+            return set()
+        ignored = {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
+        return {path for path, name in zip(paths, names, strict=True) if name in ignored}
+
+
+def _is_generated(path: Path) -> bool:
+    """Return True if a file says that a program wrote it, and has no retrofit that would have to be looked after."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+        if not _GENERATED_HEAD.search(head):
+            return False
+        with contextlib.suppress(MemoryError):
+            return MENTION.encode() not in head + file.read()
+    return True
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"

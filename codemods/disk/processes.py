@@ -1,0 +1,209 @@
+"""Plans many files, over several processes if that pays."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from multiprocessing import connection, resource_tracker
+from pathlib import Path
+from typing import Any
+
+from ..blocks import templates
+from ..model import FilePlan, Options, Problem
+from ..planning.file import is_candidate
+from .read import plan_file, read, unreadable
+
+_POOL_FROM = 1_000_000
+"""Bytes of files that may have calls; starting processes takes as long as reading so many."""
+_CHUNK = 50_000
+"""Bytes that a process is given at a time."""
+_MOST_PROCESSES = 61
+"""What Windows allows."""
+
+
+def plan_files(
+    paths: list[Path], options: Options, jobs: int = 0, progress: Callable[[int], None] | None = None
+) -> list[FilePlan]:
+    """Plan files, spread over the cores if there is enough to do.
+
+    Args:
+        jobs: how many processes; 0: as many as there are cores.
+        progress: called with the number of files that are done.
+    """
+    plans: dict[int, FilePlan] = {}
+    sizes: dict[int, int] = {}
+    for index, path in enumerate(paths):
+        try:
+            data = read(path)
+        except OSError as error:
+            plans[index] = unreadable(path, error)
+            continue
+        if is_candidate(data, options):
+            sizes[index] = len(data)
+        else:
+            # Most files of a large project; their content is needed only where it imports the runtime.
+            kept = data if templates.RUNTIME_MODULE.encode() in data else b""
+            plans[index] = FilePlan(path, kept, kept)
+    done = len(plans)
+    jobs = min(jobs or _cores(), len(sizes), _MOST_PROCESSES)
+    if jobs > 1 and sum(sizes.values()) >= _POOL_FROM:
+        outcomes = _in_processes({index: paths[index] for index in sizes}, sizes, options, jobs)
+    else:
+        outcomes = ((index, plan_file(paths[index], options)) for index in sizes)
+    with contextlib.closing(outcomes):  # so that Ctrl-C ends the processes here and now
+        for index, planned in outcomes:
+            plans[index] = planned
+            done += 1
+            if progress is not None:
+                progress(done)
+    return [plans[index] for index in range(len(paths))]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _plan_chunk(chunk: list[tuple[int, Path]], options: Options) -> list[tuple[int, FilePlan]]:
+    return [(index, plan_file(path, options)) for index, path in chunk]
+
+
+_Outcome = list[tuple[int, FilePlan]]
+_Pipe = Any  # a multiprocessing.connection.Connection, or on Windows a PipeConnection
+_CRASHED = (EOFError, OSError)
+"""What a pipe raises when the process at its other end is no more, also in the middle of an answer."""
+
+
+def _work(pipe: _Pipe, plan_chunk: Callable[[list[tuple[int, Path]], Options], _Outcome]) -> None:
+    """Plan chunks in a process of its own, until the main process goes away.
+
+    Ctrl-C, unless it is ignored, ends the process at once and without a word; it writes nothing.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with contextlib.suppress(EOFError, ConnectionError):
+        outcome: _Outcome = []  # says that it is ready
+        while True:
+            pipe.send(outcome)
+            outcome = plan_chunk(*pipe.recv())
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Put off Ctrl-C. Processes that are started meanwhile inherit that, up to `_work`."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    # The mask alone would not do: with another thread, a progress bar's, the signal still reaches the process.
+    noted = callable(before) and threading.current_thread() is threading.main_thread()
+    if noted:
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    masked = hasattr(signal, "pthread_sigmask")
+    if masked:
+        resource_tracker.ensure_running()  # what the first process would start, and lift the mask by that
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if masked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if noted:
+            signal.signal(signal.SIGINT, before)
+            if came:
+                signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _processes(number: int) -> Iterator[list[_Pipe]]:
+    """Start processes and give the pipes to them; kill them at the end, whatever it is that ends.
+
+    A process may be killed at any moment, also by Ctrl-C in the middle of an answer, and nobody waits for the rest of
+    it: each has a pipe of its own, the main process keeps no copy of the other end, and there are no locks or threads.
+    """
+    # Not "fork": a progress bar has a thread, and what it holds would be held for ever in the child.
+    context = multiprocessing.get_context("spawn")
+    processes = []
+    pipes = []
+    try:
+        with _ctrl_c_later():
+            for _ in range(number):
+                pipe, other_end = context.Pipe()
+                pipes.append(pipe)
+                with other_end:
+                    process = context.Process(target=_work, args=(other_end, _plan_chunk), daemon=True)
+                    process.start()
+                processes.append(process)
+        yield pipes.copy()
+    finally:
+        with _ctrl_c_later():
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.join()
+            for pipe in pipes:
+                pipe.close()
+
+
+def _in_processes(
+    paths: dict[int, Path], sizes: dict[int, int], options: Options, jobs: int
+) -> Generator[tuple[int, FilePlan], None, None]:
+    """Yield the plans as they come. A file that crashes its process is tried once more alone, and then named."""
+    left = dict(paths)
+    chunks = _chunks(paths, sizes)
+    with _processes(jobs) as pipes:
+        while pipes:
+            ready: list[_Pipe] = connection.wait(pipes)
+            for pipe in ready:
+                outcome: _Outcome = []
+                try:
+                    outcome = pipe.recv()
+                    pipe.send((next(chunks), options))  # it only waits for that, so this cannot wait for it
+                except (*_CRASHED, StopIteration):
+                    pipes.remove(pipe)
+                for index, planned in outcome:
+                    del left[index]
+                    yield index, planned
+    while left:
+        yield from _one_by_one(left, options)
+
+
+def _one_by_one(left: dict[int, Path], options: Options) -> Iterator[tuple[int, FilePlan]]:
+    """Yield plans that one process makes, up to the file that crashes it."""
+    with _processes(1) as (pipe,):
+        try:
+            pipe.recv()
+        except _CRASHED:  # no process can be started here
+            for index, path in left.items():
+                yield index, plan_file(path, options)
+            left.clear()
+            return
+        for index, path in list(left.items()):
+            del left[index]
+            try:
+                pipe.send(([(index, path)], options))
+                outcome: _Outcome = pipe.recv()
+            except _CRASHED:
+                reason = "reading it crashed Python; please report this"
+                yield index, FilePlan(path, b"", b"", problems=(Problem(0, reason),))
+                return
+            yield from outcome
+
+
+def _chunks(paths: dict[int, Path], sizes: dict[int, int]) -> Iterator[list[tuple[int, Path]]]:
+    """Yield the files in portions of about the same size; the large ones first, so that none comes last alone."""
+    chunk: list[tuple[int, Path]] = []
+    size = 0
+    for index in sorted(paths, key=lambda index: -sizes[index]):
+        chunk.append((index, paths[index]))
+        size += sizes[index]
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

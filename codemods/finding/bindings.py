@@ -1,0 +1,221 @@
+"""Reads the bindings of a file: which names its scopes bind, and to what, and what its classes have."""
+
+from __future__ import annotations
+
+import ast
+
+from ..source.scopes import ClassInfo, FunctionNode, Scope, inside, outside
+from ..source.syntax import children, decorator_name
+from ..tables.lookup import Catalogue, catalogue
+from .resolve import UNKNOWN, Names
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
+_BINDING = (
+    ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
+    ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call,
+)  # fmt: skip
+
+
+def build(tree: ast.Module, known: Catalogue | None = None) -> Names:
+    """Read all bindings of a file.
+
+    Args:
+        known: the libraries; by default those of the table.
+    """
+    module = Scope(tree, None)
+    names = Names(module, {tree: module}, [], known or catalogue())
+    builder = _Builder(names)
+    builder.fill(module, children(tree))
+    used: dict[str, set[str]] = {}
+    for name, attribute in builder.used:
+        used.setdefault(name, set()).add(attribute)
+    for info in names.classes:
+        outer = info.scope.parent or module
+        bases = (base.value if isinstance(base, ast.Subscript) else base for base in info.node.bases)
+        found = (names.own_class(names.resolve(base, outer)) for base in bases)
+        info.bases = [base for base in found if base is not None and base is not info]
+        info.used |= used.get(info.node.name, set())
+    names.libraries = frozenset(builder.imported)
+    # What was resolved so far did not know the annotations of parameters and the base classes.
+    for scope, name, annotation, outer in builder.annotated:
+        scope.bind(name, names.annotated(annotation, outer))
+    names.forget()
+    return names
+
+
+class _Builder:
+    """Walks a file once, scope by scope."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.imported: set[str] = set()
+        self.used: list[tuple[str, str]] = []
+        """Names and the attributes that are used of them; some of the names are those of classes."""
+        self.annotated: list[tuple[Scope, str, ast.expr, Scope]] = []
+
+    def fill(self, scope: Scope, nodes: list[ast.AST]) -> None:
+        """Bind what `nodes` bind in `scope`, and open the scopes inside them."""
+        todo = nodes[::-1]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, _FUNCTIONS):
+                self._open_function(scope, node)
+                continue
+            if isinstance(node, ast.ClassDef):
+                self._open_class(scope, node)
+                continue
+            if isinstance(node, _BINDING):
+                self._bind(scope, node)
+            todo += children(node)[::-1]
+
+    def _open_function(self, scope: Scope, node: FunctionNode) -> None:
+        inner = Scope(node, scope)
+        self.names.scopes[node] = inner
+        args = node.args
+        named = [*args.posonlyargs, *args.args]
+        is_method = isinstance(scope.node, ast.ClassDef) and not _is_static(node)
+        for index, arg in enumerate([*named, *args.kwonlyargs]):
+            inner.bind(arg.arg, UNKNOWN)
+            if arg.annotation is not None and not (is_method and index == 0):
+                self.annotated.append((inner, arg.arg, arg.annotation, scope))
+        self._bind_defaults(inner, args, named)
+        for arg in filter(None, (args.vararg, args.kwarg)):
+            inner.bind(arg.arg, UNKNOWN)
+        self.fill(scope, outside(node))
+        if isinstance(node, ast.Lambda):
+            self.fill(inner, inside(node))
+            return
+        scope.bind(node.name, node)
+        info = scope.class_info
+        if info is not None and isinstance(scope.node, ast.ClassDef):
+            info.methods[node.name] = node
+            info.defined.add(node.name)
+            if named and is_method:
+                inner.class_info, inner.self_name = info, named[0].arg
+        self.fill(inner, inside(node))
+
+    @staticmethod
+    def _bind_defaults(inner: Scope, args: ast.arguments, named: list[ast.arg]) -> None:
+        """Bind parameters to what they are where they are not given: `def f(self, http=requests)`."""
+        defaults = [*zip(named[len(named) - len(args.defaults) :], args.defaults, strict=True)]
+        defaults += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
+        for arg, default in defaults:
+            if isinstance(default, ast.Name | ast.Attribute) and arg.arg != getattr(default, "id", ""):
+                inner.bind(arg.arg, default)
+
+    def _open_class(self, scope: Scope, node: ast.ClassDef) -> None:
+        scope.bind(node.name, node)
+        if scope.class_info is not None and isinstance(scope.node, ast.ClassDef):
+            scope.class_info.defined.add(node.name)
+        self.fill(scope, outside(node))
+        inner = Scope(node, scope)
+        info = ClassInfo(node, inner, len(self.names.classes))
+        inner.class_info = info
+        self.names.scopes[node] = inner
+        self.names.classes.append(info)
+        self.fill(inner, inside(node))
+        info.defined.update(inner.bindings)
+
+    def _bind(self, scope: Scope, node: ast.AST) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self._import(scope, node)
+        elif isinstance(node, ast.Global):
+            scope.elsewhere.update(dict.fromkeys(node.names, self.names.module))
+        elif isinstance(node, ast.Nonlocal):
+            for name in node.names:
+                if (owner := _function_that_binds(name, scope)) is not None:
+                    scope.elsewhere[name] = owner
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._assign(scope, target, node.value)
+        elif isinstance(node, ast.AnnAssign):
+            self._annotate(scope, node)
+            if node.value is not None:
+                self._assign(scope, node.target, node.value)
+        elif isinstance(node, ast.Return | ast.Yield):
+            if node.value is not None:
+                scope.returns.append(node.value)
+        elif isinstance(node, ast.NamedExpr):
+            self._assign(scope, node.target, node.value)
+        elif isinstance(node, ast.withitem):
+            if node.optional_vars is not None:
+                self._assign(scope, node.optional_vars, node.context_expr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            if node.id == scope.self_name:
+                scope.bind(node.id, UNKNOWN)
+            elif node.id not in scope.elsewhere:
+                scope.bindings.setdefault(node.id, [UNKNOWN])
+        elif isinstance(node, ast.Attribute):
+            self._use(scope, node.value, node.attr)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ACCESS and len(node.args) >= 2:
+            attribute = node.args[1]
+            if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
+                self._use(scope, node.args[0], attribute.value)
+
+    def _use(self, scope: Scope, owner: ast.expr, attribute: str) -> None:
+        """Note that an attribute of `self`, `cls` or a class of the file is used."""
+        info = self.names.instance(owner, scope)
+        if info is not None:
+            info.used.add(attribute)
+        elif isinstance(owner, ast.Name):
+            self.used.append((owner.id, attribute))
+
+    def _import(self, scope: Scope, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]
+                self.imported.add(first)
+                scope.bind(alias.asname or first, alias.name if alias.asname else first)
+            return
+        module = node.module or ""
+        if not node.level:
+            self.imported.add(module.partition(".")[0])
+        start = "." if node.level else ""
+        for alias in node.names:
+            name = f"{start}{module}.{alias.name}" if module else f"{start}{alias.name}"
+            scope.bind(alias.asname or alias.name, name)
+
+    def _annotate(self, scope: Scope, node: ast.AnnAssign) -> None:
+        target = node.target
+        if isinstance(target, ast.Name) and isinstance(scope.node, ast.ClassDef) and scope.class_info:
+            scope.class_info.defined.add(target.id)
+            scope.class_info.annotations.setdefault(target.id, []).append((node.annotation, scope))
+        elif isinstance(target, ast.Name):
+            scope.bind(target.id, UNKNOWN)
+            self.annotated.append((scope, target.id, node.annotation, scope))
+        elif isinstance(target, ast.Attribute) and (info := self.names.instance(target.value, scope)):
+            info.annotations.setdefault(target.attr, []).append((node.annotation, scope))
+
+    def _assign(self, scope: Scope, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Name):
+            scope.bind(target.id, value)
+            if scope.class_info is not None and isinstance(scope.node, ast.ClassDef):
+                scope.class_info.defined.add(target.id)
+                scope.class_info.attributes.setdefault(target.id, []).append((value, scope))
+        elif isinstance(target, ast.Attribute):
+            info = self.names.instance(target.value, scope)
+            if info is not None:
+                info.attributes.setdefault(target.attr, []).append((value, scope))
+        elif (
+            isinstance(target, ast.Tuple | ast.List)
+            and isinstance(value, ast.Tuple | ast.List)
+            and len(target.elts) == len(value.elts)
+        ):
+            for part, part_value in zip(target.elts, value.elts, strict=True):
+                self._assign(scope, part, part_value)
+
+
+def _function_that_binds(name: str, scope: Scope) -> Scope | None:
+    owner = scope.parent
+    while owner is not None:
+        if name in owner.bindings and not isinstance(owner.node, ast.ClassDef | ast.Module):
+            return owner
+        owner = owner.parent
+    return None
+
+
+def _is_static(node: FunctionNode) -> bool:
+    return any(
+        decorator_name(d).rpartition(".")[2] == "staticmethod" for d in getattr(node, "decorator_list", [])
+    )

@@ -1,0 +1,365 @@
+"""Finds the call sites of a file and decides about each: wrap it, queue it without a second backoff, or leave it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..model import Decision
+from ..source.scopes import ClassInfo, Scope, own_nodes
+from ..tables.libraries import Library
+from ..tables.lookup import Transport
+from . import existing_retries, unknown_receivers
+from .resolve import Names
+
+_NOT_CALLERS = frozenset(
+    {
+        "callable",
+        "hasattr",
+        "id",
+        "isinstance",
+        "issubclass",
+        "repr",
+        "signature",
+        "type",
+        "getattr",
+        "cast",
+        "setattr",
+        "hash",
+        "iscoroutinefunction",
+        "update_wrapper",
+        "wraps",
+    }
+)
+"""Functions that look at a function they are given, but do not call it."""
+
+
+_REFERENCES = (ast.Name, ast.Attribute)
+_KEEPERS = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Return, ast.Yield, ast.Assign)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A call site, as the plan needs it.
+
+    Attributes:
+        node: the expression to be wrapped: the callee of a call, or a function that is handed on.
+        info: the class whose queue it goes through; None if it cannot be wrapped.
+        owner: the name by which the class or instance is known there: `self`, `cls`.
+        library: that is called; None if that is not known.
+        reason: why it was decided so, where that needs telling.
+        wrapper: the call of the entry point, if the call is wrapped already.
+        retry: False if a loop or a decorator around it retries already.
+        stray: True if it is wrapped where there is no such name as the wrap's `self`.
+    """
+
+    node: ast.expr
+    info: ClassInfo | None
+    owner: str
+    scope_name: str
+    library: Library | None
+    decision: Decision
+    reason: str
+    wrapper: ast.Call | None = None
+    retry: bool = True
+    stray: bool = False
+
+
+def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing: bool = True) -> list[Found]:
+    """Return all call sites, in no particular order.
+
+    Args:
+        entry_points: names of the retrofit's own methods; what they wrap is wrapped already.
+        guessing: take a receiver of unknown type for a client where all else says so (see `guess`).
+    """
+    callers = _Callers(names)
+    found: list[Found] = []
+    for node, scope in names.scopes.items():
+        found += _Finder(names, scope, entry_points, callers, guessing).find(node)
+    return found
+
+
+class _Finder:
+    """Looks through one scope."""
+
+    def __init__(
+        self, names: Names, scope: Scope, entry_points: frozenset[str], callers: _Callers, guessing: bool
+    ) -> None:
+        self.names = names
+        self.scope = scope
+        self.entry_points = entry_points
+        self.callers = callers
+        self.guessing = guessing
+        self.entered: frozenset[int] = frozenset()
+        """Calls that `async with` enters."""
+        self.called: frozenset[int] = frozenset()
+        """Calls whose result is called."""
+        self.outer: dict[int, ast.Call] = {}
+        """Calls that are arguments of others."""
+
+    def find(self, node: ast.AST) -> Iterator[Found]:
+        """Yield the call sites of the scope that `node` opens."""
+        parts = list(own_nodes(node))
+        wrapped: dict[int, ast.Call] = {}
+        for part in parts:
+            if isinstance(part, ast.Call) and self._entry_point(part):
+                wrapped[id(part.args[0])] = part
+        self.entered = frozenset(
+            id(item.context_expr) for part in parts if isinstance(part, ast.AsyncWith) for item in part.items
+        )
+        calls = [part for part in parts if isinstance(part, ast.Call)]
+        self.called = frozenset(id(call.func) for call in calls)
+        self.outer = {
+            id(arg): call for call in calls for arg in _arguments(call) if isinstance(arg, ast.Call)
+        }
+        compared = {id(side) for part in parts if isinstance(part, ast.Compare) for side in part.comparators}
+        for part in parts:
+            if isinstance(part, ast.Call):
+                yield from self._of_call(part, wrapped)
+            elif isinstance(part, _KEEPERS) and id(part) not in compared:
+                for value in _values_kept(part):
+                    if id(value) not in wrapped:
+                        yield from self._handed_on(value, None)
+
+    def _of_call(self, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Found]:
+        inner = call.func
+        if isinstance(inner, ast.Call) and self._entry_point(inner):
+            yield from self._site(inner.args[0], call, inner)
+        elif self._entry_point(call):
+            if not self._is_called(call):
+                yield from self._handed_on(call.args[0], None, call)
+        else:
+            yield from self._site(inner, call, None)
+        name = inner.id if isinstance(inner, ast.Name) else getattr(inner, "attr", "")
+        if name not in _NOT_CALLERS and not self._entry_point(call):
+            for value in _arguments(call):
+                if isinstance(value, _REFERENCES) and id(value) not in wrapped:
+                    yield from self._handed_on(value, call)
+
+    def _is_called(self, wrapper: ast.Call) -> bool:
+        return id(wrapper) in self.called
+
+    def _entry_point(self, node: ast.Call) -> str:
+        function = node.func
+        is_ours = (
+            isinstance(function, ast.Attribute)
+            and function.attr in self.entry_points
+            and isinstance(function.value, ast.Name)
+            and len(node.args) == 1
+        )
+        return function.attr if is_ours and isinstance(function, ast.Attribute) else ""
+
+    def _site(self, callee: ast.expr, call: ast.Call, wrapper: ast.Call | None) -> Iterator[Found]:
+        name = self.names.resolve(callee, self.scope)
+        known = self._transport(name)
+        if known is not None:
+            yield self._decide(callee, known, wrapper, call)
+            return
+        looks = unknown_receivers.look(
+            self.names, self.scope, callee, name, call, entered=id(call) in self.entered
+        )
+        if looks is None:
+            if wrapper is not None:
+                yield self._decide(callee, None, wrapper, call, "it is wrapped already")
+        elif looks.taken_for is not None and (self.guessing or wrapper is not None):
+            yield self._decide(callee, looks.taken_for, wrapper, call, looks.reason)
+        elif wrapper is not None:
+            yield self._decide(callee, None, wrapper, call, looks.reason)
+        else:
+            reason = looks.reason
+            if looks.taken_for is not None:
+                reason = f"{reason.replace(' is taken for ', ' looks like ', 1)}; but --no-guess was given"
+            yield self._skip(callee, None, reason)
+
+    def _transport(self, name: str) -> Transport | None:
+        if not name:
+            return None
+        if name.endswith(".*"):  # `getattr(requests, method)` is a request if `requests.get` is one
+            find = self.names.catalogue.transport
+            return find(name[:-1] + "get") or find(name[:-1] + "post")
+        return self.names.catalogue.transport(name)
+
+    def _handed_on(
+        self, value: ast.expr, call: ast.Call | None, wrapper: ast.Call | None = None
+    ) -> Iterator[Found]:
+        known = self._transport(self.names.resolve(value, self.scope))
+        if known is not None:
+            yield self._decide(value, known, wrapper, call)
+        elif wrapper is not None:
+            yield self._decide(value, None, wrapper, call, "it is wrapped already")
+        elif reason := unknown_receivers.look_handed_on(self.names, self.scope, value):
+            yield self._skip(value, None, reason)
+
+    def _skip(
+        self, node: ast.expr, library: Library | None, reason: str, wrapper: ast.Call | None = None
+    ) -> Found:
+        stray = wrapper is not None and not self._is_bound(wrapper)
+        return Found(node, None, "", self.scope.path, library, Decision.SKIPPED, reason, wrapper, stray=stray)
+
+    def _is_bound(self, wrapper: ast.Call) -> bool:
+        """Return True if something binds the `self` whose method a wrap goes through."""
+        owner = getattr(getattr(wrapper.func, "value", None), "id", "")
+        return any(
+            owner in scope.bindings
+            for scope in self.scope.outwards()
+            if scope is self.scope or not isinstance(scope.node, ast.ClassDef)
+        )
+
+    def _decide(
+        self,
+        node: ast.expr,
+        known: Transport | None,
+        wrapper: ast.Call | None,
+        call: ast.Call | None,
+        reason: str = "",
+    ) -> Found:
+        library = known.library if known is not None else None
+        if known is not None and known.refusal:
+            return self._skip(node, library, known.refusal, wrapper)
+        method = self._enclosing_method()
+        if method is None:
+            return self._skip(node, library, self._why_no_method(), wrapper)
+        owner = method.self_name
+        if owner is None:
+            reason = "static method: there is no `self` or `cls` to hold the queue"
+            return self._skip(node, library, reason, wrapper)
+        if self.names.method_of_self(owner, self.scope) is not method:
+            reason = f"`{owner}` is not the instance here: it is bound again"
+            return self._skip(node, library, reason, wrapper)
+        if getattr(method.node, "name", "") in ("__getattr__", "__getattribute__") and (
+            call is None or call.func is not node
+        ):
+            return self._skip(
+                node,
+                library,
+                "it is handed to whoever asks for it; its calls are wrapped where they are made",
+                wrapper,
+            )
+        by = self._retried_by(node, call)
+        return Found(
+            node,
+            method.class_info,
+            owner,
+            self.scope.path,
+            library,
+            Decision.QUEUED_ONLY if by else Decision.WRAPPED,
+            f"already retried by {by}" if by else reason,
+            wrapper,
+            not by,
+        )
+
+    def _enclosing_method(self) -> Scope | None:
+        """Return the innermost function around the site that stands directly in a class."""
+        for scope in self.scope.outwards():
+            if scope.parent is not None and isinstance(scope.parent.node, ast.ClassDef):
+                if isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    return scope
+                return None
+        return None
+
+    def _why_no_method(self) -> str:
+        if isinstance(self.scope.node, ast.Module):
+            return "module level: there is no `self` or `cls` to hold the queue"
+        if isinstance(self.scope.node, ast.ClassDef):
+            return "class body: it runs before there is an instance"
+        if any(isinstance(scope.node, ast.ClassDef) for scope in self.scope.outwards()):
+            return "lambda in a class body: only a `def` has a `self` that can be told"
+        return "module function: there is no `self` or `cls` to hold the queue"
+
+    def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:
+        """Return what retries the site already, or nothing."""
+        outer = call if call is not None and call.func is not node else None
+        while outer is not None:
+            if by := existing_retries.retrying_call(self.names, self.scope, outer):
+                return by
+            outer = self.outer.get(id(outer))
+        return self.callers.retried_by(self.scope, node)
+
+
+class _Callers:
+    """Knows what retries a place in the code: around it, or around all the calls of the method that it stands in."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._calls: dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]] | None = None
+        self._through: dict[tuple[int, int], str] = {}
+
+    def retried_by(self, scope: Scope, node: ast.expr, seen: frozenset[int] = frozenset()) -> str:
+        """Return what retries the code at `node`, or nothing."""
+        inner: Scope | None = scope
+        while inner is not None and not isinstance(inner.node, ast.ClassDef | ast.Module):
+            if by := existing_retries.retried_by_decorator(self.names, inner):
+                return by
+            for loop in existing_retries.loops_around(inner.node, node):
+                if existing_retries.retries(self.names, inner, loop, node):
+                    return f"the loop in line {loop.lineno}"
+            if by := self._through_calls(inner, seen):
+                return by
+            inner = inner.parent
+        return ""
+
+    def _through_calls(self, scope: Scope, seen: frozenset[int]) -> str:
+        """Return what retries a function as a whole: if every call of it in the file is retried."""
+        if id(scope) in seen or len(seen) > 5:
+            return ""
+        # Whatever it is asked through, what it comes back to is not retried. How far it looks makes a difference.
+        key = (id(scope), len(seen))
+        if key not in self._through:
+            self._through[key] = self._search_calls(scope, seen)
+        return self._through[key]
+
+    def _search_calls(self, scope: Scope, seen: frozenset[int]) -> str:
+        uses = self._uses().get(scope.node, [])
+        found = ""
+        for node, where, call in uses:
+            by = ""
+            if call.func is not node:
+                by = existing_retries.retrying_call(self.names, where, call)
+            by = by or self.retried_by(where, node, seen | {id(scope)})
+            if not by:
+                return ""
+            found = found or by
+        name = getattr(scope.node, "name", "this lambda")
+        return f"{found}, which calls `{name}`" if found and ", which calls" not in found else found
+
+    def _uses(self) -> dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]]:
+        """Return, for each function of the file, where it is called or handed on to a call."""
+        if self._calls is None:
+            self._calls = {}
+            for owner, scope in self.names.scopes.items():
+                for part in own_nodes(owner):
+                    if not isinstance(part, ast.Call):
+                        continue
+                    values = [part.func, *part.args, *(keyword.value for keyword in part.keywords)]
+                    for value in values:
+                        target: ast.AST | None = value if isinstance(value, ast.Lambda) else None
+                        target = target or self.names.method_called(value, scope)
+                        if target is not None:
+                            self._calls.setdefault(target, []).append((value, scope, part))
+        return self._calls
+
+
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _values_kept(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the names that a statement or display hands on as they are, other than to a plain name.
+
+    What is assigned to a name or an attribute is found again where that is called.
+    """
+    values: list[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        values = [*node.values]
+    elif isinstance(node, ast.List | ast.Tuple | ast.Set) and not isinstance(
+        getattr(node, "ctx", None), ast.Store
+    ):
+        values = [*node.elts]
+    elif isinstance(node, ast.Return | ast.Yield) or (
+        isinstance(node, ast.Assign) and any(isinstance(target, ast.Subscript) for target in node.targets)
+    ):
+        values = [node.value]
+    for value in values:
+        if isinstance(value, _REFERENCES):
+            yield value

@@ -1,0 +1,380 @@
+"""Settles what a class gets: whether it can have blocks, what their members are called, and how they look in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..blocks import templates
+from ..blocks.wraps import ENTRY_POINTS
+from ..model import BLOCKS, Options
+from ..source.scopes import ClassInfo, Scope
+from ..source.syntax import decorator_name, shown
+from ..source.text import Source
+from ..tables import key_variables
+from ..tables.libraries import NONE, OFF, Library
+
+_MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})
+_MODEL_DECORATORS = frozenset({"dataclass", "define", "attrs", "s", "frozen", "mutable"})
+_HARMLESS_BASES = frozenset({"object", "ABC", "Generic", "Protocol"})
+_LOOKS_AT_ITS_NAMES = re.compile(
+    r"(?:dir|inspect\.getmembers|getmembers)\((?:self|cls|type\(self\)|self\.__class__)\b"
+    r"|(?:cls|type\(self\)|self\.__class__)\.__dict__|vars\((?:cls|type\(self\)|self\.__class__)\)"
+)
+_LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
+"""The words by which code that does so is known, before anything is looked at."""
+_MEMBERS = frozenset(name for names in templates.MEMBERS.values() for name in names)
+_BUILT_IN = frozenset({"dict", "float", "int", "object", "str"})
+"""Types that the annotations of a block name."""
+_NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
+_REFUSED_BASES = {
+    "NamedTuple": _NO_WEAK_REFERENCE,
+    "namedtuple": _NO_WEAK_REFERENCE,
+    "tuple": _NO_WEAK_REFERENCE,
+    "int": _NO_WEAK_REFERENCE,
+    "bytes": _NO_WEAK_REFERENCE,
+    "TypedDict": "a TypedDict has no methods",
+    "Enum": "the members of an Enum are its attributes",
+    "IntEnum": "the members of an Enum are its attributes",
+    "StrEnum": "the members of an Enum are its attributes",
+    "Flag": "the members of an Enum are its attributes",
+}
+
+
+@dataclass
+class ClassWork:
+    """A class that is to have blocks.
+
+    Attributes:
+        blocks: that it has or gets itself.
+        names: what members of the blocks are called, where their own name is taken.
+        libraries: that its calls go through.
+        entry_point: the method through which its calls go.
+        inherited: blocks that a base class in the file has.
+    """
+
+    info: ClassInfo
+    blocks: tuple[str, ...]
+    names: dict[str, str]
+    libraries: frozenset[Library]
+    entry_point: str = ""
+    inherited: tuple[str, ...] = ()
+
+
+def settle(
+    info: ClassInfo,
+    libraries: frozenset[Library],
+    bases: Iterable[ClassWork],
+    existing: Mapping[str, Mapping[str, str]],
+    asked: tuple[str, ...],
+    used: Set[str],
+    identifiers: frozenset[str],
+) -> ClassWork:
+    """Settle which blocks a class gets, beside those of its bases, and what their members are called.
+
+    Args:
+        bases: the work for its base classes in the file.
+        existing: the blocks that it has -> what their members are called.
+        asked: the blocks that the user wants.
+        used: names that the class and its kin use for their own ends (see `names_used`).
+        identifiers: every word of the file.
+    """
+    bases = list(bases)
+    inherited = tuple(dict.fromkeys(block for base in bases for block in (*base.blocks, *base.inherited)))
+    blocks = tuple(b for b in BLOCKS if b in existing or (b in asked and b not in inherited))
+    names: dict[str, str] = {}
+    for block in blocks:
+        if block in existing:
+            names.update(existing[block])
+        elif block != "env_key":
+            names.update(_other_names(info, block, used, identifiers))
+    entry = next((block for block in ENTRY_POINTS if block in blocks), "")
+    entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
+    entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
+    return ClassWork(info, blocks, names, libraries, entry_point, inherited)
+
+
+def names_used(classes: Iterable[ClassInfo]) -> dict[int, set[str]]:
+    """Return `id` of a class -> which of the names that blocks define it uses itself, or a class above or below it does."""
+    own = {id(info): (info.used | info.defined) & _MEMBERS for info in classes}
+    used = {key: set(names) for key, names in own.items()}
+    for info in classes:
+        for base in info.lineage():
+            used[id(info)] |= own[id(base)]
+            used[id(base)] |= own[id(info)]
+    return used
+
+
+def _other_names(info: ClassInfo, block: str, used: Set[str], identifiers: frozenset[str]) -> dict[str, str]:
+    """Return other names for what a block defines, where the class or its kin uses the name for its own ends."""
+    if block == "queue" and _closes(info)[0] != "own":
+        used = used - {"close"}
+    names = {}
+    for member in templates.MEMBERS[block]:
+        # The entry point is found again by its name, so no other code of the file may have it.
+        taken = identifiers if member in ENTRY_POINTS.values() else used
+        if member in taken:
+            new = f"retrofit_{member.lstrip('_')}"
+            new = f"_{new}" if member.startswith("_") else new
+            while new in identifiers:
+                new += "_"
+            names[member] = new
+    return names
+
+
+def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
+    """Return what a user has to know of a class beside its blocks.
+
+    Args:
+        identifiers: every word of the file.
+    """
+    found = [
+        f"{library.name} retries by itself, which cannot be turned off from here: {library.own_retries}"
+        for library in sorted(work.libraries, key=lambda library: library.name)
+        if library.own_retries not in (OFF, NONE)
+    ]
+    module = work.info.scope
+    while module.parent is not None:
+        module = module.parent
+    is_httpx = any(library.name in ("httpx", "httpx2") for library in work.libraries)
+    if is_httpx and (line := _own_transport(module.node)):
+        found.append(
+            f"a client of httpx is made with a transport of its own (line {line}); what that retries by itself cannot be "
+            "turned off from here: make it with retries=0"
+        )
+    looks = identifiers & _LOOKING
+    for node in ast.walk(work.info.node) if looks else ():
+        if not isinstance(node, ast.Call | ast.Attribute) or _name_of(node) not in looks:
+            continue
+        if _LOOKS_AT_ITS_NAMES.match(text := shown(node)):
+            found.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
+            break
+    return found
+
+
+def _name_of(node: ast.expr) -> str:
+    """Return the last name of an attribute, or of a called function."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+@lru_cache(maxsize=1)
+def _own_transport(module: ast.AST) -> int:
+    """Return the line of a `transport=` in the file; 0 if there is none. Remembered, as each class asks for it."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.keyword) and node.arg in ("transport", "mounts") and _is_made(node.value):
+            return node.value.lineno
+    return 0
+
+
+def _is_made(value: ast.expr) -> bool:
+    """Return False for None, and for the transports of httpx itself, whose retries the runtime turns off."""
+    if isinstance(value, ast.Constant) and value.value is None:
+        return False
+    return decorator_name(value).rpartition(".")[2] not in ("HTTPTransport", "AsyncHTTPTransport")
+
+
+def render_block(work: ClassWork, name: str, engine: str, options: Options) -> templates.Block | str:
+    """Render a block for a class, or return why the class gets none.
+
+    Args:
+        engine: the name by which the file knows the runtime's class.
+    """
+    if name == "queue":
+        closes, enters, closers = _closes(work.info)
+        # A class with a method `dict` cannot say `dict[str, float]`.
+        quoted = bool(_BUILT_IN & work.info.defined)
+        return templates.block(
+            name, engine, work.names, closes=closes, enters=enters, closers=closers, quoted=quoted
+        )
+    if name == "backoff":
+        queued = "queue" in (*work.blocks, *work.inherited)
+        return templates.block(name, engine, work.names, queued=queued)
+    return _render_env_key(work, engine, options)
+
+
+def _closes(info: ClassInfo) -> tuple[str, bool, tuple[str, ...]]:
+    """Return how a class is closed: who defines `close`, whether `with` is to be added, and what is to be wrapped."""
+    methods = {
+        node.name: node
+        for node in info.node.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
+    }
+    closers = tuple(name for name in methods if name in ("close", "aclose"))
+    closers = closers or tuple(name for name in methods if name in ("__exit__", "__aexit__"))
+    known = {name for cls in info.lineage() for name in cls.defined}
+    has_bases = any(base not in _HARMLESS_BASES for base in _base_names([info.node]))
+    enters = not has_bases and not known & {"__enter__", "__exit__", "__aenter__"}
+    if "close" in info.defined:
+        return ("", enters and _is_plain_method(methods.get("close")), closers)
+    return ("super" if has_bases else "own", enters, closers)
+
+
+def _is_plain_method(node: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
+    """Return True for a method that can be called without arguments, in a sync way."""
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    required = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    return required == 1 and not any(default is None for default in node.args.kw_defaults)
+
+
+def _render_env_key(work: ClassWork, engine: str, options: Options) -> templates.Block | str:
+    info = work.info
+    if is_model(info):
+        return "the key is a field of a model or dataclass"
+    attribute = _key_attribute(info)
+    if not attribute:
+        names = ", ".join(key_variables.KEY_ATTRIBUTES[:2])
+        return f"the class keeps no API key in an attribute ({names}, ...)"
+    if attribute in info.defined:
+        return f"the class defines `{attribute}` itself"
+    assigned = [ast.unparse(value) for value, _ in info.attributes[attribute]]
+    if any("environ" in text or "getenv" in text for text in assigned):
+        return f"`self.{attribute}` is read from the environment already"
+    bare = all(_is_parameter(value, scope) for value, scope in info.attributes[attribute])
+    name = info.node.name
+    words = frozenset(library.name.partition(".")[0] for library in work.libraries)
+    variables = options.key_variables or key_variables.key_variables(name, words, attribute)
+    return templates.block(
+        "env_key",
+        engine,
+        {},
+        attribute=attribute,
+        variables=variables,
+        metadata_names=key_variables.metadata_names(name, variables),
+        empty_is_missing=not bare,
+    )
+
+
+def _key_attribute(info: ClassInfo) -> str:
+    """Return the attribute in which a class keeps its API key, or nothing."""
+    attribute = next((a for a in key_variables.KEY_ATTRIBUTES if a in info.attributes), "")
+    return attribute or next((a for a in key_variables.TOKEN_ATTRIBUTES if _is_given_token(info, a)), "")
+
+
+def _is_given_token(info: ClassInfo, attribute: str) -> bool:
+    """Return True if an attribute is what the constructor is given, and stays so; a token of a login is none of ours.
+
+    Nor is one that is compared with None, since a key that is nowhere to be found is an empty string.
+    """
+    if has_foreign_bases(info):
+        return False
+    values = [(value, scope) for cls in info.lineage() for value, scope in cls.attributes.get(attribute, ())]
+    if len(values) != 1 or attribute not in info.attributes or not _is_parameter(*values[0]):
+        return False
+    if getattr(values[0][1].node, "name", "") != "__init__":
+        return False
+    for node in ast.walk(info.node):
+        if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Del):
+            return False
+        if isinstance(node, ast.AugAssign) and getattr(node.target, "attr", "") == attribute:
+            return False
+        if (
+            isinstance(node, ast.Compare)
+            and getattr(node.left, "attr", "") == attribute
+            and any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+        ):
+            return False
+    return True
+
+
+def key_note(work: ClassWork, block: templates.Block) -> str:
+    """Return what a user has to know of a key that may be none, or nothing.
+
+    Args:
+        block: the env_key block of the class.
+    """
+    attribute = _key_attribute(work.info)
+    if attribute not in key_variables.TOKEN_ATTRIBUTES:
+        return ""
+    variables = ", ".join(re.findall(r'^    "(\w+)",$', block.code, re.MULTILINE))
+    return f"`self.{attribute}` is taken for the API key: where none is given, it is read from {variables}"
+
+
+def _is_parameter(value: ast.expr, scope: Scope) -> bool:
+    """Return True if a value is just a parameter of the function in which it is assigned."""
+    node = scope.node
+    if not isinstance(value, ast.Name) or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    given = [*node.args.defaults, *node.args.kw_defaults]
+    bound_again = any(
+        isinstance(bound, ast.AST) and not any(bound is default for default in given)
+        for bound in scope.bindings.get(value.id, ())
+    )
+    return any(arg.arg == value.id for arg in args) and not bound_again
+
+
+def has_foreign_bases(info: ClassInfo) -> bool:
+    """Return True if a class derives from one that this file does not show."""
+    known = list(info.lineage())
+    own = {cls.node.name for cls in known}
+    return bool(_base_names(cls.node for cls in known) - own - _HARMLESS_BASES)
+
+
+def is_model(info: ClassInfo) -> bool:
+    """Return True for a dataclass, a pydantic model and the like, whose attributes are declared fields."""
+    decorators = {decorator_name(d).rpartition(".")[2] for d in info.node.decorator_list}
+    bases = {decorator_name(base).rpartition(".")[2] for cls in info.lineage() for base in cls.node.bases}
+    return bool(decorators & _MODEL_DECORATORS) or bool(bases & _MODEL_BASES)
+
+
+def why_refused(info: ClassInfo, source: Source) -> str:
+    """Return why a class cannot have blocks, or nothing."""
+    if _stands_on_one_line(info.node, source):
+        return "its body stands on the line of `class`; give it lines of its own"
+    bases = _base_names(cls.node for cls in info.lineage())
+    if "Protocol" in _base_names([info.node]):
+        return "it is a Protocol: whatever is to fit it would need what the blocks define, too"
+    if any("__getattribute__" in cls.defined for cls in info.lineage()):
+        return "it defines `__getattribute__`, through which the queue's own names would go"
+    if "property" in info.defined:
+        return "it binds the name `property`, which the queue block needs"
+    if refused := next((base for base in _REFUSED_BASES if base in bases), ""):
+        return f"it is a {refused}: {_REFUSED_BASES[refused]}"
+    if _has_slots_only(info):
+        return 'it has `__slots__` without "__weakref__", which the queue needs; add it'
+    if any("weakref_slot=False" in ast.unparse(d).replace(" ", "") for d in info.node.decorator_list):
+        return "it has weakref_slot=False; the queue needs weak references"
+    keywords = {k.arg: ast.unparse(k.value) for k in info.node.keywords}
+    if "Struct" in bases and keywords.get("weakref") != "True":
+        return "it is a Struct; add weakref=True, which the queue needs"
+    for decorator in info.node.decorator_list:
+        if isinstance(decorator, ast.Call) and decorator_name(decorator).rpartition(".")[2] == "dataclass":
+            keywords = {k.arg: ast.unparse(k.value) for k in decorator.keywords}
+            if keywords.get("slots") == "True" and keywords.get("weakref_slot") != "True":
+                return "it is a dataclass with slots=True; add weakref_slot=True (Python 3.11), which the queue needs"
+    return ""
+
+
+def _base_names(nodes: Iterable[ast.ClassDef]) -> set[str]:
+    """Return the last parts of the names of the bases of classes, without what stands in brackets behind them."""
+    bases = (base.value if isinstance(base, ast.Subscript) else base for node in nodes for base in node.bases)
+    return {decorator_name(base).rpartition(".")[2] for base in bases}
+
+
+def _stands_on_one_line(node: ast.ClassDef, source: Source) -> bool:
+    first = node.body[0]
+    if first.lineno == node.lineno or source.line(first.lineno)[: first.col_offset].strip(" \t\f@"):
+        return True
+    before = source.line(first.lineno - 1)
+    return before.endswith("\\") and "#" not in before
+
+
+def _has_slots_only(info: ClassInfo) -> bool:
+    """Return True if neither the class nor a base gives its instances a place for weak references."""
+    known = list(info.lineage())
+    names = {cls.node.name for cls in known}
+    for cls in known:
+        if "__slots__" not in cls.attributes:
+            return False
+        if any("__weakref__" in ast.unparse(value) for value, _ in cls.attributes["__slots__"]):
+            return False
+        outside = {decorator_name(base).rpartition(".")[2] for base in cls.node.bases} - names
+        if outside - {"object", "ABC", "Protocol", ""}:
+            return False
+    return True

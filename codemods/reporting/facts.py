@@ -1,0 +1,204 @@
+"""The facts of a run as plain data: what `--format json` prints, and what the SARIF log, the annotations and the page
+are made from. Keys in the user's code are taken out here, once for all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import metadata
+from typing import TypedDict
+
+from ..blocks.templates import RUNTIME_MODULE
+from ..model import ClassPlan, Decision, FilePlan, Run
+from .diff import changed_lines, line_map, shown_path
+from .safe_text import redact
+
+FORMAT_VERSION = 1
+
+
+class ProblemFacts(TypedDict):
+    """Why a file was left alone."""
+
+    line: int
+    reason: str
+    state: str
+    """Of the block, where it is a block's doing: `edited`, `orphaned`, `duplicated`, `newer`, `damaged`; or empty."""
+
+
+class BlockFacts(TypedDict):
+    """What happens to one block."""
+
+    block: str
+    line: int
+    change: str
+    reason: str
+    state: str
+    """Of the block as it was found: `clean`, `reformatted`, `edited`."""
+
+
+class ClassFacts(TypedDict):
+    """A class that has, gets or loses blocks."""
+
+    name: str
+    line: int
+    notes: list[str]
+    blocks: list[BlockFacts]
+
+
+class SiteFacts(TypedDict):
+    """A call site and what was decided about it."""
+
+    line: int
+    column: int
+    scope: str
+    callee: str
+    library: str
+    decision: str
+    reason: str
+    changed: bool
+    """This run changes the line: the call was not wrapped before, or not so."""
+
+
+class FileFacts(TypedDict):
+    """A file and what is in it."""
+
+    path: str
+    state: str
+    changed: bool
+    problems: list[ProblemFacts]
+    classes: list[ClassFacts]
+    sites: list[SiteFacts]
+
+
+class Facts(TypedDict):
+    """A whole run."""
+
+    version: int
+    tool: dict[str, str]
+    written: bool
+    summary: dict[str, int]
+    files: list[FileFacts]
+    notes: list[str]
+
+
+def tool_version() -> str:
+    """Return the version of this tool."""
+    try:
+        return metadata.version("backend-retrofit")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def facts(run: Run, written: bool) -> Facts:
+    """Return what a run found and did.
+
+    Line numbers are those of the files on disk: after a run that wrote, those of the changed file.
+
+    Args:
+        written: the changes were written; otherwise they would be.
+    """
+    return {
+        "version": FORMAT_VERSION,
+        "tool": {"name": "add-queue-backoff", "version": tool_version()},
+        "written": written,
+        "summary": summary(run),
+        "files": [file_facts(plan, written) for plan in run.plans],
+        "notes": [redact(note) for note in run.notes],
+    }
+
+
+def summary(run: Run) -> dict[str, int]:
+    """Return the numbers of a run."""
+    decisions = Counter(site.decision for plan in run.plans for site in plan.sites)
+    states = Counter(state(plan, True) for plan in run.plans)
+    return {
+        "files": len(run.plans),
+        "changed": states["changed"],
+        "added": states["added"],
+        "removed": states["removed"],
+        "left_alone": sum(bool(plan.problems) for plan in run.plans),
+        "classes": sum(len(plan.classes) for plan in run.plans),
+        **{decision.value.replace(" ", "_"): decisions[decision] for decision in Decision},
+    }
+
+
+def state(plan: FilePlan, written: bool) -> str:
+    """Return in a word or two what became of a file."""
+    if plan.problems:
+        return "left alone"
+    if not plan.changed:
+        return "unchanged"
+    if not plan.before:
+        return "added" if written else "would be added"
+    if not plan.after and plan.path.name == f"{RUNTIME_MODULE}.py":
+        return "removed" if written else "would be removed"
+    return "changed" if written else "would change"
+
+
+def file_facts(plan: FilePlan, written: bool) -> FileFacts:
+    """Return the facts of one file."""
+    touched = changed_lines(plan)
+    old = plan.before if plan.made_from is None else plan.made_from
+    now = plan.after if written and not plan.problems else plan.before
+    moved = line_map(old, now) if now and now != old else {}
+    return {
+        "path": shown_path(plan.path),
+        "state": state(plan, written),
+        "changed": plan.changed,
+        "problems": [
+            {
+                "line": problem.line,
+                "reason": redact(problem.reason),
+                "state": problem.state.value if problem.state else "",
+            }
+            for problem in plan.problems
+        ],
+        "classes": [_class(cls, moved, "added" if plan.changed else "kept") for cls in plan.classes],
+        "sites": [
+            {
+                "line": moved.get(site.line, site.line),
+                "column": site.column,
+                "scope": site.scope,
+                "callee": redact(site.callee),
+                "library": site.library,
+                "decision": site.decision.value,
+                "reason": redact(site.reason),
+                "changed": site.line in touched,
+            }
+            for site in plan.sites
+        ],
+    }
+
+
+def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
+    # What is made anew from a plain backend, and is there already, was not added by this run.
+    return {
+        "name": cls.name,
+        "line": moved.get(cls.line, cls.line),
+        "notes": [redact(note) for note in cls.notes],
+        "blocks": [
+            {
+                "block": block.block,
+                "line": moved.get(block.line, block.line),
+                "change": added if block.change == "added" else block.change,
+                "reason": redact(block.reason),
+                "state": block.state.value,
+            }
+            for block in cls.blocks
+        ],
+    }
+
+
+def is_pending(site: SiteFacts, written: bool) -> bool:
+    """Return True if the call is one that a run which writes would wrap, or unwrap."""
+    return site["changed"] and not written and site["decision"] != Decision.SKIPPED.value
+
+
+def site_message(site: SiteFacts, written: bool) -> str:
+    """Return a sentence that says what was decided about a call."""
+    what = f"{site['callee']} in {site['scope']}"
+    if is_pending(site, written):
+        unwrapped = site["decision"] == Decision.UNWRAPPED.value
+        what += f" is to be {'unwrapped' if unwrapped else 'wrapped'}"
+    else:
+        what += f" is {site['decision']}"
+    return f"{what}: {site['reason']}" if site["reason"] else what

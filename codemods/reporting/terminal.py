@@ -1,0 +1,270 @@
+"""Tells a person at a terminal what a run found and did: per file, as an explanation of everything, and as a diff."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from ..blocks.templates import RUNTIME_MODULE
+from ..model import Decision, FilePlan
+from .diff import inner_changes, unified_diff
+from .facts import ClassFacts, Facts, FileFacts, SiteFacts
+from .safe_text import visible
+
+QUIET, NORMAL, VERBOSE, EXPLAIN = -1, 0, 1, 2
+"""How much is printed: what went wrong; what changes or was not wrapped; everything; everything, each with its place."""
+
+_STYLES = {
+    Decision.WRAPPED.value: "green",
+    Decision.QUEUED_ONLY.value: "yellow",
+    Decision.SKIPPED.value: "magenta",
+    "left alone": "bold red",
+    Decision.UNWRAPPED.value: "cyan",
+    "changed": "bold green",
+    "added": "bold green",
+    "removed": "bold green",
+    "would change": "bold yellow",
+    "would be added": "bold yellow",
+    "would be removed": "bold yellow",
+    "unchanged": "dim",
+}
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold", "n": "bold", "\\": "dim"}
+_LABEL_WIDTH = max(len(decision.value) for decision in Decision)
+
+
+class Terminal(Console):
+    """A console that writes plain text where it is not a terminal, or where `NO_COLOR` is set.
+
+    A reader that goes away, as `head` does, ends in a `BrokenPipeError` for the caller to deal with.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(stderr=stderr, highlight=False, color_system=None if plain else "auto")
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller."""
+        raise BrokenPipeError
+
+    def put(self, text: Text | str, style: str = "") -> None:
+        """Print one line; its text is taken literally, and it is not broken into several."""
+        shown = text if isinstance(text, Text) else Text(visible(text))
+        self.print(shown, style=style or None, soft_wrap=True)
+
+
+def print_files(console: Terminal, facts: Facts, level: int) -> None:
+    """Print for each file what was done, and why."""
+    for file in facts["files"]:
+        if level == EXPLAIN:
+            _explain(console, file)
+        elif level > QUIET and not file["problems"] and _is_news(file, level):
+            _print_file(console, file, level)
+    if level >= VERBOSE:
+        for note in facts["notes"]:
+            console.put(f"note: {note}", style="dim")
+
+
+def _is_news(file: FileFacts, level: int) -> bool:
+    if level >= VERBOSE:
+        return bool(file["classes"] or file["sites"] or file["changed"])
+    return file["changed"] or any(site["decision"] == Decision.SKIPPED.value for site in file["sites"])
+
+
+def _print_file(console: Terminal, file: FileFacts, level: int) -> None:
+    head = Text(file["path"], style="bold")
+    head.append(f"  {file['state']}", style=Style.parse(_STYLES[file["state"]]))
+    console.put(head)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(justify="right", width=6)
+    grid.add_column(width=_LABEL_WIDTH)
+    grid.add_column(overflow="fold")
+    entries: list[tuple[int, str, str, str]] = []
+    for cls in file["classes"]:
+        if level >= VERBOSE or file["changed"]:
+            entries.append((cls["line"], "class", "bold", _class_text(cls)))
+            entries += [(cls["line"], "", "", note) for note in cls["notes"]]
+    for site in file["sites"]:
+        if level >= VERBOSE or file["changed"] or site["decision"] == Decision.SKIPPED.value:
+            entries.append((site["line"], site["decision"], _STYLES[site["decision"]], _site_text(site)))
+    entries.sort(key=lambda entry: entry[0])
+    for line, label, style, text in entries:
+        if console.is_terminal:
+            grid.add_row(str(line) if label else "", Text(label, style=style), Text(visible(text)))
+        else:
+            console.put(f"{line if label else '':6} {label:{_LABEL_WIDTH}} {text}")
+    if console.is_terminal:
+        console.print(grid)
+
+
+def _class_text(cls: ClassFacts) -> str:
+    changes: dict[tuple[str, str], list[str]] = {}
+    for block in cls["blocks"]:
+        changes.setdefault((block["change"], block["reason"]), []).append(block["block"])
+    parts = [
+        f"{', '.join(blocks)} {change}" + (f" ({reason})" if reason else "")
+        for (change, reason), blocks in changes.items()
+    ]
+    return f"{cls['name']}: " + ("; ".join(parts) or "no blocks")
+
+
+def _site_text(site: SiteFacts) -> str:
+    return f"{site['callee']} in {site['scope']}" + (f": {site['reason']}" if site["reason"] else "")
+
+
+def _explain(console: Terminal, file: FileFacts) -> None:
+    """Print every fact about a file on a line of its own that begins with the place."""
+    entries: list[tuple[int, int, str, str, str]] = []
+    for cls in file["classes"]:
+        for block in cls["blocks"]:
+            text = f"class {cls['name']}: {block['block']} {block['change']}"
+            text += f": {block['reason']}" if block["reason"] else ""
+            entries.append((cls["line"], 0, "", "bold", text))
+        entries += [(cls["line"], 0, "", "", f"class {cls['name']}: {note}") for note in cls["notes"]]
+    for site in file["sites"]:
+        text = _site_text(site) if site["reason"] else f"{_site_text(site)}: {_why_wrapped(site)}"
+        entries.append((site["line"], site["column"], site["decision"], _STYLES[site["decision"]], text))
+    for line, column, label, style, text in sorted(entries, key=lambda entry: entry[:2]):
+        out = Text(f"{file['path']}:{line}:{f'{column}:' if column else ''} ")
+        out.append(f"{label} " if label else "", style=style)
+        console.put(out.append(text))
+
+
+def _why_wrapped(site: SiteFacts) -> str:
+    return f"sent with {site['library']}" if site["library"] != "?" else "it is not seen here what sends it"
+
+
+def print_problems(console: Terminal, facts: Facts) -> None:
+    """Print each file that was left alone, with line and reason."""
+    for file in facts["files"]:
+        for problem in file["problems"]:
+            where = file["path"] + (f":{problem['line']}" if problem["line"] else "")
+            text = Text("error: ", style="bold red")
+            console.put(
+                text.append(f"{where}: {problem['reason']}", style=Style(bold=False, color="default"))
+            )
+
+
+def print_summary(console: Terminal, facts: Facts, removing: bool = False) -> None:
+    """Print one line that sums the run up."""
+    console.put(summary_line(facts, removing), style="bold")
+
+
+def summary_line(facts: Facts, removing: bool = False) -> str:
+    """Return the line that sums a run up."""
+    numbers = facts["summary"]
+    if not numbers["files"]:
+        return "There is no Python file to work on." + (
+            " (-v says what was passed over.)" if facts["notes"] else ""
+        )
+    head = _what_changes(numbers, facts["written"])
+    parts = []
+    if numbers["unwrapped"]:
+        parts.append(f"{_count(numbers['unwrapped'], 'call')} unwrapped")
+    if numbers["wrapped"] or numbers["queued_only"] or numbers["skipped"] or not removing:
+        parts.append(f"{_count(numbers['wrapped'], 'call')} wrapped")
+        if numbers["queued_only"]:
+            parts.append(f"{numbers['queued_only']} queued only")
+        parts.append(f"{numbers['skipped'] or 'none'} skipped")
+    if numbers["left_alone"]:
+        parts.append(f"{_count(numbers['left_alone'], 'file')} left alone")
+    return head + (": " if parts else "") + ", ".join(parts) + "."
+
+
+def _what_changes(numbers: dict[str, int], written: bool) -> str:
+    """Return how many files change, come and go: `1 of 2 files changed, 1 added`."""
+    there = numbers["files"] - numbers["added"]
+    be = "" if written else "would be "
+    parts = []
+    if numbers["changed"]:
+        of = "" if numbers["changed"] == there else f"{numbers['changed']} of "
+        parts.append(f"{of}{_count(there, 'file')} {'changed' if written else 'would change'}")
+    for what in ("added", "removed"):
+        if numbers[what]:
+            number = str(numbers[what]) if parts else _count(numbers[what], "file")
+            parts.append(f"{number} {be}{what}")
+    return ", ".join(parts) or f"{_count(there, 'file')}, nothing to change"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def print_diff(console: Terminal, plans: Iterable[FilePlan]) -> None:
+    """Print the patch of all changed files: in colour on a terminal, byte for byte elsewhere."""
+    for plan in plans:
+        if not plan.changed:
+            continue
+        patch = unified_diff(plan)
+        if console.is_terminal:
+            text = patch.decode(errors="replace").replace("\r\n", "\n")
+            lines = visible(text).removesuffix("\n").split("\n")
+            _print_coloured(console, _without_runtime(lines, plan.path.name == f"{RUNTIME_MODULE}.py"))
+        else:
+            console.file.flush()
+            console.file.buffer.write(patch)  # type: ignore[attr-defined]
+            console.file.flush()
+
+
+def _without_runtime(lines: list[str], is_runtime: bool) -> list[str]:
+    """Leave the runtime out of a patch that a person looks at: thousands of lines, the same everywhere."""
+    result: list[str] = []
+    hidden = 0
+    inside = False
+    for line in lines:
+        begins, ends = (line[1:].startswith(f"# {sign} retrofit:runtime") for sign in (">>>", "<<<"))
+        if (
+            (inside or is_runtime)
+            and not begins
+            and not ends
+            and line[:1] in "+-"
+            and line[:3] not in ("+++", "---")
+        ):
+            hidden += 1
+            continue
+        if hidden:
+            result.append(f"\\ {hidden} lines of the runtime; a file or a pipe gets them all")
+            hidden = 0
+        inside = begins or (inside and not ends)
+        result.append(line)
+    return (
+        [*result, f"\\ {hidden} lines of the runtime; a file or a pipe gets them all"] if hidden else result
+    )
+
+
+def _print_coloured(console: Terminal, lines: list[str]) -> None:
+    """Print a patch in colour, and what changes within a line with emphasis."""
+    index = 0
+    while index < len(lines):
+        gone = _run_of("-", lines, index)
+        come = _run_of("+", lines, index + len(gone))
+        if gone and len(gone) == len(come) and not gone[0].startswith("--- "):
+            pairs = [inner_changes(old[1:], new[1:]) for old, new in zip(gone, come, strict=True)]
+            for line, (spans, _) in zip(gone, pairs, strict=True):
+                console.put(_emphasised(line, spans))
+            for line, (_, spans) in zip(come, pairs, strict=True):
+                console.put(_emphasised(line, spans))
+            index += len(gone) + len(come)
+            continue
+        console.put(_emphasised(lines[index], []))
+        index += 1
+
+
+def _run_of(sign: str, lines: list[str], start: int) -> list[str]:
+    stop = start
+    while stop < len(lines) and lines[stop].startswith(sign):
+        stop += 1
+    return lines[start:stop]
+
+
+def _emphasised(line: str, spans: list[tuple[int, int]]) -> Text:
+    bold = line.startswith(("--- ", "+++ "))
+    style = "bold" if bold else _DIFF_STYLES.get(line[:1], "")
+    text = Text(line, style=style)
+    for start, stop in spans:
+        text.stylize("bold underline", start + 1, stop + 1)
+    return text

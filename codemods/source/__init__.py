@@ -1,0 +1,1 @@
+"""The text of a file, its scopes, its syntax tree."""

@@ -1,0 +1,56 @@
+"""Small questions to nodes of a syntax tree: their children, their lines, and how they are written."""
+
+from __future__ import annotations
+
+import ast
+
+_MOST_SHOWN = 500
+"""Characters of an expression or a name."""
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes that a node is made of, but for `Load()` and its like; faster than `ast.iter_child_nodes`."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        if name == "ctx":
+            continue
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [item for item in value if isinstance(item, ast.AST)]
+    return found
+
+
+def shown(node: ast.AST) -> str:
+    """Return an expression as it is written, for a report; of one that is longer than any reader wants, the beginning."""
+    return shortened(ast.unparse(node))
+
+
+def shortened(text: str) -> str:
+    """Return a text, or as much of it as a reader wants."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def decorator_name(node: ast.expr) -> str:
+    """Return the dotted name of a decorator, a base or a callee, as written, without its arguments."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    parts: list[str] = []
+    inner = node
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    if isinstance(inner, ast.Name):  # `ast.unparse` would say the same, and takes many times as long
+        return ".".join([inner.id, *reversed(parts)])
+    return ast.unparse(node) if parts else ""
+
+
+def last_line(node: ast.stmt) -> int:
+    """Return the number of the line on which a statement ends."""
+    return int(node.end_lineno or node.lineno)
+
+
+def first_line(node: ast.stmt) -> int:
+    """Return the number of the line on which a statement begins, with its decorators."""
+    return int(min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]))

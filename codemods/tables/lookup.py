@@ -1,0 +1,171 @@
+"""Matches resolved names with the rows of `libraries`, and with those that the user has added."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .libraries import ADAPTERS, HTTP, LIBRARIES, Client, Library
+from .request_shapes import SHAPES
+
+_SAME_CLIENT = re.compile(
+    r"\.(with_options|copy|with_raw_response|with_streaming_response|aio|beta)(\(\))?(?=\.)"
+)
+"""What stands between a client and its methods without changing what they do."""
+_IMPORT = re.compile(rb"\b(?:import|from)[ \t]")
+_LINE_END = re.compile(rb"[\r\n]")
+_STUB = re.compile(r"(?:^|\.)\w+_pb2_grpc\.\w+Stub$")
+_GRPC = next(row for row in LIBRARIES if row.name == "grpc")
+_BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
+"""The types of boto3's clients, which only annotations name."""
+_FUTURE = "it returns a future before there is an answer; hand the method itself to `submit(...)` instead"
+_GRPC_METHOD = re.compile(r"\.[A-Z]\w*(?:\.with_call)?$")
+
+# Calls that pass through one another inside a session: `get` calls `request`, which calls `send`.
+_DEPTH = {
+    **dict.fromkeys(HTTP.split(), 0),
+    "stream": 0,
+    "fetch_token": 0,
+    "request": 1,
+    "_request": 1,
+    "send": 2,
+}
+
+
+@dataclass(frozen=True)
+class Transport:
+    """A recognised call: its library, and why it cannot be wrapped, if so."""
+
+    library: Library
+    refusal: str = ""
+
+
+class Catalogue:
+    """The rows, arranged for being looked up.
+
+    Args:
+        own: rows that the user has added. Their names also match relative imports: `shop.http.fetch` is known as
+            `fetch` where a module of the package `shop` says `from .http import fetch`.
+    """
+
+    def __init__(self, own: tuple[Library, ...] = ()) -> None:
+        rows = (*LIBRARIES, *own)
+        self._functions = {f"{row.name}.{name}": row for row in rows for name in row.functions}
+        self._clients: dict[str, tuple[Library, Client]] = {
+            maker: (row, client) for row in rows for client in row.clients for maker in client.made_by
+        }
+        self._refused = {name: (row, why) for row in rows for name, why in row.refused.items()}
+        for row in own:
+            for name in row.functions:
+                self._add_relative(f"{row.name}.{name}")
+            for client in row.clients:
+                for maker in client.made_by:
+                    self._add_relative(maker)
+        known = (*self._functions, *self._clients, *self._refused)
+        words = {name.partition(".")[0] for name in known if not name.startswith(".")}
+        own_words = {
+            maker.rpartition(".")[2] for row in own for client in row.clients for maker in client.made_by
+        }
+        own_words |= {name for row in own for name in row.functions}
+        self._imported = re.compile(rb"\b(?:%s)\b" % "|".join(sorted(words)).encode())
+        own_names = [re.escape(word.encode()) for word in sorted(own_words)]
+        self._shapes = re.compile(b"|".join([*own_names, b"_pb2_grpc", SHAPES]))
+
+    def mentioned_in(self, data: bytes) -> bool:
+        """Return True for the bytes of any file that can contain a call, or what looks like one.
+
+        A file is dismissed unless it imports a library, or has the shape of a request in it. Each line is looked
+        through once, as a line can have a million words `import`.
+        """
+        start = 0
+        while found := _IMPORT.search(data, start):
+            start = found.end()
+            end = _LINE_END.search(data, start)
+            stop = end.start() if end else len(data)
+            if self._imported.search(data, start, stop):
+                return True
+            start = stop
+        return bool(self._shapes.search(data))
+
+    def _add_relative(self, name: str) -> None:
+        parts = name.split(".")
+        for index in range(len(parts)):
+            relative = "." + ".".join(parts[index:])
+            if name in self._functions:
+                self._functions.setdefault(relative, self._functions[name])
+            if name in self._clients:
+                self._clients.setdefault(relative, self._clients[name])
+
+    def transport(self, name: str) -> Transport | None:
+        """Return what a resolved name calls, or None if it is no request."""
+        name = _plain(_SAME_CLIENT.sub("", name))
+        if name in self._functions:
+            return Transport(self._functions[name])
+        if name in self._refused:
+            return Transport(*self._refused[name])
+        index = name.rfind("()")
+        while index >= 0:
+            maker, rest = name[:index], name[index + 2 :]
+            if maker in self._clients:
+                row, client = self._clients[maker]
+                return Transport(row) if _is_request(client, rest) else None
+            if _STUB.search(maker):
+                if rest.endswith(".future"):
+                    return Transport(_GRPC, _FUTURE)
+                return Transport(_GRPC) if _GRPC_METHOD.fullmatch(rest) else None
+            index = name.rfind("()", 0, index)
+        return None
+
+    def is_client(self, maker: str) -> bool:
+        """Return True if calling this dotted name makes a client, or if it is the type of one."""
+        return _plain(maker) in self._clients or bool(_STUB.search(maker))
+
+    def any_method(self, maker: str) -> bool:
+        """Return True for a client all of whose methods, but for some, make requests."""
+        row = self._clients.get(_plain(maker))
+        return row is not None and not row[1].methods
+
+    def is_known_class(self, name: str) -> bool:
+        """Return True for a client, and for a class whose instances are inside one."""
+        return self.is_client(name) or name in ADAPTERS
+
+    def word(self, name: str) -> str:
+        """Return the name of the library that makes a client, or nothing."""
+        return self._clients[name][0].name if name in self._clients else ""
+
+
+def _plain(name: str) -> str:
+    """Return a name with the type of a client of boto3, if it begins with one, replaced by what makes such a client."""
+    maker, called, rest = name.partition("()")
+    return f"boto3.client{called}{rest}" if _BOTO_TYPE.match(maker) else name
+
+
+def _is_request(client: Client, rest: str) -> bool:
+    """Return True if `rest`, such as `.chat.completions.create`, makes a request of a client."""
+    if not rest.startswith(".") or ("()" in rest and not client.chained):
+        return False
+    path = rest[1:].replace("()", "")
+    *attributes, method = path.split(".")
+    if attributes and not (client.nested or client.chained):
+        return False
+    if method.startswith("_") and method not in client.methods and method != "_make_api_call":
+        return False
+    if not attributes and client.nested and not client.direct:
+        return False
+    if method in client.others or path in client.others:
+        return False
+    return not client.methods or method in client.methods
+
+
+def passes_through(method: str, overridden: frozenset[str]) -> bool:
+    """Return True if a session's method ends up in a method that its subclass has overridden."""
+    if method not in _DEPTH:
+        return False
+    return any(_DEPTH.get(name, -1) > _DEPTH[method] for name in overridden)
+
+
+@lru_cache(maxsize=8)
+def catalogue(own: tuple[Library, ...] = ()) -> Catalogue:
+    """Return the catalogue with the user's own rows."""
+    return Catalogue(own)

@@ -1,0 +1,46 @@
+"""What looks like a request where the type of its receiver is not known."""
+
+from __future__ import annotations
+
+import re
+
+from .libraries import HTTP, SDK
+
+HTTP_METHODS = frozenset(HTTP.split()) | {"send"}
+_CLIENT_NAME = r"(?:session|client|http|sdk|openai|anthropic|groq|conn|s3)\d*"
+CLIENT_WORDS = re.compile(rf"(?:^|_){_CLIENT_NAME}$", re.IGNORECASE)
+"""Names of attributes whose methods look like requests."""
+_SDK_PATHS = r"(?:chat\.completions|completions|embeddings|messages|responses|models|images|moderations)"
+SDK_CALL = re.compile(rf"\._make_api_call$|\.{_SDK_PATHS}\.(?:{'|'.join(SDK.split())})$")
+"""Endings of calls through an SDK."""
+SURE_SDK_CALL = re.compile(
+    r"\.(?:chat\.completions\.(?:create|parse|stream)|models\.generate_content(?:_stream)?|_make_api_call)$"
+)
+"""Endings that nothing but an SDK has."""
+SDK_KEYWORDS = frozenset({"model", "messages", "prompt", "input", "max_tokens", "modelId"})
+"""Keywords that make a shorter ending, such as `messages.create`, a call through an SDK."""
+SDK_METHODS = frozenset(
+    "create acreate generate agenerate chat complete completion embed rerank stream invoke_model converse"
+    " text_generation generate_content".split()
+)
+"""Methods of SDKs' clients themselves, which many other things have as well."""
+HTTP_KEYWORDS = frozenset(
+    "headers json params data auth files verify stream allow_redirects follow_redirects cookies proxies".split()
+)
+"""Keywords that only HTTP clients take."""
+TAKEN_FOR = {
+    "requests": (re.compile(r"(?:^|_)(?:session|http)$", re.IGNORECASE), "requests.Session()"),
+    "httpx": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx.Client()"),
+    "httpx2": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx2.Client()"),
+    "aiohttp": (re.compile(r"(?:^|_)(?:session|client|http)$", re.IGNORECASE), "aiohttp.ClientSession()"),
+}
+"""Library -> names under which its client goes, and what such a client is taken for."""
+OF_BOTO = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-zA-Z]*)?")
+"""Keywords as only boto3's clients take them: `Bucket=`, `FunctionName=`."""
+
+SHAPES = rb"(?i:%s)(?:\(\))?\.(?:(?:%s)\(|\w+\(\s*[A-Z]\w*=)|\.%s\.|(?:mypy|types)_boto3_" % (
+    _CLIENT_NAME.encode(),
+    "|".join(sorted(HTTP_METHODS | SDK_METHODS)).encode(),
+    _SDK_PATHS.encode(),
+)
+"""What a file has in it that imports no library, but may send requests through what it is given."""

@@ -1,0 +1,168 @@
+"""What counts as retried already, and what only looks so: pages, items, polls and workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend_retrofit.codemods.model import Decision
+
+from ..check import check_noop, check_sites, check_transformed, client, method
+
+IMPORTS = "import time\n\nimport requests"
+
+RETRY_LOOPS = {
+    "attempts with sleep": "for attempt in range(3):\n    try:\n        return requests.get(url)\n    except OSError:\n        time.sleep(2**attempt)",
+    "attempts without sleep": "for _ in range(3):\n    try:\n        return requests.get(url)\n    except OSError:\n        pass",
+    "last attempt raises": "for i in range(3):\n    try:\n        return requests.get(url)\n    except OSError:\n        if i == 2:\n            raise\n        time.sleep(i)",
+    "break on success": "for _ in range(self.max_retries):\n    try:\n        r = requests.get(url)\n        break\n    except OSError as e:\n        error = e\nreturn r",
+    "else of try": "for _ in range(3):\n    try:\n        r = requests.get(url)\n    except OSError:\n        continue\n    else:\n        return r",
+    "while true": "while True:\n    try:\n        return requests.get(url)\n    except OSError:\n        time.sleep(1)",
+    "while with counter": "tries = 0\nwhile tries < 3:\n    try:\n        return requests.get(url)\n    except OSError:\n        tries += 1",
+    "while not done": "r = None\nwhile r is None:\n    try:\n        r = requests.get(url)\n    except OSError:\n        time.sleep(1)\nreturn r",
+    "bare except": "while True:\n    try:\n        return requests.get(url)\n    except:\n        time.sleep(1)",
+    "suppress": "for _ in range(3):\n    with contextlib.suppress(OSError):\n        return requests.get(url)",
+    "status 429": "while True:\n    r = requests.get(url)\n    if r.status_code == 429:\n        time.sleep(1)\n        continue\n    return r",
+    "status in a list": "for _ in range(5):\n    r = requests.get(url)\n    if r.status_code not in (429, 503):\n        return r\n    time.sleep(1)",
+    "status 200": "for attempt in range(5):\n    r = requests.get(url)\n    if r.status_code == 200:\n        return r.json()\n    time.sleep(1)",
+    "ok": "for attempt in range(5):\n    r = requests.get(url)\n    if r.ok:\n        return r\n    time.sleep(1)",
+    "not ok": "while True:\n    r = requests.get(url)\n    if not r.ok:\n        time.sleep(1)\n        continue\n    return r",
+    "list of delays": "for retry_delay in (1, 2, 4):\n    try:\n        return requests.get(url)\n    except OSError:\n        time.sleep(retry_delay)",
+    "a page is retried": "while True:\n    try:\n        r = requests.get(url)\n    except OSError:\n        time.sleep(1)\n        continue\n    yield r\n    url = r.links.get('next')\n    if not url:\n        break",
+    "inner loop around the call": "for page in pages:\n    for attempt in range(3):\n        try:\n            r = requests.get(url, page)\n            break\n        except OSError:\n            time.sleep(1)",
+    "nested function": "def once():\n    return requests.get(url)\nfor attempt in range(3):\n    try:\n        return once()\n    except OSError:\n        time.sleep(1)",
+    "tenacity Retrying": "for attempt in tenacity.Retrying():\n    with attempt:\n        return requests.get(url)",
+    "stamina retry_context": "for attempt in stamina.retry_context(on=OSError):\n    with attempt:\n        return requests.get(url)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", RETRY_LOOPS.values(), ids=RETRY_LOOPS)
+def test_a_loop_that_retries(body):
+    (site,) = check_sites(method(body, IMPORTS), "queued only requests.get").sites
+    assert "already retried by the loop in line" in site.reason
+    assert "without a second backoff" in site.reason
+
+
+NO_RETRIES = {
+    "pages": "while True:\n    r = requests.get(url)\n    yield r\n    url = r.links.get('next')\n    if not url:\n        break\n    time.sleep(1)",
+    "pages by number": "for page in range(1, 10):\n    r = requests.get(url, params={'page': page})\n    yield r\n    time.sleep(1)",
+    "pages by number that give up": "for page in range(1, 10):\n    try:\n        yield requests.get(url, params={'page': page})\n    except OSError:\n        break\n    time.sleep(1)",
+    "pages that end at a bad status": "while True:\n    r = requests.get(url)\n    if r.status_code != 200:\n        break\n    yield r\n    if not r.json():\n        return\n    time.sleep(1)",
+    "batches": "for start in range(0, 100, 10):\n    try:\n        requests.post(url, json=items[start : start + 10])\n    except OSError:\n        time.sleep(1)",
+    "items": "for item in url:\n    try:\n        requests.get(item)\n    except OSError:\n        time.sleep(1)",
+    "items by index": "for i in range(len(url)):\n    try:\n        requests.get(url[i])\n    except OSError:\n        continue\n    if i > 5:\n        break",
+    "a poll for a job": "while True:\n    r = requests.get(url)\n    if r.json()['status'] == 'done':\n        return r\n    time.sleep(5)",
+    "a poll with attempts": "for attempt in range(60):\n    r = requests.get(url)\n    if r.json()['state'] in ('SUCCEEDED', 'FAILED'):\n        return r\n    time.sleep(5)",
+    "a poll with raise_for_status": "while True:\n    r = requests.get(url)\n    r.raise_for_status()\n    if r.json().get('done'):\n        return r\n    time.sleep(5)",
+    "a poll whose failure ends it": "while True:\n    try:\n        r = requests.get(url)\n    except OSError:\n        raise\n    if r.json().get('done'):\n        return r\n    time.sleep(5)",
+    "a worker": "while True:\n    try:\n        handle(requests.get(url))\n    except OSError:\n        time.sleep(5)",
+    "a worker with a flag": "while self.running:\n    try:\n        handle(requests.get(url))\n    except OSError:\n        time.sleep(5)",
+    "a handler of something else": "for _ in range(3):\n    try:\n        return requests.get(url).json()['x']\n    except KeyError:\n        time.sleep(1)",
+    "a call before the loop": "r = requests.get(url)\nfor attempt in range(3):\n    try:\n        return parse(r)\n    except OSError:\n        time.sleep(1)",
+    "a call in the handler": "for attempt in range(3):\n    try:\n        return parse(url)\n    except OSError:\n        requests.post(url)",
+    "a status that ends it": "while True:\n    r = requests.get(url)\n    if r.status_code == 404:\n        return None\n    if not r.json():\n        return r\n    time.sleep(1)",
+    "a try without a loop": "try:\n    return requests.get(url)\nexcept OSError:\n    time.sleep(1)\n    return None",
+    "one attempt more by hand": "try:\n    return requests.get(url)\nexcept OSError:\n    return None",
+    "sleep before each": "for u in url:\n    time.sleep(1)\n    yield requests.get(u)",
+    "a loop in a comprehension": "return [requests.get(u) for u in url]",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NO_RETRIES.values(), ids=NO_RETRIES)
+def test_a_loop_that_does_not_retry_the_request(body):
+    (site,) = check_sites(
+        method(body, IMPORTS), f"wrapped requests.{'post' if 'post' in body else 'get'}"
+    ).sites
+    assert not site.reason
+
+
+@pytest.mark.parametrize(
+    ("imports", "decorator"),
+    [
+        ("import tenacity", "@tenacity.retry"),
+        ("from tenacity import retry", "@retry(stop=3)"),
+        ("from tenacity import retry as again", "@again(stop=3)"),
+        ("import backoff", "@backoff.on_exception(backoff.expo, OSError)"),
+        ("import backoff", "@backoff.on_predicate(backoff.fibo)"),
+        ("from backoff import on_exception", "@on_exception(None, OSError)"),
+        ("import stamina", "@stamina.retry(on=OSError)"),
+        ("from retry import retry", "@retry(tries=3)"),
+        ("from retrying import retry", "@retry(stop_max_attempt_number=3)"),
+        ("from .tools import with_retries", "@with_retries"),
+        ("from .tools import retry_on_failure", "@retry_on_failure(3)"),
+        ("from .tools import exponential_backoff", "@exponential_backoff()"),
+        ("decorate_with_retry = None", "@decorate_with_retry"),
+    ],
+)
+def test_a_decorator_that_retries(imports, decorator):
+    source = client(
+        f"{decorator}\ndef get(self, url):\n    return requests.get(url)",
+        imports=f"import requests\n{imports}",
+    )
+    (site,) = check_sites(source, "queued only requests.get").sites
+    assert decorator.partition("(")[0] in site.reason
+
+
+@pytest.mark.parametrize("decorator", ["@property", "@functools.wraps(f)", "@no_retry", "@should_retry", "@retrieve", "@backoffice"])  # fmt: skip
+def test_a_decorator_that_does_not(decorator):
+    check_sites(
+        client(f"{decorator}\ndef get(self, url):\n    return requests.get(url)"), "wrapped requests.get"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return retry_call(requests.get, [url])",
+        "return self._with_retries(requests.get, url)",
+        "return tenacity.Retrying()(requests.get, url)",
+        "return RETRY.run(requests.get, url)",
+        "return self.retrier.call(partial(requests.get, url))",
+        "return self._retry(lambda: requests.get(url))",
+        "def once():\n    return requests.get(url)\nreturn call_with_backoff(once)",
+        "@tenacity.retry\ndef once():\n    return requests.get(url)\nreturn once()",
+    ],
+)
+def test_a_function_that_is_handed_to_what_retries(body):
+    check_sites(method(body), "queued only requests.get")
+
+
+@pytest.mark.parametrize("body", ["return pool.submit(requests.get, url)", "return self.run(lambda: requests.get(url))"])  # fmt: skip
+def test_a_function_that_is_handed_to_what_does_not(body):
+    check_sites(method(body), "wrapped requests.get")
+
+
+RETRYING_CALLER = "def fetch(self, url):\n    for attempt in range(3):\n        try:\n            return self._get(url)\n        except OSError:\n            pass"  # fmt: skip
+CALLED = "def _get(self, url):\n    return requests.get(url)"
+
+
+def test_a_method_whose_every_call_is_retried():
+    (site,) = check_sites(client(RETRYING_CALLER, CALLED), "queued only requests.get").sites
+    assert "which calls `_get`" in site.reason
+
+
+def test_a_method_with_a_call_that_is_not_retried():
+    check_sites(
+        client(RETRYING_CALLER, CALLED, "def peek(self):\n    return self._get('x')"), "wrapped requests.get"
+    )
+
+
+def test_methods_that_call_one_another():
+    check_sites(client(CALLED + " or self._get(url)"), "wrapped requests.get")
+
+
+@pytest.mark.parametrize("existing", ["queue-only", "wrap", "skip"])
+def test_what_is_done_about_it_is_the_users_choice(existing):
+    source = method(RETRY_LOOPS["attempts with sleep"], IMPORTS)
+    if existing == "skip":
+        (site,) = check_noop(source, existing=existing).sites
+        assert "already retried by the loop in line 8" in site.reason
+        return
+    extra = ", retry=False" if existing == "queue-only" else ""
+    check_transformed(source, f"self._queued(requests.get{extra})(url)", existing=existing)
+
+
+def test_backoff_alone_has_nothing_to_add_to_it():
+    source = method(RETRY_LOOPS["attempts with sleep"], IMPORTS)
+    (site,) = check_noop(source, blocks=("backoff",)).sites
+    assert site.decision is Decision.SKIPPED
+    assert "has no queue" in site.reason

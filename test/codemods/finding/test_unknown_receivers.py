@@ -1,0 +1,223 @@
+"""Receivers whose type cannot be seen: taken for a client, listed with how to mend it, or left as none of our business."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from backend_retrofit.codemods.command.main import main
+from backend_retrofit.codemods.model import Decision
+
+from ..check import check_noop, check_sites, client, method, planned
+
+INIT = "def __init__(self, session, client=None):\n    self.session = session\n    self.client = client"
+
+
+def unknown(body: str, imports: str = "import requests", head: str = "def call(self, url):") -> str:
+    return client(INIT, f"{head}\n    " + body.replace("\n", "\n    "), imports=imports)
+
+
+@pytest.mark.parametrize(
+    ("imports", "body"),
+    [
+        ("import requests", "return self.session.post(url, json={})"),
+        ("from requests.exceptions import Timeout", "return self.session.get(url, headers={})"),
+        ("import httpx", "return self.client.get(url, params={})"),
+        ("import requests", "return getattr(self.session, 'post')(url, data=1)"),
+        ("import requests", "return getattr(self.session, url)(url, data=1)"),
+        ("x = 1", "return self.client.chat.completions.create(**url)"),
+        ("x = 1", "return self.client.messages.create(model='m', messages=[])"),
+        ("x = 1", "return self.client.embeddings.create(input=url)"),
+        ("x = 1", "return self.client.models.generate_content(url)"),
+        ("import boto3", "return self.client.invoke(FunctionName=url)"),
+        ("import botocore", "return self.client._make_api_call('Query', url)"),
+    ],
+)
+def test_a_receiver_that_can_be_nothing_else_is_taken_for_a_client(imports, body):
+    source = unknown(body, imports)
+    callee = body[7:].rpartition("(")[0]
+    (site,) = check_sites(source, f"wrapped {callee}").sites
+    assert "is taken for a c" in site.reason
+    (site,) = check_noop(source, guess=False).sites
+    assert site.decision is Decision.SKIPPED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "async with self.session.get(url) as r:\n    return await r.json()",
+        "return await self.session.post(url, json={})",
+        "async with self.client.post(url, data=b'') as r:\n    yield r",
+    ],
+)
+def test_an_aiohttp_session_that_is_handed_in(body):
+    source = unknown(body, "import aiohttp", "async def call(self, url):")
+    assert check_sites(source, f"wrapped self.{body.partition('self.')[2].partition('(')[0]}").sites
+
+
+LISTED = {
+    "handed on": ("import requests", "return self._call(self.session.get, url)"),
+    "no evidence": ("import requests", "return self.session.post(url)"),
+    "another library's name": ("import requests", "return self.client.post(url, json={})"),
+    "two libraries": ("import requests\nimport httpx", "return self.session.post(url, json={})"),
+    "no library": ("x = 1", "return self.session.post(url, json={})"),
+    "an own keyword": ("import requests", "return self.session.post(endpoint=url, json={})"),
+    "a cache": ("import requests", "return self.client.get(url)"),
+    "getattr": ("import requests", "return getattr(self.session, url)(url)"),
+    "aiohttp that is not entered": ("import aiohttp", "return self.session.get(url)"),
+    "a message service": ("x = 1", "return self.client.messages.create(to=url, body='hello')"),
+    "an SDK's client itself": ("x = 1", "return self.client.create(model=url, prompt='x')"),
+    "boto3 that is not imported": ("x = 1", "return self.client.get_object(Bucket=url)"),
+    "a parameter": ("import httpx", "return url.http_client.request('GET', '/')"),
+}
+
+
+@pytest.mark.parametrize(("imports", "body"), LISTED.values(), ids=LISTED)
+def test_what_may_be_a_request_is_listed_with_what_would_mend_it(imports, body):
+    (site,) = check_noop(unknown(body, imports)).sites
+    assert site.decision is Decision.SKIPPED
+    assert "annotate" in site.reason
+    assert "[tool.backend-retrofit]" in site.reason
+
+
+@pytest.mark.parametrize(
+    ("imports", "annotation"),
+    [
+        ("from .http import HttpClient", "HttpClient"),
+        ("from .http import HttpClient", "Optional[HttpClient]"),
+        ("from shop.http import HttpClient", "HttpClient"),
+        ("from . import http", "http.HttpClient"),
+    ],
+)
+def test_a_class_of_another_file_makes_its_own_requests(imports, annotation):
+    source = client(
+        f"def __init__(self, client: {annotation}):\n    self.client = client",
+        "def call(self, url):\n    return self.client.post('/v1/items', json={})",
+        imports=f"import httpx\n{imports}",
+    )
+    (site,) = check_noop(source).sites
+    assert "HttpClient, which is defined elsewhere" in site.reason
+
+
+def test_an_object_of_another_file_makes_its_own_requests():
+    source = method("return session.post(url, json={})", "import requests\nfrom .http import session")
+    (site,) = check_noop(source).sites
+    assert "http.session, which is defined elsewhere" in site.reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return self.session.get('user_id')",
+        "return self.session.get(url, None)",
+        "return self.session['x']",
+        "return self.session.commit()",
+        "return self.session.delete()",
+        "return self.messages.append(url)",
+        "return self.embeddings.embed_query(url)",
+        "return self.models.get(url)",
+        "return self.cache.get(url)",
+        "return self.options.get(url)",
+        "return self.data.get(url, headers={})",
+        "return url.get('x')",
+        "return os.environ.get('HTTP')",
+        "return self.get(url)",
+        "return self.http.status(url)",
+        "return {}.get(url)",
+        "return self.clients.get(url)",
+        "return self._call(self.cache.get, url)",
+        "return self._call(self.session.commit, url)",
+        "return self.client.create(name=url)",
+        "return self.client.search(query=url)",
+        "return self.factory.create(Name=url)",
+    ],
+)
+def test_what_does_not_look_like_a_request_is_left(body):
+    assert not check_noop(unknown(body)).sites
+
+
+@pytest.mark.parametrize(
+    ("imports", "value"),
+    [("import redis", "redis.Redis()"), ("from sqlalchemy.orm import Session", "Session()"), ("import pylibmc as mc", "mc.Client([])")],
+)  # fmt: skip
+def test_a_client_of_another_kind_is_left(imports, value):
+    source = client(
+        f"def __init__(self):\n    self.session = {value}",
+        "def call(self, key):\n    return self.session.get(key), self.session.delete(key)",
+        imports=f"import requests\n{imports}",
+    )
+    assert not check_noop(source).sites
+
+
+@pytest.mark.parametrize(
+    ("call", "listed"),
+    [
+        ("get(url)", True),
+        ("get('/v1/items')", True),
+        ("get(self.item_url)", True),
+        ("get(key, headers={})", True),
+        ("post(key)", True),
+        ("get(key)", False),
+        ("delete(key)", False),
+    ],
+)
+def test_a_session_of_a_type_that_is_not_known_is_listed_where_it_is_used_like_one(call, listed):
+    source = client(
+        "def __init__(self, session: Resilient):\n    self.session = session",
+        f"def call(self, key, url):\n    return self.session.{call}",
+        imports="import requests\nfrom shop.sessions import Resilient",
+    )
+    assert len(check_noop(source).sites) == listed
+
+
+# What the report says can be copied.
+
+
+@pytest.mark.parametrize(
+    ("imports", "call"),
+    [
+        ("from .utils._http import get_session", "get_session().get(url, headers={})"),
+        ("from ..utils import get_session", "get_session().post(url, json={})"),
+        ("from . import make_session", "make_session().get(url, headers={})"),
+        ("from shop.http import Client", "Client().post(url)"),
+        ("from .http import session", "session.post(url)"),
+        ("from .ai import make", "make().chat.completions.create(model='m')"),
+        ("import shop.http", "shop.http.Client().get(url, headers={})"),
+    ],
+)
+def test_the_lines_for_the_configuration_make_the_call_a_request(imports, call, tmp_path, capsys):
+    source = f"{imports}\n\n\nclass A:\n    def call(self, url):\n        return {call}\n"
+    (site,) = planned(source).sites
+    assert site.decision is Decision.SKIPPED
+    lines = re.findall(r"`([^`]*)`", site.reason.partition("pyproject.toml")[2])
+    assert lines[0] == "[[tool.backend-retrofit.transports]]"
+    (tmp_path / "pyproject.toml").write_text("\n".join(lines) + "\n")
+    (tmp_path / "a.py").write_text(source)
+    assert main([str(tmp_path / "a.py"), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert "self._queued(" in (tmp_path / "a.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "annotation", "annotated"),
+    [
+        ("import httpx\n\n\nclass A:\n    def call(self, client, url):\n        return client.post(url)\n",
+         "client: httpx.Client", "client: httpx.Client, url"),
+        ("import requests\n\n\nclass A:\n    def __init__(self, http):\n        self.http_client = http\n\n"
+         "    def call(self, url):\n        return self.http_client.post(url)\n",
+         "self.http_client: requests.Session", "self.http_client: requests.Session = http"),
+    ],
+)  # fmt: skip
+def test_the_annotation_that_is_suggested_makes_the_call_a_request(source, annotation, annotated):
+    (site,) = planned(source).sites
+    assert site.decision is Decision.SKIPPED
+    assert f"`{annotation}`, say" in site.reason
+    mended = source.replace("client, url", annotated).replace("self.http_client = http", annotated)
+    assert planned(mended).sites[0].decision is Decision.WRAPPED
+
+
+def test_what_a_helper_returns_is_to_be_annotated():
+    source = "import requests\n\n\nclass A:\n    def call(self, url):\n        return self.make_session().post(url)\n"
+    (site,) = planned(source).sites
+    assert "annotate what `self.make_session` returns (`-> requests.Session`, say)" in site.reason
