@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import json
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ from ..disk.runtime_files import runtime_plans
 from ..model import FilePlan, Options, Run
 from ..reporting import terminal
 from ..reporting.annotations import commands
-from ..reporting.facts import Facts, facts
+from ..reporting.facts import Facts, as_json, facts
 from ..reporting.page import document
 from ..reporting.sarif import sarif
+from ..source.visible import visible_name
 from . import own_backends, pyproject, stdin
 from .ctrl_c import INTERRUPTED, interruptible
 from .options import Parser, parser
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "add-queue-backoff", api
         prog: the name that help and errors show.
         api: the backend to work on where neither a path nor `--api` is given.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding does not have
     arguments_parser = parser(prog)
     command = _Command(arguments_parser)
     try:
@@ -167,9 +171,9 @@ class _Command:
         if arguments.diff:
             terminal.print_diff(self.out, self.found.plans)
         elif arguments.format == "json":
-            print(json.dumps(found, indent=2))
+            print(as_json(found))
         elif arguments.format == "sarif":
-            print(json.dumps(sarif(found, self.status), indent=2))
+            print(as_json(sarif(found, self.status)))
         elif arguments.format == "github":
             print("\n".join(commands(found)))
         self._print_text(arguments, found)
@@ -190,7 +194,7 @@ class _Command:
         if not arguments.quiet:
             terminal.print_summary(out, found, removing=arguments.remove)
             if arguments.report is not None:
-                out.put(f"The review page is {arguments.report}.")
+                out.put(f"The review page is {visible_name(arguments.report)}.")
 
     def _write_page(self, path: Path, found: Facts) -> None:
         """Write the page. Of the project's own backends it shows how the plain ones become the enhanced ones."""
@@ -201,7 +205,7 @@ class _Command:
         try:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
-            self.parser.error(f"--report {path} cannot be written: {error.strerror}")
+            self.parser.error(f"--report {visible_name(path)} cannot be written: {error.strerror}")
 
 
 def _size(paths: Sequence[Path]) -> int:
@@ -219,7 +223,7 @@ def _meant(path: Path) -> str:
         return f" Did you mean --api {path}?"
     with contextlib.suppress(OSError):
         close = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.7)
-        return f" Did you mean {path.parent / close[0]}?" if close else ""
+        return f" Did you mean {visible_name(path.parent / close[0])}?" if close else ""
     return ""
 
 

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from ..model import BLOCKS, Options
 from ..reporting.facts import tool_version
+from ..source.visible import visible
 from . import own_backends
 
 FORMATS = ("text", "json", "sarif", "github")
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         match = re.match(r"unrecognized arguments: (\S+)", message)
         if match:
             message = f"there is no option {match[1].partition('=')[0]}." + self._suggestion(match[1])
-        print(f"{self.prog}: {message}\nTry '{self.prog} --help'.", file=sys.stderr)
+        print(f"{self.prog}: {visible(message)}\nTry '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
 
     def _choice(self, option: str, given: str) -> str:

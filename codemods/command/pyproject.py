@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..source.visible import visible_name
 from ..tables.libraries import ASYNC, BOTH, NONE, SYNC, Client, Library
 
 if sys.version_info >= (3, 11):
@@ -123,7 +125,7 @@ def find(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
 
 def _shown(file: Path) -> str:
     here = Path.cwd()
-    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+    return visible_name(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 def _options(parser: argparse.ArgumentParser, file: Path, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,8 +145,24 @@ def _options(parser: argparse.ArgumentParser, file: Path, table: Mapping[str, An
             continue
         if key not in actions:
             raise ConfigError(f"{where} has no key {key!r}.{_suggestion(key, [*actions, 'transports'])}")
+        if key == "report" and isinstance(value, str):
+            value = str(_within(file.parent, value, f"{where} report"))
         options[actions[key].dest] = _value(parser, actions[key], value, f"{where} {key}")
     return options
+
+
+def _within(folder: Path, name: str, where: str) -> Path:
+    """Return a file that is named in the configuration of a folder; refuse one elsewhere, also through a link.
+
+    The file with the configuration may have come with the code that the tool is to look at.
+    """
+    path = folder / name
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise ConfigError(
+            f"{where} is outside of the folder of this file: {name!r}; give it on the command line"
+        )
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _suggestion(key: str, known: Iterable[str]) -> str:

@@ -7,13 +7,14 @@ import fnmatch
 import os
 import re
 import stat
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..blocks import templates
 from ..blocks.markers import MENTION
 from ..model import Run
+from ..source.visible import visible_name
+from .git import GitError, ignored
 
 PASSED_OVER = frozenset(
     """
@@ -65,15 +66,18 @@ class _Folder:
             files = [path for path in files if self._is_wanted(path)]
             self.by_repository.setdefault(repositories[folder], []).extend(files)
             found += files
-        ignored = {
-            path for folder, paths in self.by_repository.items() for path in self._ignored(folder, paths)
-        }
-        if ignored:
-            self._note(self.root, f"{_files(len(ignored))} that git ignores passed over")
-        return [path for path in found if path not in ignored]
+        passed_over: set[Path] = set()
+        for folder, paths in self.by_repository.items():
+            try:
+                passed_over |= ignored(folder, paths)
+            except GitError as error:
+                self._note(Path(folder), f"git does not say which files it ignores: {error}")
+        if passed_over:
+            self._note(self.root, f"{_files(len(passed_over))} that git ignores passed over")
+        return [path for path in found if path not in passed_over]
 
     def _note(self, path: Path, what: str) -> None:
-        self.run.notes.append(f"{path}: {what}")
+        self.run.notes.append(f"{visible_name(path)}: {what}")
 
     def _cannot_list(self, error: OSError) -> None:
         self._note(Path(error.filename), f"passed over, it cannot be listed: {error.strerror}")
@@ -89,7 +93,7 @@ class _Folder:
         """Return True for a file that belongs to the folder and was written by a person."""
         try:
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self.real_root):
-                self._note(path, f"passed over, it is a link to a file outside of {self.root}")
+                self._note(path, f"passed over, it is a link to a file outside of {visible_name(self.root)}")
                 return False
             if not stat.S_ISREG(path.stat().st_mode):
                 self._note(path, "passed over, it is not a regular file")
@@ -105,33 +109,6 @@ class _Folder:
                 return False
             return True  # reading it will tell what is wrong
         return True
-
-    def _ignored(self, folder: str, paths: list[Path]) -> set[Path]:
-        """Return those of the paths that git ignores; none where there is no git or no repository."""
-        if not paths:
-            return set()
-        real = os.path.realpath(folder)
-        names = [os.path.join(os.path.realpath(path.parent), path.name) for path in paths]
-        try:
-            done = subprocess.run(
-                ["git", "-C", real, "check-ignore", "-z", "--stdin"],
-                input=b"\0".join(os.fsencode(name) for name in names),
-                capture_output=True,
-                timeout=60,
-                check=False,
-            )
-        except FileNotFoundError:
-            return set()
-        except (OSError, subprocess.SubprocessError) as error:
-            self._note(Path(folder), f"git does not say which files it ignores: {error}")
-            return set()
-        if done.returncode > 1:
-            reason = done.stderr.decode(errors="replace").partition("\n")[0]
-            if "not a git repository" not in reason:
-                self._note(Path(folder), f"git does not say which files it ignores: {reason}")
-            return set()
-        ignored = {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
-        return {path for path, name in zip(paths, names, strict=True) if name in ignored}
 
 
 def _is_generated(path: Path) -> bool:

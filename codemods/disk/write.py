@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..blocks import templates
 from ..model import FilePlan, Problem
+from ..source.visible import visible_name
 
 TEMPORARY = ".retrofit-tmp"
 """How the names of unfinished files end, so that nothing takes them for Python."""
@@ -108,7 +109,7 @@ def write(planned: FilePlan) -> Problem | None:
 
 def _why_not(target: Path, planned: FilePlan) -> str:
     if planned.path.name == _RUNTIME_FILE and target.parent != Path(os.path.realpath(planned.path.parent)):
-        return f"it is a link to {target}, which is not ours to write to; delete the link"
+        return f"it is a link to {visible_name(target)}, which is not ours to write to; delete the link"
     if not target.exists():
         return "it has vanished since it was read" if planned.before else ""
     if not target.is_file():

@@ -5,6 +5,7 @@ Syntax: https://docs.github.com/actions/reference/workflows-and-actions/workflow
 
 from __future__ import annotations
 
+from ..source.visible import visible, visible_name
 from .facts import Facts, FileFacts, is_pending, site_message
 
 _ORDER = ("error", "warning", "notice")
@@ -55,14 +56,14 @@ def _verb(file: FileFacts) -> str:
 
 
 def _place(file: FileFacts, line: int, column: int, title: str) -> str:
-    parts = [f"file={_property(file['path'])}"]
+    parts = [f"file={_property(visible_name(file['path']))}"]
     parts += [f"line={line}"] if line else []
     parts += [f"col={column}"] if column else []
     return ",".join([*parts, f"title={_property(title)}"])
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..model import FilePlan
+from ..source.visible import visible_name
 
 _LINES = re.compile(b"[^\n]*\n|[^\n]+")
 _LINE_END = re.compile(b"\r\n|\r|\n")
-_TO_QUOTE = re.compile(rb'[\x00-\x1f"\\\x7f]')
-_ESCAPES = {b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r", b'"': b'\\"', b"\\": b"\\\\"}
+_ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _THOROUGH_UP_TO = 200_000
 """Pairs of lines up to which `difflib` looks at the frequent ones, too."""
 _LONGEST_LINE = 1_000
@@ -145,14 +145,17 @@ def unified_diff(plan: FilePlan, context: int = 3) -> bytes:
 
 
 def _quoted(name: bytes) -> bytes:
-    """Return a name as git writes it: in quotes where it has a quote, a backslash or a control character."""
-    if not _TO_QUOTE.search(name):
-        return name
+    """Return a name as git writes it: in quotes where it has a quote, a backslash or what cannot be seen."""
+    written = "".join(map(_as_git_writes, name.decode(errors="surrogateescape"))).encode()
+    return name if written == name else b'"' + written + b'"'
 
-    def escape(match: re.Match[bytes]) -> bytes:
-        return _ESCAPES.get(match[0]) or b"\\%03o" % match[0][0]
 
-    return b'"' + _TO_QUOTE.sub(escape, name) + b'"'
+def _as_git_writes(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if visible_name(char) == char:
+        return char
+    return "".join(f"\\{byte:03o}" for byte in char.encode(errors="surrogateescape"))
 
 
 def _grouped(codes: list[Opcode], context: int) -> Iterator[list[Opcode]]:

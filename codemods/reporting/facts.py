@@ -3,16 +3,20 @@ are made from. Keys in the user's code are taken out here, once for all of them.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from importlib import metadata
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ..blocks.templates import RUNTIME_MODULE
 from ..model import ClassPlan, Decision, FilePlan, Run
+from ..source.visible import visible_name
 from .diff import changed_lines, line_map, shown_path
 from .safe_text import redact
 
 FORMAT_VERSION = 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ProblemFacts(TypedDict):
@@ -186,6 +190,24 @@ def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
             for block in cls.blocks
         ],
     }
+
+
+def as_json(data: Any) -> str:
+    """Return facts, or what is made from them, as JSON. All that is not ASCII is escaped in it.
+
+    A byte of a name that is not UTF-8 is shown as that byte: half a surrogate pair is no text to other readers (RFC 8259 §8.2).
+    """
+    return json.dumps(_encodable(data), indent=2)
+
+
+def _encodable(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _encodable(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_encodable(item) for item in data]
+    if isinstance(data, str) and not data.isascii():
+        return _SURROGATE.sub(lambda match: visible_name(match[0]), data)
+    return data
 
 
 def is_pending(site: SiteFacts, written: bool) -> bool:

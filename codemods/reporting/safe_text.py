@@ -1,4 +1,4 @@
-"""Makes text safe to show: keys and passwords are taken out, and characters that cannot be seen become visible.
+"""Takes keys and passwords out of text that is shown outside the user's own terminal and patch.
 
 A report page or a JSON file is uploaded, mailed and kept; a literal key in the user's code must not travel with it. Only
 the patch of `--diff` is left as it is, since it would not apply otherwise.
@@ -52,18 +52,3 @@ def _unless_a_name(value: str) -> str:
     looks_random = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     is_name = re.fullmatch(r"[A-Z][A-Z0-9_]*|[a-z][a-z_]*\d?|https?://.*|[./].*", value)
     return HIDDEN if looks_random and not is_name else value
-
-
-_CONTROL = (*range(0x00, 0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))
-_INVISIBLE = (0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF)
-_BIDIRECTIONAL = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_SURROGATES = range(0xD800, 0xE000)
-_NUMBERS = {
-    code: f"\N{LEFT CEILING}U+{code:04X}\N{RIGHT CEILING}"
-    for code in (*_CONTROL, *_INVISIBLE, *_BIDIRECTIONAL, *_SURROGATES)
-}
-
-
-def visible(text: str) -> str:
-    """Return the text with each such character replaced by its number; tabs and line feeds stay."""
-    return text.translate(_NUMBERS)

@@ -6,6 +6,7 @@ Standard: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def _result(
 def _artifact(path: str) -> dict[str, str]:
     if Path(path).is_absolute():
         return {"uri": Path(path).as_uri()}
-    return {"uri": quote(path), "uriBaseId": _ROOT}
+    return {"uri": quote(os.fsencode(path)), "uriBaseId": _ROOT}
 
 
 def _add_fingerprints(results: list[dict[str, Any]]) -> None:
@@ -113,5 +114,5 @@ def _add_fingerprints(results: list[dict[str, Any]]) -> None:
         place = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
         text = f"{result['ruleId']}\0{place}\0{result['message']['text']}"
         seen[text] += 1
-        digest = hashlib.sha256(f"{text}\0{seen[text]}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{text}\0{seen[text]}".encode(errors="backslashreplace")).hexdigest()
         result["partialFingerprints"] = {"retrofit/v1": digest[:32]}

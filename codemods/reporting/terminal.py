@@ -12,9 +12,9 @@ from rich.text import Text
 
 from ..blocks.templates import RUNTIME_MODULE
 from ..model import Decision, FilePlan
+from ..source.visible import visible, visible_name
 from .diff import inner_changes, unified_diff
 from .facts import ClassFacts, Facts, FileFacts, SiteFacts
-from .safe_text import visible
 
 QUIET, NORMAL, VERBOSE, EXPLAIN = -1, 0, 1, 2
 """How much is printed: what went wrong; what changes or was not wrapped; everything; everything, each with its place."""
@@ -76,7 +76,7 @@ def _is_news(file: FileFacts, level: int) -> bool:
 
 
 def _print_file(console: Terminal, file: FileFacts, level: int) -> None:
-    head = Text(file["path"], style="bold")
+    head = Text(visible_name(file["path"]), style="bold")
     head.append(f"  {file['state']}", style=Style.parse(_STYLES[file["state"]]))
     console.put(head)
     grid = Table.grid(padding=(0, 1))
@@ -129,9 +129,9 @@ def _explain(console: Terminal, file: FileFacts) -> None:
         text = _site_text(site) if site["reason"] else f"{_site_text(site)}: {_why_wrapped(site)}"
         entries.append((site["line"], site["column"], site["decision"], _STYLES[site["decision"]], text))
     for line, column, label, style, text in sorted(entries, key=lambda entry: entry[:2]):
-        out = Text(f"{file['path']}:{line}:{f'{column}:' if column else ''} ")
+        out = Text(f"{visible_name(file['path'])}:{line}:{f'{column}:' if column else ''} ")
         out.append(f"{label} " if label else "", style=style)
-        console.put(out.append(text))
+        console.put(out.append(visible(text)))
 
 
 def _why_wrapped(site: SiteFacts) -> str:
@@ -142,11 +142,10 @@ def print_problems(console: Terminal, facts: Facts) -> None:
     """Print each file that was left alone, with line and reason."""
     for file in facts["files"]:
         for problem in file["problems"]:
-            where = file["path"] + (f":{problem['line']}" if problem["line"] else "")
+            where = visible_name(file["path"]) + (f":{problem['line']}" if problem["line"] else "")
             text = Text("error: ", style="bold red")
-            console.put(
-                text.append(f"{where}: {problem['reason']}", style=Style(bold=False, color="default"))
-            )
+            reason = visible(problem["reason"])
+            console.put(text.append(f"{where}: {reason}", style=Style(bold=False, color="default")))
 
 
 def print_summary(console: Terminal, facts: Facts, removing: bool = False) -> None:

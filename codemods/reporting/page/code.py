@@ -17,8 +17,9 @@ from ...blocks import markers
 from ...blocks.templates import RUNTIME_MODULE
 from ...model import CallSite, FilePlan
 from ...source.text import Source
+from ...source.visible import visible
 from ..diff import Row, inner_changes, rows
-from ..safe_text import redact, visible
+from ..safe_text import redact
 
 CONTEXT = 3
 """Lines shown around a change and around a call."""

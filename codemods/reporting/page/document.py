@@ -18,6 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from ...model import BLOCKS, Decision, FilePlan
+from ...source.visible import visible_name
 from ..diff import line_map
 from ..facts import ClassFacts, Facts, FileFacts, SiteFacts
 from ..terminal import summary_line
@@ -95,6 +96,7 @@ def _template() -> jinja2.Template:
     environment.filters["slug"] = lambda text: text.replace(" ", "-")
     environment.filters["by_block"] = _by_block
     environment.filters["ticks"] = _ticks
+    environment.filters["name"] = visible_name
     return environment.get_template("page.html.j2")
 
 
