@@ -86,6 +86,8 @@ def unwrap(source: Source, node: ast.Call) -> tuple[Edit, Edit]:
     """
     (start, stop), (inner, inner_stop) = source.span(node), source.span(node.args[0])
     opening = source.span(node.func)[1]
+    if source.text.startswith("(", start):  # `(self._queued)(function)`, behind a keyword without a space
+        opening = source.text.index(")", opening) + 1
     before, after = source.text[opening:inner], source.text[inner_stop:stop]
     if "#" in before or "#" in after:
         return Edit(start, opening, ""), Edit(inner_stop, stop, "".join(_without_code(after)))

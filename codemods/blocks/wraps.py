@@ -9,8 +9,8 @@ from collections.abc import Iterator
 ENTRY_POINTS = {"queue": "_queued", "backoff": "_retried"}
 """Block -> the method through which calls go; the queue's is the one if a class has both."""
 _ENTRY_POINT = r"_(?:retrofit_)?(?:queued|retried)_*"
-_NAMES = re.compile(rf"\.({_ENTRY_POINT})\s*\(")
-_BYTES = re.compile(rf"\.{_ENTRY_POINT}\s*\(".encode())
+_NAMES = re.compile(rf"\.({_ENTRY_POINT})\s*\)?\s*\(")
+_BYTES = re.compile(rf"\.{_ENTRY_POINT}\s*\)?\s*\(".encode())
 
 
 def mentioned(data: bytes) -> bool:
@@ -21,6 +21,19 @@ def mentioned(data: bytes) -> bool:
 def names_in(text: str) -> frozenset[str]:
     """Return the names of what may be entry points in a text."""
     return frozenset(_NAMES.findall(text))
+
+
+def opening(text: str, start: int, entry_point: str) -> str:
+    """Return what goes before a function to wrap it.
+
+    Args:
+        text: of the file.
+        start: where the function begins in it.
+        entry_point: `self._queued`.
+    """
+    # A keyword may stand directly before the bracket of `return(session or requests).get(url)`.
+    after_a_word = start > 0 and (text[start - 1] == "_" or text[start - 1].isalnum())
+    return f"({entry_point})(" if after_a_word else f"{entry_point}("
 
 
 def wraps_with(node: ast.Call) -> str:

@@ -13,7 +13,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
 _BINDING = (
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
-    ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call,
+    ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
+    ast.MatchMapping,
 )  # fmt: skip
 
 
@@ -141,17 +142,29 @@ class _Builder:
         elif isinstance(node, ast.withitem):
             if node.optional_vars is not None:
                 self._assign(scope, node.optional_vars, node.context_expr)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            if node.id == scope.self_name:
-                scope.bind(node.id, UNKNOWN)
-            elif node.id not in scope.elsewhere:
-                scope.bindings.setdefault(node.id, [UNKNOWN])
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                self._hide(scope, node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            self._hide(scope, node.name)
+        elif isinstance(node, ast.MatchMapping):
+            self._hide(scope, node.rest)
         elif isinstance(node, ast.Attribute):
             self._use(scope, node.value, node.attr)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ACCESS and len(node.args) >= 2:
             attribute = node.args[1]
             if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
                 self._use(scope, node.args[0], attribute.value)
+
+    @staticmethod
+    def _hide(scope: Scope, name: str | None) -> None:
+        """Bind a name to something that is not known, so that it is not what it is in the scopes around."""
+        if name is None:
+            return
+        if name == scope.self_name:
+            scope.bind(name, UNKNOWN)
+        elif name not in scope.elsewhere:
+            scope.bindings.setdefault(name, [UNKNOWN])
 
     def _use(self, scope: Scope, owner: ast.expr, attribute: str) -> None:
         """Note that an attribute of `self`, `cls` or a class of the file is used."""

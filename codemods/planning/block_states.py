@@ -12,6 +12,7 @@ from ..model import Options, Refusal, State
 from ..source.fingerprints import fingerprint
 from ..source.scopes import ClassInfo
 from ..source.text import Source
+from . import newer_syntax
 
 _CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
 """What the lines begin with that git puts around both sides of a conflict."""
@@ -98,7 +99,9 @@ def why_not_parsed(error: SyntaxError) -> str:
     """Return why a file does not parse, and what to do where git has left both sides of a conflict in it."""
     if (error.text or "").startswith(_CONFLICT):
         return "both sides of a merge stand here; settle it (in a block take either side), and run again"
-    return f"it does not parse: {error.msg}"
+    reason = f"it does not parse: {error.msg}"
+    newer = newer_syntax.hint(error.text or "")
+    return f"{reason}; {newer}" if newer else reason
 
 
 def state_of(region: Region, made: templates.Block, unit: str) -> State:

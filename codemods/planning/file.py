@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import gc
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +46,8 @@ from .verify import verify
 
 __all__ = ["plan", "strip"]
 
+_MOST_TOKENS = 2_000_000
+"""Of a large file; some seconds."""
 _LONGEST_WITH_FSTRING = 100_000
 _FSTRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])['\"]")
 
@@ -67,10 +71,30 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
     unchanged = FilePlan(path, data, data)
     if not is_candidate(data, options):
         return unchanged
-    if len(data) > options.largest:
+    if len(data) > options.largest and _is_candidate_without_texts(data, options):
         return replace(unchanged, problems=(Problem(0, _too_large(data, options)),))
     with _no_garbage_collection():
         return _plan(unchanged, options, in_package)
+
+
+def _is_candidate_without_texts(data: bytes, options: Options) -> bool:
+    """Return False for a large file that only speaks of requests: in its strings and comments, as data does.
+
+    Its tokens are looked at one by one; the tree of such a file would take long, and much memory.
+    """
+    if markers.MENTION.encode() in data:
+        return True
+    pieces: list[str] = []
+    try:
+        text = Source.decode(data).text
+        for number, token in enumerate(tokenize.generate_tokens(io.StringIO(text).readline)):
+            if number > _MOST_TOKENS:
+                return True
+            if token.type in (tokenize.NAME, tokenize.OP, tokenize.NEWLINE):
+                pieces.append(f" {token.string}" if token.type == tokenize.NAME else token.string)
+    except (SyntaxError, UnicodeError, LookupError, tokenize.TokenError, RecursionError, MemoryError):
+        return True
+    return is_candidate("".join(pieces).replace(". ", ".").encode(errors="replace"), options)
 
 
 def _too_large(data: bytes, options: Options) -> str:
@@ -298,7 +322,8 @@ class _Planner:
             return
         start, stop = self.source.span(site.node)
         retry = "" if decision is Decision.WRAPPED else ", retry=False"
-        self.edits.append(Edit(start, start, f"{site.owner}.{work.entry_point}("))
+        opening = wraps.opening(self.source.text, start, f"{site.owner}.{work.entry_point}")
+        self.edits.append(Edit(start, start, opening))
         self.edits.append(Edit(stop, stop, f"{retry})"))
 
     def _add_site(self, node: ast.expr, scope: str, library: str, decision: Decision, reason: str) -> None:

@@ -100,6 +100,28 @@ def test_a_large_file_without_calls_costs_nothing_and_is_no_problem(run):
     assert status == 0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'NOTE = """\nimport requests\nsession.get(url)\n"""\n',
+        "# import requests, and client.post(url)\n",
+        'DATA = ["import httpx", "from openai import OpenAI", b"self.session.post(x)"]\n',
+    ],
+    ids=["a text", "a comment", "data"],
+)
+def test_C11_a_large_file_that_only_speaks_of_requests_is_no_problem(run, text):
+    status, said, after = run(data := text + "x = '" + "1" * 2_000_000 + "'\n")
+    assert status == 0, said
+    assert after.decode() == data
+
+
+@pytest.mark.parametrize("code", [CLIENT, "import requests\n", "x = lambda session: session.get('x')\n"])
+def test_a_large_file_that_may_have_a_request_is_named(run, code):
+    status, said, _ = run(code + "x = '" + "1" * 2_000_000 + "'\n", "--check")
+    assert status == 3
+    assert "--max-size" in said
+
+
 def test_what_is_too_large_is_a_matter_of_an_option(run):
     assert run(CLIENT, "--check", "--max-size", "10")[0] == 3
     assert run(CLIENT, "--check", "--max-size", "10000000")[0] == 1

@@ -8,7 +8,7 @@ import pytest
 
 from backend_retrofit.codemods.model import State
 
-from ..check import check_noop, check_transformed, planned
+from ..check import check_noop, check_transformed, client, method, planned
 
 CLIENT = """\
 import requests
@@ -247,3 +247,53 @@ def test_both_sides_of_a_merge_are_named_as_such():
         (problem,) = planned(text, remove=remove).problems
         assert "both sides of a merge" in problem.reason
         assert text.splitlines()[problem.line - 1] == "<<<<<<< HEAD"
+
+
+BRACKETS = {
+    "return(session or requests).get(url)": "return(self._queued)((session or requests).get)(url)",
+    "return(requests).get(url)": "return(self._queued)((requests).get)(url)",
+    "x = 1 if(requests).get(url)else 2": "x = 1 if(self._queued)((requests).get)(url)else 2",
+    "if not(requests).get(url):\n    pass": "if not(self._queued)((requests).get)(url)",
+    "for _ in(requests).get(url):\n    pass": "for _ in(self._queued)((requests).get)(url)",
+    "assert(requests).get(url)": "assert(self._queued)((requests).get)(url)",
+    "x = [r for r in(requests).get(url)if r]": "in(self._queued)((requests).get)(url)if r",
+    "x = lambda:(requests).get(url)": "lambda:self._queued((requests).get)(url)",
+    "return(requests.get)(url)": "return(self._queued(requests.get))(url)",
+    "return((session or requests).get)(url)": "return(self._queued((session or requests).get))(url)",
+    "x = -(requests).get(url)": "x = -self._queued((requests).get)(url)",
+    "return(\n    session or requests\n).get(url)": "return(self._queued)((\n",
+}
+
+
+@pytest.mark.parametrize("code", BRACKETS)
+def test_C5_a_bracket_directly_behind_a_keyword(code):
+    source = method(code, head="def call(self, url, session=None):")
+    check_transformed(source, BRACKETS[code].replace("\n", "\n        "))
+
+
+def test_C5_a_bracket_behind_await():
+    check_transformed(
+        client(
+            "async def call(self, url):\n    return await(httpx.AsyncClient()).get(url)",
+            imports="import httpx",
+        ),
+        "await(self._queued)((httpx.AsyncClient()).get)(url)",
+    )
+
+
+def test_a_bracketed_wrap_that_is_left_over_is_taken_out_too():
+    source = method("return(session or requests).get(url)", head="def call(self, url, session=None):")
+    wrapped = planned(source).after.decode()
+    bare = re.sub(r"\n    # >>> .*?# <<< [^\n]*\n", "\n", wrapped, flags=re.DOTALL)
+    assert "retrofit:queue" not in bare
+    assert "return(session or requests).get(url)" in planned(bare, remove=True).after.decode()
+
+
+def test_a_bracketed_wrap_with_a_comment_in_it_keeps_the_comment():
+    source = method("return(session or requests).get(url)", head="def call(self, url, session=None):")
+    wrapped = planned(source).after.decode()
+    commented = wrapped.replace("(self._queued)(", "(self._queued)(  # why\n            ")
+    removed = planned(commented, remove=True).after.decode()
+    assert "# why" in removed
+    assert "_queued" not in removed
+    compile(removed, "client.py", "exec")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ..check import check_noop, check_sites, client, method
@@ -236,3 +238,41 @@ def test_a_partial_at_module_level_is_wrapped_where_it_is_called(made):
 def test_a_partial_inside_a_method_is_wrapped_once():
     imports = "from functools import partial\n\nimport requests"
     check_sites(method("fetch = partial(requests.get, url)\nreturn fetch()", imports), "wrapped requests.get")
+
+
+HIDING = {
+    "a pattern of a mapping": "match d:\n    case {'k': requests}:\n        requests.get(url)",
+    "the rest of a mapping": "match d:\n    case {'a': 1, **requests}:\n        requests.get(url)",
+    "a star pattern": "match d:\n    case [_, *requests]:\n        requests.get(url)",
+    "a pattern with as": "match d:\n    case dict() as requests:\n        requests.get(url)",
+    "a pattern inside others": "match d:\n    case [A(b={'c': (requests, _)}) | requests]:\n        requests.get(url)",
+    "a capture alone": "match d:\n    case requests:\n        requests.get(url)",
+    "a handler": "try:\n    pass\nexcept OSError as requests:\n    requests.get(url)",
+    "a handler of a group": "try:\n    pass\nexcept* OSError as requests:\n    requests.get(url)",
+    "a loop": "for requests in d:\n    requests.get(url)",
+    "a starred target": "a, *requests = d\nrequests.get(url)",
+}
+IN_VIEW = {
+    "another capture": "match d:\n    case {'k': value, **rest}:\n        requests.get(url)",
+    "a wildcard": "match d:\n    case [*_]:\n        requests.get(url)",
+    "a class pattern": "match d:\n    case requests.Response():\n        requests.get(url)",
+    "a handler without a name": "try:\n    pass\nexcept OSError:\n    requests.get(url)",
+    "a handler of another function": "def g():\n    try:\n        pass\n    except OSError as requests:\n        pass\nrequests.get(url)",
+}
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_a_local_name_hides_the_library(name):
+    if "except*" in HIDING[name] and sys.version_info < (3, 11):
+        pytest.skip("needs Python 3.11")
+    check_noop(method(HIDING[name], head="def call(self, d, url):"))
+
+
+@pytest.mark.parametrize("name", IN_VIEW)
+def test_a_name_bound_to_something_else_nearby_hides_nothing(name):
+    check_sites(method(IN_VIEW[name], head="def call(self, d, url):"), "wrapped requests.get")
+
+
+def test_a_pattern_that_binds_self_leaves_no_instance_to_hold_the_queue():
+    body = "match d:\n    case {'k': self}:\n        pass\nrequests.get(url)"
+    check_sites(method(body, head="def call(self, d, url):"), "skipped requests.get")
