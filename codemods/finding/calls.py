@@ -1,4 +1,4 @@
-"""Finds the call sites of a file and decides about each: wrap it, queue it without a second backoff, or leave it."""
+"""Finds the call sites of a file, and what is known of each: what it calls, whose queue it can go through, what retries it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..model import Decision
 from ..source.scopes import ClassInfo, Scope, own_nodes
 from ..tables.libraries import Library
 from ..tables.lookup import Transport
@@ -40,17 +39,18 @@ _KEEPERS = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Return, ast.Yield, ast.A
 
 
 @dataclass(frozen=True)
-class Found:
-    """A call site, as the plan needs it.
+class Site:
+    """A call site, with all that a decision about it needs.
 
     Attributes:
         node: the expression to be wrapped: the callee of a call, or a function that is handed on.
-        info: the class whose queue it goes through; None if it cannot be wrapped.
+        info: the class whose queue it can go through; None if there is an obstacle.
         owner: the name by which the class or instance is known there: `self`, `cls`.
         library: that is called; None if that is not known.
-        reason: why it was decided so, where that needs telling.
+        obstacle: why it cannot be wrapped, or nothing.
+        note: what is to be told of it, if anything: why it is taken for a request, what retries it already.
+        retried: a loop or a decorator around it retries already.
         wrapper: the call of the entry point, if the call is wrapped already.
-        retry: False if a loop or a decorator around it retries already.
         stray: True if it is wrapped where there is no such name as the wrap's `self`.
     """
 
@@ -59,14 +59,14 @@ class Found:
     owner: str
     scope_name: str
     library: Library | None
-    decision: Decision
-    reason: str
+    obstacle: str = ""
+    note: str = ""
+    retried: bool = False
     wrapper: ast.Call | None = None
-    retry: bool = True
     stray: bool = False
 
 
-def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing: bool = True) -> list[Found]:
+def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing: bool = True) -> list[Site]:
     """Return all call sites, in no particular order.
 
     Args:
@@ -74,10 +74,10 @@ def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing:
         guessing: take a receiver of unknown type for a client where all else says so (see `guess`).
     """
     callers = _Callers(names)
-    found: list[Found] = []
+    sites: list[Site] = []
     for node, scope in names.scopes.items():
-        found += _Finder(names, scope, entry_points, callers, guessing).find(node)
-    return found
+        sites += _Finder(names, scope, entry_points, callers, guessing).find(node)
+    return sites
 
 
 class _Finder:
@@ -98,7 +98,7 @@ class _Finder:
         self.outer: dict[int, ast.Call] = {}
         """Calls that are arguments of others."""
 
-    def find(self, node: ast.AST) -> Iterator[Found]:
+    def find(self, node: ast.AST) -> Iterator[Site]:
         """Yield the call sites of the scope that `node` opens."""
         parts = list(own_nodes(node))
         wrapped: dict[int, ast.Call] = {}
@@ -122,15 +122,15 @@ class _Finder:
                     if id(value) not in wrapped:
                         yield from self._handed_on(value, None)
 
-    def _of_call(self, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Found]:
+    def _of_call(self, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Site]:
         inner = call.func
         if isinstance(inner, ast.Call) and self._entry_point(inner):
-            yield from self._site(inner.args[0], call, inner)
+            yield from self._of_callee(inner.args[0], call, inner)
         elif self._entry_point(call):
             if not self._is_called(call):
                 yield from self._handed_on(call.args[0], None, call)
         else:
-            yield from self._site(inner, call, None)
+            yield from self._of_callee(inner, call, None)
         name = inner.id if isinstance(inner, ast.Name) else getattr(inner, "attr", "")
         if name not in _NOT_CALLERS and not self._entry_point(call):
             for value in _arguments(call):
@@ -150,27 +150,27 @@ class _Finder:
         )
         return function.attr if is_ours and isinstance(function, ast.Attribute) else ""
 
-    def _site(self, callee: ast.expr, call: ast.Call, wrapper: ast.Call | None) -> Iterator[Found]:
+    def _of_callee(self, callee: ast.expr, call: ast.Call, wrapper: ast.Call | None) -> Iterator[Site]:
         name = self.names.resolve(callee, self.scope)
         known = self._transport(name)
         if known is not None:
-            yield self._decide(callee, known, wrapper, call)
+            yield self._site_of(callee, known, wrapper, call)
             return
         looks = unknown_receivers.look(
             self.names, self.scope, callee, name, call, entered=id(call) in self.entered
         )
         if looks is None:
             if wrapper is not None:
-                yield self._decide(callee, None, wrapper, call, "it is wrapped already")
+                yield self._site_of(callee, None, wrapper, call, "it is wrapped already")
         elif looks.taken_for is not None and (self.guessing or wrapper is not None):
-            yield self._decide(callee, looks.taken_for, wrapper, call, looks.reason)
+            yield self._site_of(callee, looks.taken_for, wrapper, call, looks.reason)
         elif wrapper is not None:
-            yield self._decide(callee, None, wrapper, call, looks.reason)
+            yield self._site_of(callee, None, wrapper, call, looks.reason)
         else:
             reason = looks.reason
             if looks.taken_for is not None:
                 reason = f"{reason.replace(' is taken for ', ' looks like ', 1)}; but --no-guess was given"
-            yield self._skip(callee, None, reason)
+            yield self._obstructed(callee, None, reason)
 
     def _transport(self, name: str) -> Transport | None:
         if not name:
@@ -182,20 +182,20 @@ class _Finder:
 
     def _handed_on(
         self, value: ast.expr, call: ast.Call | None, wrapper: ast.Call | None = None
-    ) -> Iterator[Found]:
+    ) -> Iterator[Site]:
         known = self._transport(self.names.resolve(value, self.scope))
         if known is not None:
-            yield self._decide(value, known, wrapper, call)
+            yield self._site_of(value, known, wrapper, call)
         elif wrapper is not None:
-            yield self._decide(value, None, wrapper, call, "it is wrapped already")
+            yield self._site_of(value, None, wrapper, call, "it is wrapped already")
         elif reason := unknown_receivers.look_handed_on(self.names, self.scope, value):
-            yield self._skip(value, None, reason)
+            yield self._obstructed(value, None, reason)
 
-    def _skip(
+    def _obstructed(
         self, node: ast.expr, library: Library | None, reason: str, wrapper: ast.Call | None = None
-    ) -> Found:
+    ) -> Site:
         stray = wrapper is not None and not self._is_bound(wrapper)
-        return Found(node, None, "", self.scope.path, library, Decision.SKIPPED, reason, wrapper, stray=stray)
+        return Site(node, None, "", self.scope.path, library, reason, wrapper=wrapper, stray=stray)
 
     def _is_bound(self, wrapper: ast.Call) -> bool:
         """Return True if something binds the `self` whose method a wrap goes through."""
@@ -206,47 +206,47 @@ class _Finder:
             if scope is self.scope or not isinstance(scope.node, ast.ClassDef)
         )
 
-    def _decide(
+    def _site_of(
         self,
         node: ast.expr,
         known: Transport | None,
         wrapper: ast.Call | None,
         call: ast.Call | None,
-        reason: str = "",
-    ) -> Found:
+        note: str = "",
+    ) -> Site:
         library = known.library if known is not None else None
         if known is not None and known.refusal:
-            return self._skip(node, library, known.refusal, wrapper)
+            return self._obstructed(node, library, known.refusal, wrapper)
         method = self._enclosing_method()
         if method is None:
-            return self._skip(node, library, self._why_no_method(), wrapper)
+            return self._obstructed(node, library, self._why_no_method(), wrapper)
         owner = method.self_name
         if owner is None:
             reason = "static method: there is no `self` or `cls` to hold the queue"
-            return self._skip(node, library, reason, wrapper)
+            return self._obstructed(node, library, reason, wrapper)
         if self.names.method_of_self(owner, self.scope) is not method:
             reason = f"`{owner}` is not the instance here: it is bound again"
-            return self._skip(node, library, reason, wrapper)
+            return self._obstructed(node, library, reason, wrapper)
         if getattr(method.node, "name", "") in ("__getattr__", "__getattribute__") and (
             call is None or call.func is not node
         ):
-            return self._skip(
+            return self._obstructed(
                 node,
                 library,
                 "it is handed to whoever asks for it; its calls are wrapped where they are made",
                 wrapper,
             )
         by = self._retried_by(node, call)
-        return Found(
+        note = f"already retried by {by}" if by else note
+        return Site(
             node,
             method.class_info,
             owner,
             self.scope.path,
             library,
-            Decision.QUEUED_ONLY if by else Decision.WRAPPED,
-            f"already retried by {by}" if by else reason,
-            wrapper,
-            not by,
+            note=note,
+            retried=bool(by),
+            wrapper=wrapper,
         )
 
     def _enclosing_method(self) -> Scope | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..blocks import templates
+from ..blocks import templates, wraps
 from ..blocks.wraps import ENTRY_POINTS
 from ..model import BLOCKS, Options
 from ..source.scopes import ClassInfo, Scope
@@ -51,22 +51,26 @@ class ClassWork:
     Attributes:
         blocks: that it has or gets itself.
         names: what members of the blocks are called, where their own name is taken.
-        libraries: that its calls go through.
-        entry_point: the method through which its calls go.
+        entry_point: the method through which its calls go; empty if no block defines one.
         inherited: blocks that a base class in the file has.
+        libraries: that its calls go through.
     """
 
     info: ClassInfo
     blocks: tuple[str, ...]
     names: dict[str, str]
-    libraries: frozenset[Library]
     entry_point: str = ""
     inherited: tuple[str, ...] = ()
+    libraries: frozenset[Library] = frozenset()
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether its calls go through a queue, and not only through the backoff."""
+        return wraps.block_of(self.entry_point) == "queue"
 
 
 def settle(
     info: ClassInfo,
-    libraries: frozenset[Library],
     bases: Iterable[ClassWork],
     existing: Mapping[str, Mapping[str, str]],
     asked: tuple[str, ...],
@@ -94,7 +98,7 @@ def settle(
     entry = next((block for block in ENTRY_POINTS if block in blocks), "")
     entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
     entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
-    return ClassWork(info, blocks, names, libraries, entry_point, inherited)
+    return ClassWork(info, blocks, names, entry_point, inherited)
 
 
 def names_used(classes: Iterable[ClassInfo]) -> dict[int, set[str]]:

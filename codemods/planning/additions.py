@@ -1,0 +1,290 @@
+"""Plans what a file gets: the blocks of its classes, the wraps around its calls, and the runtime.
+
+Each step hands its values to the next: call sites -> a decision about each, and the classes that get blocks -> the
+edits of the calls, of the blocks, of the runtime.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ..blocks import markers, templates
+from ..blocks.markers import Region, entry_points
+from ..blocks.removal import import_removal, region_removal, unwrap
+from ..blocks.wraps import block_of, only_in_wraps, opening, wraps_with
+from ..finding import calls
+from ..finding.bindings import build
+from ..finding.calls import Site
+from ..finding.resolve import Names
+from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, State
+from ..source.scopes import ClassInfo
+from ..source.syntax import last_line
+from ..source.text import Source, apply
+from ..tables.lookup import catalogue
+from . import class_blocks, insertion
+from .block_changes import plan_block
+from .block_states import blocks_by_class
+from .class_blocks import ClassWork
+from .decisions import Home, SiteDecision, decide
+from .reading import Outcome, ReadFile
+
+
+def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: bool = False) -> Outcome:
+    """Plan the blocks, the wraps and the runtime that a file needs.
+
+    Args:
+        only_classes_with_blocks: classes that have none get none.
+    """
+    names = build(file.tree, catalogue(options.transports))
+    words = _words(file)
+    engine = _engine_name(file, words)
+    sites = calls.find(file.tree, names, file.marks.entry_points, options.guess)
+    regions = blocks_by_class(file.source, names.classes, file.marks)
+    settled = _settle(file, names, sites, regions, words, options, only_classes_with_blocks)
+    blocks = [
+        _plan_class(file, work, regions.get(id(work.info), {}), settled.wrapped_by, words, engine, options)
+        for work in settled.works
+    ]
+    users = [planned.info for planned in blocks if planned.has_blocks]
+    runtime = _plan_runtime(file, users, engine, options) if users else _RuntimePlan()
+    edits = [edit for decision in settled.decisions for edit in _wrap_edits(file.source, decision)]
+    edits += [edit for planned in blocks for edit in planned.edits]
+    # Where a class ends with another one inside it, the inner one's blocks come first.
+    edits += [planned.new for planned in reversed(blocks) if planned.new is not None]
+    edits += runtime.edits
+    classes = (*settled.refused, *(planned.told for planned in blocks), *runtime.told)
+    told = tuple(_told(file, decision) for decision in settled.decisions)
+    return Outcome(apply(file.source.text, edits), classes, told, runtime.beside)
+
+
+def _words(file: ReadFile) -> frozenset[str]:
+    """Return every word of the file, but for the names of entry points that its code uses for nothing but wraps."""
+    words = frozenset(re.findall(r"\w+", file.text))
+    return words - {name for name in file.marks.entry_points & words if only_in_wraps(file.tree, name)}
+
+
+def _engine_name(file: ReadFile, words: frozenset[str]) -> str:
+    """Return the name by which the file knows the runtime's class, or is to know it."""
+    inline = _inline_runtime(file)
+    if inline is not None:
+        return inline.values.get("engine", templates.ENGINE)
+    if file.marks.engine:
+        return file.marks.engine
+    return templates.ENGINE if templates.ENGINE not in words else f"Retrofit{templates.ENGINE}"
+
+
+def _inline_runtime(file: ReadFile) -> Region | None:
+    return next((region for region in file.marks.regions if region.block == "runtime"), None)
+
+
+# The call sites, and the classes that they call for.
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """What is decided about the call sites, and the classes that have or get blocks, or are refused them.
+
+    Attributes:
+        wrapped_by: `id` of a class -> the blocks that define what its calls go through already.
+    """
+
+    decisions: list[SiteDecision]
+    works: list[ClassWork]
+    refused: list[ClassPlan]
+    wrapped_by: dict[int, set[str]]
+
+
+def _settle(
+    file: ReadFile,
+    names: Names,
+    sites: list[Site],
+    regions: Mapping[int, Mapping[str, Region]],
+    words: frozenset[str],
+    options: Options,
+    only_classes_with_blocks: bool,
+) -> _Settled:
+    """Decide about each call site, and by that which classes get blocks; base classes come before those made of them."""
+    sites_of: dict[int, list[Site]] = defaultdict(list)
+    for site in sites:
+        sites_of[id(site.info) if site.info is not None else 0].append(site)
+    decisions = [decide(site, None, options) for site in sites_of[0]]
+    used = class_blocks.names_used(names.classes)
+    works: dict[int, ClassWork] = {}
+    refused: list[ClassPlan] = []
+    for info in names.classes:
+        own = regions.get(id(info), {})
+        if not own and not sites_of[id(info)]:
+            continue
+        why_refused = class_blocks.why_refused(info, file.source)
+        work = None
+        if own or not only_classes_with_blocks:
+            work = class_blocks.settle(
+                info,
+                [works[id(base)] for base in info.lineage() if id(base) in works],
+                {name: region.values for name, region in own.items()},
+                options.blocks,
+                used[id(info)],
+                words,
+            )
+        in_file = [region for cls in info.lineage() for region in regions.get(id(cls), {}).values()]
+        home = Home(why_refused, work, bool(entry_points(in_file)))
+        decided = [decide(site, home, options) for site in sites_of[id(info)]]
+        decisions += decided
+        calling = [decision.site.library for decision in decided if decision.calls_for_blocks]
+        if work is None or not (own or calling):
+            continue
+        if why_refused:
+            change = BlockChange("all", info.node.lineno, "skipped", why_refused)
+            refused.append(ClassPlan(info.node.name, info.node.lineno, (change,)))
+        else:
+            libraries = frozenset(library for library in calling if library is not None)
+            works[id(info)] = replace(work, libraries=libraries)
+    wrapped_by: dict[int, set[str]] = defaultdict(set)
+    for site in sites:
+        if site.wrapper is not None:
+            wrapped_by[id(site.info)].add(block_of(wraps_with(site.wrapper)))
+    return _Settled(decisions, list(works.values()), refused, wrapped_by)
+
+
+def _told(file: ReadFile, decision: SiteDecision) -> CallSite:
+    site = decision.site
+    library = site.library.name if site.library is not None else "?"
+    return file.call_site(site.node, site.scope_name, library, decision.decision, decision.reason)
+
+
+def _wrap_edits(source: Source, decision: SiteDecision) -> Iterator[Edit]:
+    """Yield the edits that wrap a call site, take its wrap out, or let it go through another entry point."""
+    site, wrapper = decision.site, decision.site.wrapper
+    if wrapper is not None and decision.decision is Decision.UNWRAPPED:
+        yield from unwrap(source, wrapper)
+    elif not decision.entry_point:
+        return
+    elif wrapper is None:
+        start, stop = source.span(site.node)
+        retry = "" if decision.decision is Decision.WRAPPED else ", retry=False"
+        yield Edit(start, start, opening(source.text, start, f"{site.owner}.{decision.entry_point}"))
+        yield Edit(stop, stop, f"{retry})")
+    elif (name := wraps_with(wrapper)) != decision.entry_point:  # as when the queue comes to the backoff
+        stop = source.span(wrapper.func)[1]
+        yield Edit(stop - len(name), stop, decision.entry_point)
+
+
+# The blocks.
+
+
+@dataclass(frozen=True)
+class _ClassEdits:
+    """What becomes of the blocks of a class.
+
+    Attributes:
+        edits: of the blocks that it has.
+        new: the edit that adds blocks; None if it gets none.
+        has_blocks: it has any afterwards.
+    """
+
+    info: ClassInfo
+    told: ClassPlan
+    edits: list[Edit]
+    new: Edit | None
+    has_blocks: bool
+
+
+def _plan_class(
+    file: ReadFile,
+    work: ClassWork,
+    regions: Mapping[str, Region],
+    wrapped_by: Mapping[int, set[str]],
+    words: frozenset[str],
+    engine: str,
+    options: Options,
+) -> _ClassEdits:
+    """Plan the blocks of a class: new ones at its end, and what becomes of those that it has."""
+    info = work.info
+    changes: list[BlockChange] = []
+    edits: list[Edit] = []
+    new: list[templates.Block] = []
+    notes = [
+        f"the class uses `{member}` already, so the block's is called `{other}`"
+        for member, other in sorted(work.names.items())
+    ]
+    notes += class_blocks.notes(work, words)
+    for name in work.blocks:
+        rendered = class_blocks.render_block(work, name, engine, options)
+        if name in regions:
+            change, edit = plan_block(file.source, regions[name], rendered, info, engine, options)
+            changes.append(change)
+            edits += [edit] if edit is not None else []
+        elif isinstance(rendered, str):
+            changes.append(BlockChange(name, info.node.lineno, "skipped", rendered))
+        else:
+            new.append(rendered)
+            changes.append(_added(info, name, was_there=name in wrapped_by.get(id(info), ())))
+            if name == "env_key" and (note := class_blocks.key_note(work, rendered)):
+                notes.append(note)
+    for name in dict.fromkeys(work.inherited):
+        if name not in work.blocks:
+            changes.append(BlockChange(name, info.node.lineno, "kept", "it is inherited from a base class"))
+    told = ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes))
+    added = insertion.append(file.source, info, new, regions.values()) if new else None
+    return _ClassEdits(info, told, edits, added, bool(new or regions))
+
+
+def _added(info: ClassInfo, name: str, was_there: bool) -> BlockChange:
+    """Tell of a new block; of one that was there before, as the calls show, also that."""
+    line = last_line(info.node)
+    if was_there:
+        reason = "its calls are wrapped already, and it was gone; --remove takes all of it out"
+        return BlockChange(name, line, "added", reason, State.ORPHANED)
+    return BlockChange(name, line, "added")
+
+
+# The runtime.
+
+
+@dataclass(frozen=True)
+class _RuntimePlan:
+    """How the file comes by the runtime; `beside` is True if it imports one that is to lie beside it."""
+
+    edits: tuple[Edit, ...] = ()
+    told: tuple[ClassPlan, ...] = ()
+    beside: bool = False
+
+
+def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, options: Options) -> _RuntimePlan:
+    """Plan the import of the runtime, or the runtime itself.
+
+    Args:
+        users: the classes that have blocks.
+    """
+    inline, imported = _inline_runtime(file), bool(file.marks.import_line)
+    edits: list[Edit] = []
+    told: list[ClassPlan] = []
+    shared = options.runtime == "shared"
+    if options.runtime == "auto":
+        shared = inline is None and (imported or file.in_package)
+    if shared and not imported:
+        line = _import_line(file.in_package, engine)
+        edits.append(insertion.import_line(file.source, file.tree, users, line))
+    if shared and inline is not None:
+        edits.append(region_removal(file.source, inline))
+    if not shared and inline is None:
+        block = templates.inline_runtime(engine)
+        edits.append(insertion.runtime(file.source, file.tree, users, block))
+    elif not shared and inline is not None:
+        block = templates.inline_runtime(engine)
+        change, edit = plan_block(file.source, inline, block, None, engine, options)
+        edits += [edit] if edit is not None else []
+        if change.change != "kept" or change.state is State.EDITED:
+            told.append(ClassPlan("<module>", inline.first, (change,)))
+    if not shared and imported:
+        edits.append(import_removal(file.source, file.marks))
+    return _RuntimePlan(tuple(edits), tuple(told), shared)
+
+
+def _import_line(in_package: bool, engine: str) -> str:
+    dot = "." if in_package else ""
+    alias = f" as {engine}" if engine != templates.ENGINE else ""
+    return f"from {dot}{templates.RUNTIME_MODULE} import {templates.ENGINE}{alias}  {markers.IMPORT_COMMENT}"

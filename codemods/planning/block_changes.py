@@ -1,0 +1,46 @@
+"""Plans what becomes of a block that is there: it stays, is brought up to date, or goes."""
+
+from __future__ import annotations
+
+from ..blocks import edited, templates
+from ..blocks.markers import Region
+from ..blocks.removal import region_removal
+from ..model import BlockChange, Edit, Options, State
+from ..source.fingerprints import fingerprint
+from ..source.scopes import ClassInfo
+from ..source.text import Source
+from .block_states import state_of
+from .insertion import layout, replacement
+
+
+def plan_block(
+    source: Source,
+    region: Region,
+    rendered: templates.Block | str,
+    info: ClassInfo | None,
+    engine: str,
+    options: Options,
+) -> tuple[BlockChange, Edit | None]:
+    """Return what becomes of a block, and the edit of it, if there is one.
+
+    Args:
+        rendered: the block as it is made now, or why there is to be none.
+        info: the class that it stands in; None for the runtime.
+        engine: the name by which the file knows the runtime's class.
+    """
+    name, line = region.block, region.first
+    if isinstance(rendered, str):
+        return BlockChange(name, line, "removed", rendered), region_removal(source, region)
+    unit = layout(source, info)[1] if info is not None else "    "
+    state = state_of(region, rendered, unit)
+    if state is State.EDITED and options.merge and not options.overwrite_edited:
+        rendered = edited.merged(region, rendered, engine, unit)
+        edit = replacement(source, region, info, rendered)
+        changed = source.text[edit.start : edit.end] != edit.text
+        change = BlockChange(name, line, "merged" if changed else "kept", "with the edit made by hand", state)
+        return change, edit if changed else None
+    if state is not State.EDITED and fingerprint(rendered.code) == region.fingerprint:
+        reason = "reformatted" if state is State.REFORMATTED else ""
+        return BlockChange(name, line, "kept", reason, state), None
+    reason = "the edit made by hand is lost" if region.edited else ""
+    return BlockChange(name, line, "upgraded", reason, state), replacement(source, region, info, rendered)

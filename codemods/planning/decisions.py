@@ -1,0 +1,83 @@
+"""Decides about a call site: wrap it, queue it without a second backoff, leave it, or take its wrap out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..finding.calls import Site
+from ..model import Decision, Options
+from .class_blocks import ClassWork
+
+
+@dataclass(frozen=True)
+class Home:
+    """What a decision asks of the class that a call site stands in.
+
+    Attributes:
+        refused: why the class cannot have blocks, or nothing.
+        work: the blocks that it has or could get; None if it is to get none.
+        defines_entry_point: the class, or a base of it, has a block in the file that calls can go through.
+    """
+
+    refused: str
+    work: ClassWork | None
+    defines_entry_point: bool
+
+
+@dataclass(frozen=True)
+class SiteDecision:
+    """What becomes of a call site, and why.
+
+    Attributes:
+        entry_point: the method that it goes through; empty if it is not wrapped.
+        calls_for_blocks: its class is to have blocks because of it.
+    """
+
+    site: Site
+    decision: Decision
+    reason: str
+    entry_point: str = ""
+    calls_for_blocks: bool = False
+
+
+def decide(site: Site, home: Home | None, options: Options) -> SiteDecision:
+    """Decide about a call site.
+
+    Args:
+        home: its class; None if there is an obstacle to wrapping it.
+    """
+    if home is None:
+        return _left_alone(site, home, site.obstacle)
+    work = home.work
+    has_queue = work is not None and work.has_queue
+    wanted = (
+        not site.retried
+        or site.wrapper is not None
+        or options.existing == "wrap"
+        or (options.existing == "queue-only" and has_queue)
+    )
+    if not wanted:
+        what = "" if options.existing == "skip" else ", and the class has no queue"
+        return _left_alone(site, home, site.note + what)
+    if home.refused:
+        return _left_alone(site, home, f"the class is refused: {home.refused}", wanted)
+    if work is None or not work.entry_point:
+        return _left_alone(site, home, "neither the queue nor the backoff block was asked for", wanted)
+    decision, reason = Decision.WRAPPED, site.note
+    if site.wrapper is not None and site.wrapper.keywords:
+        decision, reason = Decision.QUEUED_ONLY, site.note or "`retry=False` is written there"
+    elif site.wrapper is not None and site.retried:
+        reason = ""  # somebody has taken `retry=False` away
+    elif site.retried and options.existing != "wrap":
+        decision, reason = Decision.QUEUED_ONLY, f"{site.note}: queued, without a second backoff"
+    return SiteDecision(site, decision, reason, work.entry_point, wanted)
+
+
+def _left_alone(site: Site, home: Home | None, reason: str, calls_for_blocks: bool = False) -> SiteDecision:
+    """Leave a call site as it is; but take out a wrap that cannot work as it stands."""
+    decision = Decision.SKIPPED
+    if site.wrapper is not None and (site.stray or (home is not None and not home.defines_entry_point)):
+        decision, reason = Decision.UNWRAPPED, f"{reason}; its wrap was left over"
+    elif site.wrapper is not None:
+        reason = f"{reason}; it is wrapped, which works only with an instance that has the queue"
+    return SiteDecision(site, decision, reason, calls_for_blocks=calls_for_blocks)
