@@ -133,6 +133,8 @@ class FilePlan:
     problems: tuple[Problem, ...] = ()
     needs_runtime: bool = False
     """The file imports the runtime module that is to lie beside it."""
+    is_runtime: bool = False
+    """The file is itself the runtime that others import."""
     made_from: bytes | None = None
     """What it is made from, if not from `before`: the plain backend of an enhanced one. Lines are counted there."""
 

@@ -113,7 +113,7 @@ def find(source: Source, tree: ast.Module | None = None) -> Markers:
         SyntaxError: the file has something that looks like a mark, and does not parse.
     """
     offsets = [match.start() for match in _MARK.finditer(source.text)] if MENTION in source.text else []
-    found = Markers()
+    marks = Markers()
     if offsets:
         tree = tree or parse(source.text)
         lines = [source.line_at(offset) for offset in offsets]
@@ -123,15 +123,15 @@ def find(source: Source, tree: ast.Module | None = None) -> Markers:
         for line, offset in zip(lines, offsets, strict=True):
             if not strings.hold(offset):
                 finder.see(line, offset)
-        found = finder.finish(tree)
-    return replace(found, left_over=_left_over(source, found))
+        marks = finder.finish(tree)
+    return replace(marks, left_over=_left_over(source, marks))
 
 
-def _left_over(source: Source, found: Markers) -> frozenset[str]:
+def _left_over(source: Source, marks: Markers) -> frozenset[str]:
     """Return the entry points of wraps whose blocks are no longer there."""
-    text = masked(source, found)
-    names = wraps.names_in(text) - entry_points(found.regions)
-    if not names or found.problems:
+    text = masked(source, marks)
+    names = wraps.names_in(text) - entry_points(marks.regions)
+    if not names or marks.problems:
         return frozenset()
     try:
         return wraps.left_over(parse(text), names)

@@ -21,21 +21,21 @@ def strip(data: bytes) -> bytes:
     return source.encode(stripped(source, markers.find(source)))
 
 
-def stripped(source: Source, found: Markers, tree: ast.Module | None = None) -> str:
+def stripped(source: Source, marks: Markers, tree: ast.Module | None = None) -> str:
     """Return a file's text without anything that the retrofit put into it; for `tree` see `strip_edits`."""
-    return apply(source.text, strip_edits(source, found, tree))
+    return apply(source.text, strip_edits(source, marks, tree))
 
 
-def strip_edits(source: Source, found: Markers, tree: ast.Module | None = None) -> list[Edit]:
+def strip_edits(source: Source, marks: Markers, tree: ast.Module | None = None) -> list[Edit]:
     """Return the edits that take out all blocks, the import of the runtime, and all wraps.
 
     Args:
         tree: the file's syntax tree, if it is known already; with or without the blocks.
     """
-    edits = [region_removal(source, region) for region in found.regions]
-    if found.import_line:
-        edits.append(import_removal(source, found))
-    edits += unwrap_edits(source, found, found.entry_points, tree)
+    edits = [region_removal(source, region) for region in marks.regions]
+    if marks.import_line:
+        edits.append(import_removal(source, marks))
+    edits += unwrap_edits(source, marks, marks.entry_points, tree)
     return edits
 
 
@@ -44,13 +44,13 @@ def region_removal(source: Source, region: Region) -> Edit:
     return markers.removal(source, region.first, region.last, markers.BLANK_LINES.get(region.block, 1))
 
 
-def import_removal(source: Source, found: Markers) -> Edit:
+def import_removal(source: Source, marks: Markers) -> Edit:
     """Return the edit that takes the import of the runtime out."""
-    return markers.removal(source, found.import_line, found.import_last, 0)
+    return markers.removal(source, marks.import_line, marks.import_last, 0)
 
 
 def unwrap_edits(
-    source: Source, found: Markers, names: frozenset[str], tree: ast.Module | None = None
+    source: Source, marks: Markers, names: frozenset[str], tree: ast.Module | None = None
 ) -> list[Edit]:
     """Return the edits that turn `self._queued(function)` into `function` again.
 
@@ -58,21 +58,21 @@ def unwrap_edits(
         names: of the entry points.
         tree: see `strip_edits`.
     """
-    lines = _lines_with(names, source, found)
+    lines = _lines_with(names, source, marks)
     if not lines:
         return []
     edits: list[Edit] = []
-    for node in markers.nodes_at(tree or parse(markers.masked(source, found)), lines):
+    for node in markers.nodes_at(tree or parse(markers.masked(source, marks)), lines):
         if isinstance(node, ast.Call) and wraps_with(node) in names:
             edits += unwrap(source, node)
     return edits
 
 
-def _lines_with(names: frozenset[str], source: Source, found: Markers) -> list[int]:
+def _lines_with(names: frozenset[str], source: Source, marks: Markers) -> list[int]:
     """Return the lines outside of the blocks in which one of the names stands."""
     if not names:
         return []
-    ours = {line for region in found.regions for line in range(region.first, region.last + 1)}
+    ours = {line for region in marks.regions for line in range(region.first, region.last + 1)}
     words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
     lines = [source.line_at(word.start()) for word in words.finditer(source.text)]
     return [line for line in lines if line not in ours]

@@ -86,13 +86,13 @@ def left_over(tree: ast.Module, names: frozenset[str]) -> frozenset[str]:
             owners.update(arg.arg for arg in [*node.args.posonlyargs, *node.args.args][:1])
         elif isinstance(node, ast.Call):
             used.update(map(id, [node.func, *node.args, *(keyword.value for keyword in node.keywords)]))
-    found = set()
+    certain = set()
     for name in names:
         wraps = [node for node in nodes if isinstance(node, ast.Call) and wraps_with(node) == name]
         ours = all(_owner(wrap) in owners for wrap in wraps) and any(id(wrap) in used for wrap in wraps)
         if ours and only_in_wraps(tree, name):
-            found.add(name)
-    return frozenset(found)
+            certain.add(name)
+    return frozenset(certain)
 
 
 def _owner(wrap: ast.Call) -> str:

@@ -14,15 +14,14 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..blocks.templates import RUNTIME_MODULE
 from ..disk import find, processes, write
 from ..disk.runtime_files import runtime_plans
 from ..model import FilePlan, Options, Run
 from ..reporting import terminal
 from ..reporting.annotations import commands
-from ..reporting.facts import Facts, as_json, facts
+from ..reporting.facts import Facts, as_json, facts_of
 from ..reporting.page import document
-from ..reporting.sarif import sarif
+from ..reporting.sarif import sarif_log
 from ..source.visible import visible_name
 from . import own_backends, pyproject, stdin
 from .ctrl_c import INTERRUPTED, interruptible
@@ -70,7 +69,7 @@ class _Command:
 
     def __init__(self, arguments_parser: Parser) -> None:
         self.parser = arguments_parser
-        self.found = Run()
+        self.results = Run()
         self.written = 0
         self.status = DONE
 
@@ -88,15 +87,15 @@ class _Command:
         self.err = terminal.Terminal(stderr=True)
         self.out = terminal.Terminal()
         if stdin.MARK in arguments.paths:
-            self.found.plans = [stdin.plan(arguments.stdin_filename, options)]
+            self.results.plans = [stdin.plan(arguments.stdin_filename, options)]
             if not dry:
-                stdin.write(self.found.plans[0])
+                stdin.write(self.results.plans[0])
         else:
             self._plan(arguments, options, names)
             if not dry:
                 self._write()
         self.status = self._status(arguments)
-        self._print(arguments, facts(self.found, written=not dry))
+        self._print(arguments, facts_of(self.results, written=not dry))
         return self.status
 
     def _check(self, arguments: argparse.Namespace) -> None:
@@ -127,7 +126,7 @@ class _Command:
                 error(f"there is no file or folder {str(path)!r}.{_meant(path)}")
 
     def _plan(self, arguments: argparse.Namespace, options: Options, names: list[str]) -> None:
-        run = self.found
+        run = self.results
         paths = list(find.python_files(arguments.paths, run))
         long = len(paths) >= _PROGRESS_FROM or _size(paths) >= _PROGRESS_FROM_BYTES
         shown = self.err.is_terminal and long and not arguments.quiet
@@ -143,7 +142,7 @@ class _Command:
             runtimes = runtime_plans(plans, options) if options.remove else own_backends.plan_runtime()
             run.plans += [*plans, *runtimes]
         # The runtime comes last: it is long and always the same, and would hide what happens to the user's own files.
-        run.plans.sort(key=lambda planned: (planned.path.name == f"{RUNTIME_MODULE}.py", planned.path))
+        run.plans.sort(key=lambda planned: (planned.is_runtime, planned.path))
 
     def _write(self) -> None:
         """Write what is to change, and count."""
@@ -151,7 +150,7 @@ class _Command:
         def count(_: FilePlan) -> None:
             self.written += 1
 
-        write.write_all(self.found.plans, count)
+        write.write_all(self.results.plans, count)
 
     def written_so_far(self) -> str:
         """Return what is on disk, for a run that is broken off."""
@@ -160,25 +159,25 @@ class _Command:
         return f"{self.written} files were written, each of them whole; run again for the others"
 
     def _status(self, arguments: argparse.Namespace) -> int:
-        if any(plan.problems for plan in self.found.plans):
+        if any(plan.problems for plan in self.results.plans):
             return LEFT_ALONE
         looked = arguments.diff or arguments.check
-        return CHANGES if looked and any(plan.changed for plan in self.found.plans) else DONE
+        return CHANGES if looked and any(plan.changed for plan in self.results.plans) else DONE
 
-    def _print(self, arguments: argparse.Namespace, found: Facts) -> None:
+    def _print(self, arguments: argparse.Namespace, facts: Facts) -> None:
         if arguments.report is not None:
-            self._write_page(arguments.report, found)
+            self._write_page(arguments.report, facts)
         if arguments.diff:
-            terminal.print_diff(self.out, self.found.plans)
+            terminal.print_diff(self.out, self.results.plans)
         elif arguments.format == "json":
-            print(as_json(found))
+            print(as_json(facts))
         elif arguments.format == "sarif":
-            print(as_json(sarif(found, self.status)))
+            print(as_json(sarif_log(facts, self.status)))
         elif arguments.format == "github":
-            print("\n".join(commands(found)))
-        self._print_text(arguments, found)
+            print("\n".join(commands(facts)))
+        self._print_text(arguments, facts)
 
-    def _print_text(self, arguments: argparse.Namespace, found: Facts) -> None:
+    def _print_text(self, arguments: argparse.Namespace, facts: Facts) -> None:
         """Print the report for a person: to standard output, unless that has the patch or the like already."""
         taken = arguments.diff or arguments.format != "text" or stdin.MARK in arguments.paths
         out = self.err if taken and not arguments.explain else self.out
@@ -188,20 +187,20 @@ class _Command:
         if arguments.explain:
             level = terminal.EXPLAIN
         if not taken or arguments.explain or level > terminal.NORMAL:
-            terminal.print_files(out, found, level)
+            terminal.print_files(out, facts, level)
         sys.stdout.flush()
-        terminal.print_problems(self.err, found)
+        terminal.print_problems(self.err, facts)
         if not arguments.quiet:
-            terminal.print_summary(out, found, removing=arguments.remove)
+            terminal.print_summary(out, facts, removing=arguments.remove)
             if arguments.report is not None:
                 out.put(f"The review page is {visible_name(arguments.report)}.")
 
-    def _write_page(self, path: Path, found: Facts) -> None:
+    def _write_page(self, path: Path, facts: Facts) -> None:
         """Write the page. Of the project's own backends it shows how the plain ones become the enhanced ones."""
-        plans = [p if p.made_from is None else replace(p, before=p.made_from) for p in self.found.plans]
-        if plans != self.found.plans:
-            found = facts(replace(self.found, plans=plans), found["written"])
-        text = document.render(found, plans)
+        plans = [p if p.made_from is None else replace(p, before=p.made_from) for p in self.results.plans]
+        if plans != self.results.plans:
+            facts = facts_of(replace(self.results, plans=plans), facts["written"])
+        text = document.render(facts, plans)
         try:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:

@@ -87,5 +87,5 @@ def plan_runtime() -> list[FilePlan]:
     """Plan the runtime beside the enhanced backends: made anew each time, byte for byte, as they are."""
     path = backends_folder() / f"{RUNTIME_MODULE}.py"
     before = path.read_bytes() if path.exists() else b""
-    planned = FilePlan(path, before, runtime_module())
+    planned = FilePlan(path, before, runtime_module(), is_runtime=True)
     return [planned] if planned.changed else []

@@ -230,14 +230,14 @@ def _libraries(row: Mapping[str, Any], where: str) -> list[Library]:
     nested = row.get("nested", False)
     if not isinstance(nested, bool):
         raise ConfigError(f"{where} nested takes true or false, not {nested!r}")
-    found = [
+    rows = [
         Library(_module(name), frozenset({name.rpartition(".")[2]}), (), calls, retries) for name in functions
     ]
-    found += [
+    rows += [
         Library(_module(name), frozenset(), (Client((name,), methods, nested=nested),), calls, retries)
         for name in clients
     ]
-    return found
+    return rows
 
 
 def _module(name: str) -> str:

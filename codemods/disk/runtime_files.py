@@ -27,11 +27,11 @@ def _runtime_plan(folder: Path, files: list[FilePlan], options: Options) -> File
     try:
         before = read(path) if path.exists() else b""
     except OSError as error:
-        return unreadable(path, error) if needed else None
+        return replace(unreadable(path, error), is_runtime=True) if needed else None
     if not needed and (not before or not options.remove):
         return None
     state = templates.runtime_state(before) if before else "missing"
-    planned = FilePlan(path, before, before)
+    planned = FilePlan(path, before, before, is_runtime=True)
     replaceable = state in ("missing", "old") or (state == "edited" and options.overwrite_edited)
     if needed and replaceable:
         planned = replace(planned, after=templates.runtime_module())

@@ -17,13 +17,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..blocks import templates
 from ..model import FilePlan, Problem
 from ..source.visible import visible_name
 
 TEMPORARY = ".retrofit-tmp"
 """How the names of unfinished files end, so that nothing takes them for Python."""
-_RUNTIME_FILE = f"{templates.RUNTIME_MODULE}.py"
 
 
 def write_all(plans: list[FilePlan], written: Callable[[FilePlan], None] = lambda plan: None) -> None:
@@ -54,7 +52,7 @@ def _write_folder(plans: list[FilePlan], indexes: list[int], written: Callable[[
             written(planned)
         return True
 
-    files = [index for index in indexes if plans[index].path.name != _RUNTIME_FILE]
+    files = [index for index in indexes if not plans[index].is_runtime]
     (runtime,) = [index for index in indexes if index not in files] or [-1]
     if runtime < 0:
         for index in files:
@@ -75,7 +73,7 @@ def _write_folder(plans: list[FilePlan], indexes: list[int], written: Callable[[
             write(replace(planned, before=planned.after, after=b""))
             plans[runtime] = replace(planned, after=planned.before)
     else:
-        reason = f"{_RUNTIME_FILE}, which it needs beside it, was left alone; see there"
+        reason = f"{plans[runtime].path.name}, which it needs beside it, was left alone; see there"
         for index in files:
             if plans[index].needs_runtime and plans[index].changed and not plans[index].problems:
                 plans[index] = _left(plans[index], Problem(0, reason))
@@ -96,7 +94,7 @@ def write(planned: FilePlan) -> Problem | None:
     try:
         if problem := _why_not(target, planned):
             return Problem(0, problem)
-        if not planned.after and planned.path.name == _RUNTIME_FILE:
+        if not planned.after and planned.is_runtime:
             target.unlink()
             return None
         _replace(target, planned)
@@ -108,7 +106,7 @@ def write(planned: FilePlan) -> Problem | None:
 
 
 def _why_not(target: Path, planned: FilePlan) -> str:
-    if planned.path.name == _RUNTIME_FILE and target.parent != Path(os.path.realpath(planned.path.parent)):
+    if planned.is_runtime and target.parent != Path(os.path.realpath(planned.path.parent)):
         return f"it is a link to {visible_name(target)}, which is not ours to write to; delete the link"
     if not target.exists():
         return "it has vanished since it was read" if planned.before else ""

@@ -20,10 +20,10 @@ LayoutOfClass = dict[int, dict[str, Region]]
 """`id` of a class's ClassInfo -> block -> where it stands."""
 
 
-def check_blocks(found: Markers, options: Options) -> None:
+def check_blocks(marks: Markers, options: Options) -> None:
     """Refuse a file with blocks that this tool does not know, or that were edited by hand and are not to be lost."""
     seen_runtime = 0
-    for region in found.regions:
+    for region in marks.regions:
         name = region.block
         if name not in templates.VERSIONS:
             reason = f"there is no block called {name!r}; mend or delete it"
@@ -51,11 +51,11 @@ def _edited(name: str, remove: bool) -> str:
     )
 
 
-def blocks_by_class(source: Source, classes: Iterable[ClassInfo], found: Markers) -> LayoutOfClass:
+def blocks_by_class(source: Source, classes: Iterable[ClassInfo], marks: Markers) -> LayoutOfClass:
     """Return the blocks that each class has; refuse a block that is in no class, or twice in one."""
     result: LayoutOfClass = {}
     owners = Owners(source, classes)
-    for region in found.regions:
+    for region in marks.regions:
         if region.block == "runtime":
             continue
         info = owners.of(region)
@@ -76,7 +76,7 @@ def blocks_by_class(source: Source, classes: Iterable[ClassInfo], found: Markers
     return result
 
 
-def why_no_python(tree: ast.Module, found: Markers, error: SyntaxError) -> Refusal:
+def why_no_python(tree: ast.Module, marks: Markers, error: SyntaxError) -> Refusal:
     """Return the refusal of a file that does not parse without its blocks.
 
     Args:
@@ -84,7 +84,7 @@ def why_no_python(tree: ast.Module, found: Markers, error: SyntaxError) -> Refus
         error: what the parser says of it without them.
     """
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and all(_is_in(found.regions, part) for part in node.body):
+        if isinstance(node, ast.ClassDef) and all(_is_in(marks.regions, part) for part in node.body):
             reason = f"class {node.name} has nothing but its blocks; delete it, or write `pass` above them, and run again"
             return Refusal(node.lineno, reason, State.ORPHANED)
     reason = "without the blocks this does not parse: a block stands in the midst of other code; move it to its class's end"

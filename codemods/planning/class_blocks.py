@@ -135,7 +135,7 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
     Args:
         identifiers: every word of the file.
     """
-    found = [
+    told = [
         f"{library.name} retries by itself, which cannot be turned off from here: {library.own_retries}"
         for library in sorted(work.libraries, key=lambda library: library.name)
         if library.own_retries not in (OFF, NONE)
@@ -145,7 +145,7 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
         module = module.parent
     is_httpx = any(library.name in ("httpx", "httpx2") for library in work.libraries)
     if is_httpx and (line := _own_transport(module.node)):
-        found.append(
+        told.append(
             f"a client of httpx is made with a transport of its own (line {line}); what that retries by itself cannot be "
             "turned off from here: make it with retries=0"
         )
@@ -154,9 +154,9 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
         if not isinstance(node, ast.Call | ast.Attribute) or _name_of(node) not in looks:
             continue
         if _LOOKS_AT_ITS_NAMES.match(text := shown(node)):
-            found.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
+            told.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
             break
-    return found
+    return told
 
 
 def _name_of(node: ast.expr) -> str:

@@ -20,7 +20,7 @@ from . import block_states
 from .additions import plan_additions
 from .reading import Outcome, ReadFile
 from .removals import plan_removals
-from .verify import verify
+from .verify import check_outcome
 
 _MOST_TOKENS = 2_000_000
 """Of a large file; some seconds."""
@@ -121,7 +121,7 @@ def _plan(unchanged: FilePlan, options: Options, in_package: bool) -> FilePlan:
                 f"it would have {len(planned.after):,} bytes then, more than --max-size ({options.largest:,})"
             )
             raise Refusal(0, f"{reason}, and could not be read again; raise that, or split the file")
-        verify(source, marks, planned, file.tree)
+        check_outcome(source, marks, planned, file.tree)
         return planned
     except Refusal as refusal:
         return replace(unchanged, problems=(refusal.problem,))

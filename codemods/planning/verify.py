@@ -22,30 +22,30 @@ from ..source.text import Source, apply, parse
 from . import libcst_check
 
 
-def verify(source: Source, found: Markers, planned: FilePlan, tree: ast.Module) -> None:
+def check_outcome(source: Source, marks: Markers, planned: FilePlan, tree: ast.Module) -> None:
     """Refuse a result that does not compile, or that is more than the original and the retrofit.
 
     Args:
         source: the file as it was.
-        found: the retrofit's marks in it.
+        marks: the retrofit's marks in it.
         tree: the file's syntax tree without the blocks and the import.
     """
     if not planned.changed:
         return
     after = Source.decode(planned.after)
     tree_after = _compiled(source, after)
-    found_after = markers.find(after, tree_after)
+    marks_after = markers.find(after, tree_after)
     blocks = [block for cls in planned.classes for block in cls.blocks]
     kept = [b for b in blocks if b.change in ("merged", "kept") and b.state is State.EDITED]
-    edited = [region for region in found_after.regions if region.edited]
-    if found_after.problems or len(edited) > len(kept):
+    edited = [region for region in marks_after.regions if region.edited]
+    if marks_after.problems or len(edited) > len(kept):
         raise Refusal(0, "the blocks could not be found again in the result; please report this")
-    if stripped(after, found_after, tree_after) != stripped(source, found, tree):
+    if stripped(after, marks_after, tree_after) != stripped(source, marks, tree):
         raise Refusal(0, "what would be added could not be taken out again exactly; please report this")
-    before_lines, after_lines = _View(source, found), _View(after, found_after)
+    before_lines, after_lines = _View(source, marks), _View(after, marks_after)
     if line := _difference(before_lines, tree, after_lines, tree_after):
         raise Refusal(line, "the result would mean something else from here on; please report this")
-    _ask_libcst(after, found_after, tree_after, planned.before)
+    _ask_libcst(after, marks_after, tree_after, planned.before)
 
 
 def _compiled(source: Source, after: Source) -> ast.Module:
@@ -71,11 +71,11 @@ def _compile(tree: ast.Module) -> None:
 class _View:
     """A syntax tree as it is without the retrofit: no blocks, no import of the runtime, no wraps."""
 
-    def __init__(self, source: Source, found: Markers) -> None:
+    def __init__(self, source: Source, marks: Markers) -> None:
         self.source = source
-        spans = [(region.first, region.last) for region in found.regions]
-        self.spans = sorted([*spans, (found.import_line, found.import_last)])
-        self.entry_points = found.entry_points
+        spans = [(region.first, region.last) for region in marks.regions]
+        self.spans = sorted([*spans, (marks.import_line, marks.import_last)])
+        self.entry_points = marks.entry_points
 
     def body(self, nodes: Iterable[object]) -> list[object]:
         """Return the nodes of a list that are not statements of the retrofit."""
@@ -144,13 +144,13 @@ def _pairs(view: _View, old: object, view_after: _View, new: object) -> list[tup
     return pairs
 
 
-def _ask_libcst(after: Source, found: Markers, tree: ast.Module, before: bytes) -> None:
+def _ask_libcst(after: Source, marks: Markers, tree: ast.Module, before: bytes) -> None:
     """Refuse a result that LibCST reads differently, unless it reads the original differently, too.
 
     The blocks are left out: they are the same everywhere, Python has compiled them, and they would double the time.
     """
     if not libcst_check.can_be_asked(after, tree):
         return
-    data = after.encode(apply(after.text, [region_removal(after, region) for region in found.regions]))
+    data = after.encode(apply(after.text, [region_removal(after, region) for region in marks.regions]))
     if not libcst_check.agrees(data) and libcst_check.agrees(before):
         raise Refusal(0, "LibCST reads the result differently; please report this")

@@ -16,11 +16,11 @@ def commands(facts: Facts) -> list[str]:
 
     Errors are files that were left alone, warnings are what is still to be changed, notices all the rest.
     """
-    found = [command for file in facts["files"] for command in _file(file, facts["written"])]
+    parts = [command for file in facts["files"] for command in _file(file, facts["written"])]
     return [
         f"::{kind} {place}::{message}"
         for wanted in _ORDER
-        for kind, place, message in found
+        for kind, place, message in parts
         if kind == wanted
     ]
 

@@ -56,33 +56,33 @@ def opcodes(before: Sequence[Line], after: Sequence[Line]) -> list[Opcode]:
 
 def _matches(before: Sequence[Line], after: Sequence[Line]) -> list[tuple[int, int, int]]:
     """Return the stretches that are the same: where they begin on both sides, and how long they are; in order."""
-    found: list[tuple[int, int, int]] = []
+    matches: list[tuple[int, int, int]] = []
     todo = [(0, len(before), 0, len(after))]
     while todo:
         i1, i2, j1, j2 = todo.pop()
         head = 0
         while head < min(i2 - i1, j2 - j1) and before[i1 + head] == after[j1 + head]:
             head += 1
-        found.append((i1, j1, head))
+        matches.append((i1, j1, head))
         i1, j1 = i1 + head, j1 + head
         tail = 0
         while tail < min(i2 - i1, j2 - j1) and before[i2 - 1 - tail] == after[j2 - 1 - tail]:
             tail += 1
         i2, j2 = i2 - tail, j2 - tail
-        found.append((i2, j2, tail))
+        matches.append((i2, j2, tail))
         if i1 == i2 or j1 == j2:
             continue
         anchors: list[tuple[int, int]] = _anchors(before, after, i1, i2, j1, j2)
         if anchors:
             ends = [*anchors, (i2, j2)]
             starts = [(i1, j1), *((i + 1, j + 1) for i, j in anchors)]
-            found += [(i, j, 1) for i, j in anchors]
+            matches += [(i, j, 1) for i, j in anchors]
             todo += [(a, c, b, d) for (a, b), (c, d) in zip(starts, ends, strict=True)]
         else:
             junk = (i2 - i1) * (j2 - j1) > _THOROUGH_UP_TO
             matcher = difflib.SequenceMatcher(None, before[i1:i2], after[j1:j2], autojunk=junk)
-            found += [(i1 + i, j1 + j, length) for i, j, length in matcher.get_matching_blocks()]
-    return _joined(sorted(match for match in found if match[2]))
+            matches += [(i1 + i, j1 + j, length) for i, j, length in matcher.get_matching_blocks()]
+    return _joined(sorted(match for match in matches if match[2]))
 
 
 def _anchors(

@@ -9,7 +9,6 @@ from collections import Counter
 from importlib import metadata
 from typing import Any, TypedDict
 
-from ..blocks.templates import RUNTIME_MODULE
 from ..model import ClassPlan, Decision, FilePlan, Run
 from ..source.visible import visible_name
 from .diff import changed_lines, line_map, shown_path
@@ -92,7 +91,7 @@ def tool_version() -> str:
         return "unknown"
 
 
-def facts(run: Run, written: bool) -> Facts:
+def facts_of(run: Run, written: bool) -> Facts:
     """Return what a run found and did.
 
     Line numbers are those of the files on disk: after a run that wrote, those of the changed file.
@@ -133,7 +132,7 @@ def state(plan: FilePlan, written: bool) -> str:
         return "unchanged"
     if not plan.before:
         return "added" if written else "would be added"
-    if not plan.after and plan.path.name == f"{RUNTIME_MODULE}.py":
+    if not plan.after and plan.is_runtime:
         return "removed" if written else "would be removed"
     return "changed" if written else "would change"
 

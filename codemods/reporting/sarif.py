@@ -28,7 +28,7 @@ _RULES = {
 }
 
 
-def sarif(facts: Facts, exit_status: int) -> dict[str, Any]:
+def sarif_log(facts: Facts, exit_status: int) -> dict[str, Any]:
     """Return the log of a run.
 
     Args:
@@ -60,24 +60,24 @@ def sarif(facts: Facts, exit_status: int) -> dict[str, Any]:
 
 
 def _file(file: FileFacts, written: bool) -> list[dict[str, Any]]:
-    found = []
+    results = []
     for problem in file["problems"]:
-        found.append(_result("left-alone", "error", problem["reason"], file, problem["line"]))
+        results.append(_result("left-alone", "error", problem["reason"], file, problem["line"]))
     for cls in file["classes"]:
         for block in cls["blocks"]:
             text = f"class {cls['name']}: {block['block']} {block['change']}"
             text += f": {block['reason']}" if block["reason"] else ""
-            found.append(_result("block", "none", text, file, cls["line"]))
+            results.append(_result("block", "none", text, file, cls["line"]))
         for note in cls["notes"]:
-            found.append(_result("block", "none", f"class {cls['name']}: {note}", file, cls["line"]))
+            results.append(_result("block", "none", f"class {cls['name']}: {note}", file, cls["line"]))
     for site in file["sites"]:
         level = "note" if site["decision"] == Decision.SKIPPED.value else "none"
         if is_pending(site, written):
             level = "warning"
         rule = site["decision"].replace(" ", "-")
         message = site_message(site, written)
-        found.append(_result(rule, level, message, file, site["line"], site["column"], site["scope"]))
-    return found
+        results.append(_result(rule, level, message, file, site["line"], site["column"], site["scope"]))
+    return results
 
 
 def _result(

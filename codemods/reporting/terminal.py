@@ -10,7 +10,6 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ..blocks.templates import RUNTIME_MODULE
 from ..model import Decision, FilePlan
 from ..source.visible import visible, visible_name
 from .diff import inner_changes, unified_diff
@@ -202,7 +201,7 @@ def print_diff(console: Terminal, plans: Iterable[FilePlan]) -> None:
         if console.is_terminal:
             text = patch.decode(errors="replace").replace("\r\n", "\n")
             lines = visible(text).removesuffix("\n").split("\n")
-            _print_coloured(console, _without_runtime(lines, plan.path.name == f"{RUNTIME_MODULE}.py"))
+            _print_coloured(console, _without_runtime(lines, plan.is_runtime))
         else:
             console.file.flush()
             console.file.buffer.write(patch)  # type: ignore[attr-defined]

@@ -10,16 +10,16 @@ _MOST_SHOWN = 500
 
 def children(node: ast.AST) -> list[ast.AST]:
     """Return the nodes that a node is made of, but for `Load()` and its like; faster than `ast.iter_child_nodes`."""
-    found: list[ast.AST] = []
+    nodes: list[ast.AST] = []
     for name in node._fields:
         if name == "ctx":
             continue
         value = getattr(node, name, None)
         if isinstance(value, ast.AST):
-            found.append(value)
+            nodes.append(value)
         elif isinstance(value, list):
-            found += [item for item in value if isinstance(item, ast.AST)]
-    return found
+            nodes += [item for item in value if isinstance(item, ast.AST)]
+    return nodes
 
 
 def shown(node: ast.AST) -> str:

@@ -14,7 +14,6 @@ from pygments.lexers import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 
 from ...blocks import markers
-from ...blocks.templates import RUNTIME_MODULE
 from ...model import CallSite, FilePlan
 from ...source.text import Source
 from ...source.visible import visible
@@ -142,7 +141,7 @@ def _shown(paired: list[Row], sites: Iterable[int]) -> list[bool]:
 
 def _folds(plan: FilePlan, paired: list[Row]) -> list[bool]:
     """Return for each row whether it belongs to the runtime, which nobody needs to read in every file."""
-    if plan.path.name == f"{RUNTIME_MODULE}.py":
+    if plan.is_runtime:
         return [True] * len(paired)
     old, new = _runtime_lines(plan.before), _runtime_lines(plan.after)
     return [row.new in new if row.new else row.old in old for row in paired]

@@ -16,8 +16,8 @@ from backend_retrofit.codemods.disk.runtime_files import runtime_plans
 from backend_retrofit.codemods.model import FilePlan, Options, Problem, Run
 from backend_retrofit.codemods.planning.file import plan
 from backend_retrofit.codemods.reporting import annotations, terminal
-from backend_retrofit.codemods.reporting.facts import Facts, facts
-from backend_retrofit.codemods.reporting.sarif import sarif
+from backend_retrofit.codemods.reporting.facts import Facts, facts_of
+from backend_retrofit.codemods.reporting.sarif import sarif_log
 
 CANARY = "C4n4ryC4n4ryC4n4ryC4n4ryC4n4ryC4n4ry"
 SOURCE = f"""\
@@ -51,7 +51,7 @@ def found() -> Run:
 
 
 def told(run: Run, **options: Any) -> Facts:
-    return facts(run, **{"written": False, **options})
+    return facts_of(run, **{"written": False, **options})
 
 
 def text_of(run: Run, level: int, **environment: str) -> str:
@@ -183,7 +183,7 @@ def test_no_key_is_told_in_any_way(found, level):
     data = told(found)
     for text in (
         json.dumps(data),
-        json.dumps(sarif(data, 3)),
+        json.dumps(sarif_log(data, 3)),
         "\n".join(annotations.commands(data)),
         text_of(found, level),
     ):
@@ -301,7 +301,7 @@ def test_a_run_that_wrote_warns_of_nothing(found):
 
 def test_the_log_has_every_call_and_every_problem(found):
     data = told(found)
-    (run,) = sarif(data, 3)["runs"]
+    (run,) = sarif_log(data, 3)["runs"]
     sites = [site for file in data["files"] for site in file["sites"]]
     of_sites = [
         result for result in run["results"] if result["ruleId"] in ("wrapped", "queued-only", "skipped")
@@ -315,7 +315,7 @@ def test_the_log_has_every_call_and_every_problem(found):
 
 
 def test_rules_levels_and_kinds_belong_together(found):
-    (run,) = sarif(told(found), 3)["runs"]
+    (run,) = sarif_log(told(found), 3)["runs"]
     rules = run["tool"]["driver"]["rules"]
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
@@ -328,7 +328,9 @@ def test_fingerprints_do_not_depend_on_the_lines_above(found):
     )
 
     def fingerprints(run: Run) -> list[str]:
-        return [r["partialFingerprints"]["retrofit/v1"] for r in sarif(told(run), 3)["runs"][0]["results"]]
+        return [
+            r["partialFingerprints"]["retrofit/v1"] for r in sarif_log(told(run), 3)["runs"][0]["results"]
+        ]
 
     shifted, as_it_was = fingerprints(below), fingerprints(found)
     assert len(set(as_it_was)) == len(as_it_was)
@@ -340,7 +342,7 @@ def test_the_log_is_valid(found):
     """Against the model of sarif-pydantic, which was made from the standard's schema."""
     model = pytest.importorskip("sarif_pydantic")
     for written in (False, True):
-        log = sarif(told(found, written=written), 3)
+        log = sarif_log(told(found, written=written), 3)
         back = model.Sarif.model_validate(log)
         assert len(back.runs[0].results or []) == len(log["runs"][0]["results"])
 

@@ -15,7 +15,7 @@ import pytest
 from backend_retrofit.codemods.disk.read import plan_file
 from backend_retrofit.codemods.disk.runtime_files import runtime_plans
 from backend_retrofit.codemods.model import Options, Run
-from backend_retrofit.codemods.reporting.facts import facts
+from backend_retrofit.codemods.reporting.facts import facts_of
 from backend_retrofit.codemods.reporting.page.document import render
 
 pytestmark = pytest.mark.xdist_group("page")
@@ -75,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page_of(folder: Path, **options: Any) -> str:
     plans = [plan_file(path, Options(**options)) for path in sorted(folder.glob("*.py"))]
     run = Run([*plans, *runtime_plans(plans, Options(**options))], ["vendor: passed over"])
-    return render(facts(run, written=False), run.plans)
+    return render(facts_of(run, written=False), run.plans)
 
 
 @pytest.fixture(scope="module")
