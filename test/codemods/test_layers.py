@@ -65,3 +65,10 @@ def test_absolute_imports_of_the_project_itself_are_not_used():
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
             assert not [name for name in names if name.split(".")[0] == "backend_retrofit"], path
+
+
+def test_tests_lie_where_their_modules_lie():
+    tests = Path(__file__).parent
+    for path in tests.rglob("*/test_*.py"):
+        module = path.relative_to(tests)
+        assert (FOLDER / module.with_name(module.name.removeprefix("test_"))).exists(), module
