@@ -1,13 +1,11 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 fc697c780e
+# Put here by add-queue-backoff; retrofit:runtime v1 78169b3a6f
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
-Everything behind that is in this module, which needs nothing but the standard library (and reads `.env` files
-where python-dotenv is installed). From top to bottom: settings; what went wrong; how long to wait; sending twice;
-the line and its slots; requests and streams; keys; the engine that ties them together; health; kept connections;
-kinds of calls, and the retries that SDKs make themselves.
+Everything behind that is in here, which needs nothing but the standard library (and reads `.env` files where
+python-dotenv is installed).
 
-The life of a request: it takes a slot (`_Gate.enter`) or a ticket (`_Gate.join`); each attempt runs while it holds
+The life of a request: it takes a slot (`Gate.enter`) or a ticket (`Gate.join`); each attempt runs while it holds
 a slot; while it backs off it holds none and keeps its slot's number, hence its place in line. A request made from
 within another runs under the other's slot.
 """
@@ -36,13 +34,10 @@ from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from threading import get_ident
 from types import FunctionType, MappingProxyType, MethodType
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-__all__ = ["CircuitOpen", "QueueClosed", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
-
-
-_T = TypeVar("_T")
-_C = TypeVar("_C", bound=Callable[..., Any])
+# errors -----------------------------------------------------------------------------------------------------
+# The exceptions of the queue.
 
 
 class QueueError(RuntimeError):
@@ -65,7 +60,99 @@ class CircuitOpen(QueueError):
     """The last `circuit_breaker` attempts failed, so the API is left alone for a while."""
 
 
-# Settings ------------------------------------------------------------------------------------------------------
+# probing ----------------------------------------------------------------------------------------------------
+# Reads attributes, headers and flags of other people's objects without being hurt; logging that cannot hurt.
+
+
+# Arguments that are no body to be rewound; results that are neither a failure nor a stream.
+PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
+PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
+CO_COROUTINE = 0x80
+
+
+def attribute(thing: Any, name: str) -> Any:
+    """Return an attribute of somebody else's object, or None; such attributes can raise anything."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:
+        return None
+
+
+def has_method(thing: Any, method: str) -> bool:
+    return callable(attribute(thing, method))
+
+
+def status_in(thing: Any) -> "int | None":
+    """Return the HTTP status that an object carries: a real integer of three digits, so that a mock has none."""
+    for name in ("status_code", "status", "code"):
+        value = attribute(thing, name)
+        if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
+            return int(value)
+    return None
+
+
+def header(headers: Any, name: str) -> Any:
+    """Return a header by its lower-case name from any kind of mapping, or None; only text and numbers count."""
+    get = attribute(headers, "get")
+    if not callable(get):
+        return None
+    try:
+        value = get(name)
+        if value is None and isinstance(headers, Mapping):  # one that heeds case
+            value = next((v for k, v in headers.items() if _text(k).lower() == name), None)
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(_text, value))
+    except Exception:
+        return None
+    if isinstance(value, bytes):
+        value = _text(value)
+    return value if isinstance(value, str | int | float) else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def flags_of(function: Any) -> int:
+    flags = attribute(attribute(function, "__code__"), "co_flags")
+    return flags if isinstance(flags, int) else 0
+
+
+def is_coroutine_function(function: Any) -> bool:
+    return bool(flags_of(function) & CO_COROUTINE)
+
+
+def is_settled(result: Any) -> bool:
+    """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
+    if type(result) in PLAIN_TYPES:
+        return True
+    try:
+        if type(result.status_code) is not int or result.status_code >= 400:
+            return False
+        read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
+        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
+    except Exception:
+        return False
+
+
+def twin_of(thing: Any, **changes: Any) -> Any:
+    twin = object.__new__(type(thing))
+    twin.__dict__.update(vars(thing), **changes)
+    return twin
+
+
+def safe_log(logger: logging.Logger, level: int, message: str, *args: Any) -> None:
+    """Log a line; a handler or filter that raises harms no request."""
+    with contextlib.suppress(Exception):
+        logger.log(level, message, *args)
+
+
+def logger_of(owner: Any) -> logging.Logger:
+    return logging.getLogger((owner if isinstance(owner, type) else type(owner)).__module__)
+
+
+# options ----------------------------------------------------------------------------------------------------
+# The table of the settings.
 
 
 def _flag(value: Any) -> bool:
@@ -102,152 +189,152 @@ def _count_or_none(value: Any) -> "int | None":
     return value  # type: ignore[no-any-return]
 
 
-# Option -> (check, what is allowed, value where the class has no such block).
-_OPTIONS: dict[str, tuple[Callable[[Any], Any], str, Any]] = {
-    "queue_enabled": (_flag, "True or False", False),
-    "max_concurrent_requests": (_count, "a whole number, 0 or more", 5),
-    "queue_size": (_count, "a whole number, 0 or more", 100),
-    "queue_timeout": (_seconds_or_none, "seconds, 0 or more, or None", None),
-    "total_timeout": (_seconds_or_none, "seconds, 0 or more, or None", None),
-    "reuse_connections": (_flag, "True or False", False),
-    "max_retries": (_count, "a whole number, 0 or more", None),
-    "initial_retry_delay": (_seconds, "seconds, 0 or more", 1),
-    "backoff_factor": (_factor, "a number above 0", 2),
-    "max_retry_delay": (_seconds, "seconds, 0 or more", 60),
-    "max_retry_after": (_seconds, "seconds, 0 or more", 120),
-    "retry_jitter": (_seconds, "a fraction, 0 or more", 0.1),
-    "retry_budget": (_count_or_none, "a whole number, 1 or more, or None", None),
-    "circuit_breaker": (_count_or_none, "a whole number, 1 or more, or None", None),
+class Option(NamedTuple):
+    """A setting.
+
+    Attributes:
+        check: returns the value, or raises TypeError or ValueError where it makes no sense.
+        allowed: what makes sense, in words.
+        neutral: the value where the class has no such block; of `max_retries` None, as it has no backoff then.
+        block: the block that has it.
+        default: the value that the block gives it.
+        about: what it is, in a line.
+    """
+
+    name: str
+    check: Callable[[Any], Any]
+    allowed: str
+    neutral: Any
+    block: str
+    default: Any
+    about: str
+
+
+_COUNT, _SECONDS = (_count, "a whole number, 0 or more"), (_seconds, "seconds, 0 or more")
+_MAYBE_SECONDS = (_seconds_or_none, "seconds, 0 or more, or None")
+_MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
+_FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
+_FRACTION = (_seconds, "a fraction, 0 or more")
+
+# name, check and what is allowed, neutral, block, default, about
+OPTIONS: dict[str, Option] = {
+    option.name: option
+    for option in (
+        Option("queue_enabled", *_FLAG, False, "queue", True, "limit how many requests run at once"),
+        Option("max_concurrent_requests", *_COUNT, 5, "queue", 5, "how many requests run at once"),
+        Option(
+            "queue_size", *_COUNT, 100, "queue", 100, "how many requests may wait; another one is refused"
+        ),
+        Option("queue_timeout", *_MAYBE_SECONDS, None, "queue", None, "longest wait for a slot, in seconds"),
+        Option(
+            "total_timeout",
+            *_MAYBE_SECONDS,
+            None,
+            "queue",
+            None,
+            "longest time for a request with its retries, in seconds",
+        ),
+        Option(
+            "reuse_connections",
+            *_FLAG,
+            False,
+            "queue",
+            False,
+            "let `requests.get` and similar functions reuse connections",
+        ),
+        Option("max_retries", *_COUNT, None, "backoff", 5, "how often a failed request is retried"),
+        Option("initial_retry_delay", *_SECONDS, 1, "backoff", 1, "the first backoff, in seconds"),
+        Option("backoff_factor", *_FACTOR, 2, "backoff", 2, "each backoff is the previous one times this"),
+        Option("max_retry_delay", *_SECONDS, 60, "backoff", 60, "longest backoff, in seconds"),
+        Option(
+            "max_retry_after",
+            *_SECONDS,
+            120,
+            "backoff",
+            120,
+            "longest wait that a server may ask for, in seconds",
+        ),
+        Option(
+            "retry_jitter",
+            *_FRACTION,
+            0.1,
+            "backoff",
+            0.1,
+            "random part of a backoff while others back off too",
+        ),
+        Option(
+            "retry_budget",
+            *_MAYBE_COUNT,
+            None,
+            "backoff",
+            None,
+            "how many retries until successes refill the budget",
+        ),
+        Option(
+            "circuit_breaker",
+            *_MAYBE_COUNT,
+            None,
+            "backoff",
+            None,
+            "how many failures in a row stop all requests for a while",
+        ),
+    )
 }
 
-# Class -> its settings by name, to know them again where a plain value was assigned to the class.
-_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting]]" = weakref.WeakKeyDictionary()
+
+# vendor -----------------------------------------------------------------------------------------------------
+# What one library may say for itself: a row of `VENDORS`, made by its file in `vendors/`.
+#
+# The rows are asked on slow paths only: of an attempt that failed, of a result that may be a stream, of a call that is seen
+# for the first time. Whatever holds for many libraries stands where it is used, and not here.
 
 
-class Setting(property):
-    """An attribute that can be changed on a live instance; a senseless value is refused.
+class Vendor(NamedTuple):
+    """What is known of one library; all but its name may be missing.
 
-    It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
-    is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
-
-    Args:
-        default: the value until one is assigned.
-        option: what it sets, where the attribute has another name.
+    Attributes:
+        name: of the library.
+        failure: (exception, or dict that was returned; name of the exception that was raised, or "") -> what it says.
+        is_stream: (result) -> True if it is still to be read.
+        hold: (result, slot) -> True if it keeps the slot from now on, until it is read or closed.
+        once: (call, the object whose method it is or None, engine) -> the same call without the library's own retries;
+            None where it is none of this library's.
+        awaits: (call, class of the object whose method it is) -> True if the call gives something to be awaited or
+            entered, though it is no coroutine function.
     """
 
-    def __init__(self, default: Any, option: str = "") -> None:
-        super().__init__()
-        self.default = default
-        self.option = option
-        self.attribute = option
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.attribute = name
-        self.option = self.option or name
-        self.default = self.checked(self.default)
-        _declared.setdefault(owner, {})[name] = self
-
-    def checked(self, value: Any) -> Any:
-        """Return `value`; raise ValueError, naming the attribute, where it makes no sense."""
-        check, allowed, _ = _OPTIONS[self.option]
-        try:
-            return check(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{self.attribute} must be {allowed}, not {value!r}") from None
-
-    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
-        return self.default if instance is None else _values_of(instance).get(self.attribute, self.default)
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        _values_of(instance)[self.attribute] = self.checked(value)
-        engine = _engines.get(id(instance))
-        if engine is not None:
-            engine.configure(instance)
-
-    def __delete__(self, instance: Any) -> None:
-        self.__set__(instance, self.default)
-        del _values_of(instance)[self.attribute]
+    name: str
+    failure: "Callable[[Any, str], Failure | None] | None" = None
+    is_stream: "Callable[[Any], bool] | None" = None
+    hold: "Callable[[Any, Slot], bool] | None" = None
+    once: "Callable[[Any, Any, RequestEngine], Any] | None" = None
+    awaits: "Callable[[Any, type], bool] | None" = None
 
 
-def _values_of(instance: Any) -> dict[str, Any]:
-    """Return where the values of an instance's settings are kept: its `__dict__`, or its engine if it has slots."""
-    try:
-        return instance.__dict__  # type: ignore[no-any-return]
-    except AttributeError:
-        return RequestEngine.of(instance).values
+VENDORS: list[Vendor] = []
 
 
-def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, Any]:
-    """Return option -> value for an instance, or for a class that holds a queue itself.
+# failures ---------------------------------------------------------------------------------------------------
+# What went wrong.
 
-    `max_retries` is None where the class has no backoff.
-
-    A plain value in the body of a subclass, or assigned to a class, hides the Setting: a Setting is put in its place,
-    so that later assignments are noticed. A property in a subclass stays, and is asked when the settings are read.
-    """
-    values = {option: neutral for option, (_, _, neutral) in _OPTIONS.items()}
-    classes = (owner if isinstance(owner, type) else type(owner)).__mro__
-    settings: dict[str, Setting] = {}
-    computed: set[str] = set()
-    for cls in reversed(classes):
-        declared = _declared.get(cls, {})
-        for name, value in list(vars(cls).items()):
-            hidden = settings.get(name) or declared.get(name)
-            if hidden is not None and not hasattr(value, "__get__"):
-                value = Setting(value, hidden.option)
-                value.__set_name__(cls, name)
-                setattr(cls, name, value)
-            if isinstance(value, Setting):
-                settings[name] = value
-            elif hidden is not None:
-                computed.add(name)
-    own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
-    for name, setting in settings.items():
-        if name in computed and not isinstance(owner, type):
-            values[setting.option] = setting.checked(getattr(owner, name))
-        else:
-            values[setting.option] = setting.checked(own[name]) if name in own else setting.default
-    return values
-
-
-# What went wrong -----------------------------------------------------------------------------------------------
 
 # RFC 9110 section 15.5 and 15.6, RFC 6585, Cloudflare 520-524, Anthropic 529, Groq 498.
-_RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
-_HOLDING_STATUSES = frozenset({429, 503, 529})
+RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
+HOLDING_STATUSES = frozenset({429, 503, 529})
 _NO_MONEY = re.compile(r"insufficient_quota|billing_\w+|credit_balance_exhausted", re.ASCII)
-# Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
-_STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
-# What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.
-_AWS_RETRIED = frozenset(
-    """
-    SlowDown RequestTimeout RequestTimeoutException Throttling ThrottlingException
-    ThrottledException RequestThrottled RequestThrottledException RequestLimitExceeded TooManyRequestsException
-    ProvisionedThroughputExceededException BandwidthLimitExceeded EC2ThrottledException
-    ServiceUnavailable InternalError PriorRequestNotComplete TransactionInProgressException
-    """.split()
-)
 # Exceptions are known by their names, in any library: requests, urllib3, httpx, aiohttp, botocore, the SDKs.
-_NEVER_SENT = frozenset(
-    """
+_NEVER_SENT_NAMES = """
     ClientConnectorError ConnectError ConnectTimeout ConnectTimeoutError ConnectionRefusedError
     EndpointConnectionError NameResolutionError NewConnectionError PoolTimeout gaierror
-    """.split()
-)
-_LOST = _NEVER_SENT | frozenset(
-    """
+"""
+_NEVER_SENT = frozenset(_NEVER_SENT_NAMES.split())
+_LOST_NAMES = """
     APIConnectionError APITimeoutError BadStatusLine ChunkedEncodingError ClientConnectionError
     ClientOSError ClientPayloadError ConnectionClosedError ConnectionError HTTPClientError
     IncompleteRead IncompleteReadError NetworkError ProtocolError ProxyError ReadTimeout ReadTimeoutError RemoteProtocolError
     ResponseStreamingError ServerTimeoutError Timeout TimeoutError TimeoutException
-    """.split()
-)
-# gRPC's codes as statuses (google/rpc/code.proto), and what its UNAVAILABLE says where no server has answered.
-_GRPC_STATUSES = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429}
-_GRPC_LOST = re.compile(
-    "socket closed|connection reset|broken pipe|stream removed|watchdog|goaway|cancelling all calls",
-    re.IGNORECASE,
-)
+"""
+_LOST = _NEVER_SENT | frozenset(_LOST_NAMES.split())
 _HOPELESS = frozenset(
     {
         "CertificateError",
@@ -258,11 +345,6 @@ _HOPELESS = frozenset(
     }
 )
 _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
-
-
-# Arguments that are no body to be rewound; results that are neither a failure nor a stream.
-_PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
-_PLAIN_TYPES = _PLAIN_ARGUMENTS | {list, tuple}
 
 
 class Failure(NamedTuple):
@@ -276,118 +358,70 @@ class Failure(NamedTuple):
     never_sent: bool = False
 
 
-def _attribute(thing: Any, name: str) -> Any:
-    """Return an attribute of somebody else's object, or None; such attributes can raise anything."""
-    try:
-        return getattr(thing, name, None)
-    except Exception:
-        return None
-
-
-def _status_in(thing: Any) -> "int | None":
-    """Return the HTTP status that an object carries: a real integer of three digits, so that a mock has none."""
-    for name in ("status_code", "status", "code"):
-        value = _attribute(thing, name)
-        if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
-            return int(value)
-    return None
-
-
-def _failure_in_result(result: Any) -> "Failure | None":
+def failure_in_result(result: Any) -> "Failure | None":
     """Return the failure that a returned object stands for, or None.
 
     A response is never truth-tested: a 429 of requests is false.
     """
-    if type(result) in _PLAIN_TYPES:
+    if type(result) in PLAIN_TYPES:
         return None
     if type(result) is dict:
-        return _failure_in_botocore(result)
-    status = _status_in(result)
+        return _failure_by_vendor(result, "")
+    status = status_in(result)
     if status is None or status < 400:
         return None
-    return _failure_by_status(status, _attribute(result, "headers"), _body_of(result, status))
+    return failure_by_status(status, attribute(result, "headers"), _body_of(result, status))
 
 
-def _failure_by_status(status: int, headers: Any, body: Any, name: str = "") -> Failure:
-    asked = _header(headers, "x-should-retry")
+def failure_by_status(status: int, headers: Any, body: Any, name: str = "") -> Failure:
+    asked = header(headers, "x-should-retry")
     if asked in ("true", "false"):
         retry = asked == "true"
     else:
-        retry = status in _RETRIED_STATUSES and not (status == 429 and _says_no_money(body))
+        retry = status in RETRIED_STATUSES and not (status == 429 and _says_no_money(body))
     return Failure(f"{name} (HTTP {status})" if name else f"HTTP {status}", retry, status, headers, body)
 
 
-def _failure_in_botocore(response: Mapping[str, Any], name: str = "") -> "Failure | None":
-    metadata = response.get("ResponseMetadata")
-    if not isinstance(metadata, Mapping):
-        return None
-    error = response.get("Error")
-    code = error.get("Code") if isinstance(error, Mapping) else None
-    status = metadata.get("HTTPStatusCode")
-    headers = metadata.get("HTTPHeaders")
-    if isinstance(code, str) and code in _AWS_RETRIED:
-        return Failure(f"{name} ({code})" if name else code, True, status, headers)
-    if isinstance(status, int) and status >= 400:
-        return _failure_by_status(status, headers, None, name)
-    return None
-
-
-def _failure_in_exception(error: BaseException) -> Failure:
+def failure_in_exception(error: BaseException) -> Failure:
     """Return what an exception says, following `__cause__` and what client libraries put inside one another."""
     name = type(error).__name__
     if not isinstance(error, Exception) or issubclass(type(error), QueueError):
         return Failure(name, False)
     names: set[str] = set()
     for link in _chain(error):
-        response = _attribute(link, "response")
-        if isinstance(response, Mapping) and (failure := _failure_in_botocore(response, name)):
-            return failure
+        response = attribute(link, "response")
         for thing in (link, response):
-            status = _status_in(thing) if thing is not None else None
+            status = status_in(thing) if thing is not None else None
             if status is not None and status >= 400:
-                headers = _attribute(thing, "headers")
+                headers = attribute(thing, "headers")
                 if headers is None:
-                    headers = _attribute(response if response is not None else _handled(link), "headers")
-                body = _attribute(link, "body")
+                    headers = attribute(response if response is not None else _handled(link), "headers")
+                body = attribute(link, "body")
                 if not isinstance(body, Mapping | list):
                     body = _body_of(response if response is not None else thing, status)
-                if body is None and isinstance(details := _attribute(link, "details"), dict):  # google.genai
+                if body is None and isinstance(details := attribute(link, "details"), dict):  # google.genai
                     body = details
-                return _failure_by_status(status, headers, body, name)
-        if (failure := _failure_in_grpc(link)) is not None:
+                return failure_by_status(status, headers, body, name)
+        if (failure := _failure_by_vendor(link, name)) is not None:
             return failure
-        body = _attribute(link, "body")
-        if (status := _status_in_stream(body)) is not None:
-            return _failure_by_status(status, None, body, name)
         names.update(cls.__name__ for cls in type(link).__mro__)
-        number = _attribute(link, "errno") if issubclass(type(link), OSError) else None
+        number = attribute(link, "errno") if issubclass(type(link), OSError) else None
         if isinstance(number, int) and number in _UNREACHABLE:  # urllib's has no class of its own
             names.add("NetworkError")
     retry = not names.isdisjoint(_LOST) and names.isdisjoint(_HOPELESS)
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
 
 
+def _failure_by_vendor(thing: Any, name: str) -> "Failure | None":
+    for vendor in VENDORS:
+        if vendor.failure is not None and (failure := vendor.failure(thing, name)) is not None:
+            return failure
+    return None
+
+
 def _handled(error: BaseException) -> Any:
     """Return the response of the error in whose handling another was raised (`from None`), as ollama's is."""
-    return _attribute(_attribute(error, "__context__"), "response")
-
-
-def _failure_in_grpc(error: BaseException) -> "Failure | None":
-    """Return the failure that an `RpcError` stands for. Its `code()` waits for a call that runs: only ask what was raised."""
-    if all(cls.__name__ != "RpcError" for cls in type(error).__mro__):
-        return None
-    try:
-        code, details = error.code().name, str(error.details())  # type: ignore[attr-defined]
-        headers = {name.lower(): value for name, value in error.trailing_metadata() or ()}  # type: ignore[attr-defined]
-    except Exception:
-        return None
-    why = f"{type(error).__name__} ({code})"
-    if code == "DEADLINE_EXCEEDED" or (code == "UNAVAILABLE" and _GRPC_LOST.search(details)):
-        return Failure(why, True)
-    status = _GRPC_STATUSES.get(code)
-    if status is None:
-        return Failure(why, False)
-    return Failure(why, True, status, headers, None, "failed to connect" in details.lower())
+    return attribute(attribute(error, "__context__"), "response")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -400,12 +434,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.append(link)
             yield link
             todo += [
-                _attribute(link, "__cause__"),
-                _attribute(link, "reason"),
-                *(args[:2] if type(args := _attribute(link, "args")) is tuple else ()),
+                attribute(link, "__cause__"),
+                attribute(link, "reason"),
+                *(args[:2] if type(args := attribute(link, "args")) is tuple else ()),
             ]
             if type(link).__name__ == "S3UploadFailedError":  # raised without `from` what caused it
-                todo.append(_attribute(link, "__context__"))
+                todo.append(attribute(link, "__context__"))
 
 
 def _body_of(response: Any, status: int) -> Any:
@@ -413,23 +447,16 @@ def _body_of(response: Any, status: int) -> Any:
 
     Only a 429 and a 503 are looked into. A body of requests that is still to come is read; it is kept for the caller.
     """
-    if status not in _HOLDING_STATUSES or response is None:
+    if status not in HOLDING_STATUSES or response is None:
         return None
-    decode = _attribute(response, "json")
-    if not callable(decode) or _is_coroutine_function(decode):
+    decode = attribute(response, "json")
+    if not callable(decode) or is_coroutine_function(decode):
         return None
     try:
         body = decode()
     except Exception:
         return None
     return body if isinstance(body, dict | list) else None
-
-
-def _status_in_stream(body: Any) -> "int | None":
-    """Return the status that an error event stands for, which comes inside a stream whose own status is 200."""
-    error = body.get("error", body) if isinstance(body, dict) else None
-    word = error.get("type") if isinstance(error, dict) else None
-    return _STREAM_ERRORS.get(word) if isinstance(word, str) else None
 
 
 def _says_no_money(body: Any) -> bool:
@@ -444,7 +471,8 @@ def _says_no_money(body: Any) -> bool:
     return any(isinstance(word, str) and _NO_MONEY.fullmatch(word) for word in words)
 
 
-# How long to wait ----------------------------------------------------------------------------------------------
+# server_delay -----------------------------------------------------------------------------------------------
+# How long to wait.
 
 
 def backoff_delay(retry: int, initial: float, factor: float, longest: float) -> float:
@@ -488,29 +516,7 @@ def _http_date(text: str) -> "datetime | None":
         return None
 
 
-def _header(headers: Any, name: str) -> Any:
-    """Return a header by its lower-case name from any kind of mapping, or None; only text and numbers count."""
-    get = _attribute(headers, "get")
-    if not callable(get):
-        return None
-    try:
-        value = get(name)
-        if value is None and isinstance(headers, Mapping):  # one that heeds case
-            value = next((v for k, v in headers.items() if _text(k).lower() == name), None)
-        if isinstance(value, list | tuple):
-            value = ", ".join(map(_text, value))
-    except Exception:
-        return None
-    if isinstance(value, bytes):
-        value = _text(value)
-    return value if isinstance(value, str | int | float) else None
-
-
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
+def requested_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
     """Return how long the server asked us to wait, in seconds, and where it said so; None if it did not.
 
     In this order: `retry-after-ms` (gRPC: `grpc-retry-pushback-ms`), `Retry-After`, Google's RetryInfo (google/rpc/error_details.proto), and the
@@ -518,16 +524,16 @@ def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
     policy that takes longest, or, as up to version 7 of the draft, of the only one.
     """
     for name in ("retry-after-ms", "grpc-retry-pushback-ms"):
-        milliseconds = parse_retry_after(_header(headers, name))
+        milliseconds = parse_retry_after(header(headers, name))
         if milliseconds:
             return milliseconds / 1000, name
-    seconds = parse_retry_after(_header(headers, "retry-after"), _header(headers, "date"))
+    seconds = parse_retry_after(header(headers, "retry-after"), header(headers, "date"))
     if seconds:
         return seconds, "Retry-After"
     seconds = _google_retry_info(body)
     if seconds:
         return seconds, "RetryInfo"
-    limit = _header(headers, "ratelimit")
+    limit = header(headers, "ratelimit")
     if isinstance(limit, str):
         limit = re.sub(r'"[^"]*"', "", limit)
         policies = (limit,) if "remaining=" in limit else limit.split(",")
@@ -536,8 +542,8 @@ def server_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
         seconds = max((float(reset[1]) for reset in resets if reset), default=0.0)
         if seconds:
             return seconds, "RateLimit"
-    if _header(headers, "ratelimit-remaining") in ("0", 0):
-        seconds = parse_retry_after(_header(headers, "ratelimit-reset"))
+    if header(headers, "ratelimit-remaining") in ("0", 0):
+        seconds = parse_retry_after(header(headers, "ratelimit-reset"))
         if seconds:
             return seconds, "RateLimit-Reset"
     return None
@@ -555,7 +561,9 @@ def _google_retry_info(body: Any) -> "float | None":
     return None
 
 
-# Sending twice -------------------------------------------------------------------------------------------------
+# repeating --------------------------------------------------------------------------------------------------
+# Sending twice.
+
 
 _BODY_NAMES = frozenset(
     {"data", "content", "files", "file", "body", "Body", "Fileobj", "fileobj", "image", "audio"}
@@ -581,28 +589,28 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\s]*)(\S*)", re.IGNORECASE)
 _TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
 
 
-def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Return True if a request whose answer was lost may be made again without harm (RFC 9110 section 9.2.2).
 
     GET, PUT, DELETE and their like may; a POST may if it asks a model for something, judged by its path or, where an
     SDK hides the path, by the name of the function.
     """
-    call, args, kwargs = _without_partial(call, args, kwargs)
-    name = str(_attribute(call, "__name__") or "")
+    call, args, kwargs = without_partial(call, args, kwargs)
+    name = str(attribute(call, "__name__") or "")
     request: Any = args[0] if args else kwargs.get("request")
-    path = _attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
+    path = attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
     if not name and isinstance(path, bytes):
         name = path.decode().rpartition("/")[2]
-    if _has(request, "get_method"):  # urllib.request's, which `urlopen` is given
-        args = (request.get_method(), str(_attribute(request, "full_url")))
-    elif isinstance(_attribute(request, "method"), str):  # a request of requests or httpx, made beforehand
-        args = (request.method, str(_attribute(request, "url")))
+    if has_method(request, "get_method"):  # urllib.request's, which `urlopen` is given
+        args = (request.get_method(), str(attribute(request, "full_url")))
+    elif isinstance(attribute(request, "method"), str):  # a request of requests or httpx, made beforehand
+        args = (request.method, str(attribute(request, "url")))
     elif name in ("urlopen", "open", "urlretrieve") and "://" in str(request):
         args = ("GET" if kwargs.get("data", *args[1:2]) is None else "POST", request)
     words = [
         str(arg)
         for arg in (*args[:2], kwargs.get("method"), kwargs.get("url"))
-        if isinstance(arg, str) or _attribute(arg, "scheme") is not None  # a URL of httpx or yarl
+        if isinstance(arg, str) or attribute(arg, "scheme") is not None  # a URL of httpx or yarl
     ]
     if name in _TAKES_METHOD and words and words[0].isalpha():
         name, words = words[0], words[1:]
@@ -611,7 +619,7 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         path = url[2] if url else "".join(words[:1])  # below a client's `base_url`
         path = path.partition("?")[0].lstrip("/")
         return bool(_INFERENCE.search(path)) and not _MAKES.search(path) and not kwargs.get("files")
-    owner = type(_attribute(call, "__self__") or _attribute(_attribute(call, "__wrapped__"), "__self__"))
+    owner = type(attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__"))
     if _READ_ONLY.match(name):
         return True
     # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
@@ -619,7 +627,7 @@ def _may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
 
 
-def _without_partial(
+def without_partial(
     call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> "tuple[Any, Sequence[Any], Mapping[str, Any]]":
     """Return what a `functools.partial` calls, and with which arguments; anything else as it is."""
@@ -628,15 +636,15 @@ def _without_partial(
     return call, args, kwargs
 
 
-def _may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Return False, quickly, where no argument is a file or an iterator that a second attempt would find used up."""
     for value in args:
-        if type(value) not in _PLAIN_ARGUMENTS:
+        if type(value) not in PLAIN_ARGUMENTS:
             return True
     return bool(kwargs) and not _BODY_NAMES.isdisjoint(kwargs)
 
 
-class _Rewinder:
+class Rewinder:
     """Puts the files in a request's body back to where they stood before the first attempt."""
 
     def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -648,12 +656,12 @@ class _Rewinder:
     def _look_into(self, value: Any, depth: int) -> None:
         if isinstance(value, str | bytes | int | float) or value is None:
             return
-        if _has(value, "get_method"):  # urllib.request's
-            self._look_into(_attribute(value, "data"), depth - 1)
+        if has_method(value, "get_method"):  # urllib.request's
+            self._look_into(attribute(value, "data"), depth - 1)
             return
-        if isinstance(_attribute(value, "method"), str):  # a request of requests or httpx, made beforehand
-            self._look_into(_attribute(value, "body"), depth - 1)
-            if _has(value, "read") and _attribute(value, "_content") is None:
+        if isinstance(attribute(value, "method"), str):  # a request of requests or httpx, made beforehand
+            self._look_into(attribute(value, "body"), depth - 1)
+            if has_method(value, "read") and attribute(value, "_content") is None:
                 self.rewindable = False
             return
         if isinstance(value, Mapping):
@@ -661,12 +669,12 @@ class _Rewinder:
         if isinstance(value, list | tuple):
             for item in value if depth else ():
                 self._look_into(item, depth - 1)
-        elif callable(_attribute(value, "read")):
+        elif callable(attribute(value, "read")):
             try:
                 self.marks.append((value, value.tell()))
             except Exception:
                 self.rewindable = False
-        elif callable(_attribute(value, "__next__")) or callable(_attribute(value, "__anext__")):
+        elif callable(attribute(value, "__next__")) or callable(attribute(value, "__anext__")):
             self.rewindable = False
 
     def rewind(self) -> bool:
@@ -679,29 +687,30 @@ class _Rewinder:
         return self.rewindable
 
 
-# The line ------------------------------------------------------------------------------------------------------
+# slots ------------------------------------------------------------------------------------------------------
+# Slots, tickets.
 
-_WAITING, _GRANTED, _RUNNING, _GONE = range(4)
 
-_RANKS = {"high": -1, "normal": 0, "low": 1}
+WAITING, GRANTED, RUNNING, GONE = range(4)
+RANKS = {"high": -1, "normal": 0, "low": 1}
 # Gate -> rank of the requests that this context makes; lower numbers go first.
-_ranks: "contextvars.ContextVar[Mapping[_Gate, int]]" = contextvars.ContextVar(
+ranks: "contextvars.ContextVar[Mapping[Gate, int]]" = contextvars.ContextVar(
     "ranks", default=MappingProxyType({})
 )
 
 
-class _Slot:
+class Slot:
     """The right to have one attempt in flight. Giving it back twice does no harm."""
 
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
     over = False  # no attempt of its request is under way; during one, what runs under it gives it back and takes it
     number = 0  # its place in line, given once
     rank: "int | None" = None  # given with its first ticket
-    outer: "_Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    outer: "Slot | None" = None  # the one under which the code runs that makes this request, if there is one
     judged = False  # a request made under it has failed, and was retried as often as it may be
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
-    watch: "_Watch | None" = None  # of the stream that holds it
-    gate: "_Gate"
+    watch: "Watch | None" = None  # of the stream that holds it
+    gate: "Gate"
 
     def release(self) -> None:
         """Give the slot back, also when a signal handler raises in the middle of it."""
@@ -721,25 +730,25 @@ class _Slot:
                 raise
 
 
-class _Watch(weakref.ref[Any]):
+class Watch(weakref.ref[Any]):
     """Gives a slot back when the stream that holds it is collected. Its callback is a C function, which no signal interrupts."""
 
     __slots__ = ("slot",)
-    slot: _Slot
+    slot: Slot
 
 
-class _Ticket:
+class Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
     __slots__ = ("ready_at", "since", "slot", "state")
 
-    def __init__(self, slot: _Slot) -> None:
+    def __init__(self, slot: Slot) -> None:
         self.slot = slot
         if slot.rank is None:
-            slot.rank = _ranks.get().get(slot.gate, 0)
+            slot.rank = ranks.get().get(slot.gate, 0)
         self.since = 0.0  # when it began to wait for a slot
         self.ready_at = 0.0
-        self.state = _RUNNING  # its owner has it in hand
+        self.state = RUNNING  # its owner has it in hand
 
     @property
     def place(self) -> "tuple[float, int]":
@@ -747,7 +756,7 @@ class _Ticket:
         rank = self.slot.rank or 0
         return -math.inf if self.slot.held == self.slot.gate.generation else rank, self.slot.number
 
-    def __lt__(self, other: "_Ticket") -> bool:  # only among tickets of the same place: of one slot
+    def __lt__(self, other: "Ticket") -> bool:  # only among tickets of the same place: of one slot
         return id(self) < id(other)
 
     def hand_over(self) -> bool:
@@ -759,518 +768,69 @@ class _Ticket:
         raise NotImplementedError
 
 
-class _ThreadTicket(_Ticket):
-    """The place of a thread that waits for its next attempt."""
-
-    __slots__ = ("error", "signal")
-
-    def __init__(self, slot: _Slot) -> None:
-        super().__init__(slot)
-        self.error: Exception | None = None
-        self.signal = threading.Lock()
-        self.signal.acquire()
-
-    def hand_over(self) -> bool:
-        with contextlib.suppress(RuntimeError):  # released already
-            self.signal.release()
-        return True
-
-    def fail(self, error: Exception) -> None:
-        self.error = error
-        self.hand_over()
+current_slot: "contextvars.ContextVar[Slot | None]" = contextvars.ContextVar("current_slot", default=None)
+# The slots of the streams that this context has opened, so that a reader does not wait for itself.
+_open_streams: "contextvars.ContextVar[tuple[weakref.ref[Slot], ...]]" = contextvars.ContextVar(
+    "open_streams", default=()
+)
 
 
-class _TaskTicket(_Ticket):
-    """The place of an asyncio task."""
-
-    __slots__ = ("future", "loop", "thread")
-
-    def __init__(self, slot: _Slot, loop: Any) -> None:
-        super().__init__(slot)
-        self.loop = loop
-        self.thread = get_ident()
-        self.future: Any = loop.create_future()
-
-    def hand_over(self) -> bool:
-        return self._resolve(None)
-
-    def fail(self, error: Exception) -> None:
-        self._resolve(error)
-
-    def _resolve(self, error: "Exception | None") -> bool:
-        def resolve() -> None:
-            if not self.future.done():
-                self.future.set_exception(error) if error else self.future.set_result(None)
-
-        try:
-            if self.thread == get_ident():  # another task of the loop: no need to wake it
-                resolve()
-            else:
-                self.loop.call_soon_threadsafe(resolve)
-        except RuntimeError:  # the loop was closed while its task waited
-            return False
-        return True
+def reset_current_slot(token: "contextvars.Token[Slot | None]") -> None:
+    """End what `current_slot.set()` began, except where the collector closes a coroutine, in another context."""
+    try:  # noqa: SIM105, it is faster
+        current_slot.reset(token)
+    except ValueError:
+        pass
 
 
-class _Job(_Ticket):
-    """The place of a request that a worker thread runs, and its outcome."""
-
-    __slots__ = ("context", "done", "future", "request")
-
-    def __init__(self, slot: _Slot, request: "_Request", future: "Future[Any] | None" = None) -> None:
-        super().__init__(slot)
-        self.request = request
-        self.future = future
-        self.context = contextvars.copy_context()
-        self.done = threading.Lock()
-        self.done.acquire()
-
-    def hand_over(self) -> bool:
-        gate = self.slot.gate
-        # Counted before it is put: Ctrl-C in between costs a worker too many, the other way round one too few.
-        if gate.idle:
-            gate.idle -= 1
-        else:
-            gate.unstaffed += 1
-        gate.jobs.put(self)
-        return True
-
-    def fail(self, error: Exception) -> None:
-        self.request.result, self.request.error = None, error
-        self.deliver()
-
-    def deliver(self) -> None:
-        """Give the outcome to whoever waits for it."""
-        if self.future is None:
-            if self.state == _GONE:  # nobody waits; a stream's slot is not to wait for the collector
-                self.request.result = None
-            with contextlib.suppress(RuntimeError):
-                self.done.release()
-            return
-        error, result = self.request.error, self.request.result
-        self.request.error = self.request.result = None
-        with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
-            self.future.set_exception(error) if error is not None else self.future.set_result(result)
-        del error, result
-
-    def run(self, worker: "_Worker | None" = None) -> None:
-        """Make one attempt, having been handed a slot; then deliver, or go back in line to wait out the backoff.
-
-        Args:
-            worker: the thread that runs it, where it is one of the queue's.
-        """
-        gate, request = self.slot.gate, self.request
-        if not gate.start(self):
-            return
-        future = self.future
-        if not (future is None or future.running() or future.set_running_or_notify_cancel()):
-            self.slot.release()
-            return
-        try:
-            delay = self.context.run(request.attempt, self.slot)
-            if delay is not None:
-                gate.rejoin(self, delay, request.holds)
-                # Without the alarm (Python 3.12 starts no thread once the main one has ended) only we know of it.
-                while self.state == _WAITING and (due := gate.own_wake_up()) < math.inf:
-                    time.sleep(max(due - time.monotonic(), 0))
-                    gate.pump()
-                return
-            if worker is not None and future is None:
-                worker.become_idle()  # very soon: so that the slot's next job is its own, and wakes no other thread
-            request.finish(self.slot)
-        except BaseException as error:  # an error of our own must reach the caller, never end the worker
-            request.result, request.error = None, error
-            self.slot.release()
-        self.deliver()
+def _under_way(slot: "Slot | None") -> "Slot | None":
+    """Return the first slot that is not over, from this one outwards: methods that submit one another make long chains."""
+    while slot is not None and slot.over:
+        slot = slot.outer
+    return slot
 
 
-class _Gate:
-    """Admits requests, first in, first out, at most `limit` at once.
+def take_in_hand(slot: Slot) -> "contextvars.Token[Slot | None]":
+    """Let the code that runs from here on run under `slot`; return what undoes that."""
+    outer = _under_way(current_slot.get())
+    if outer is not slot:
+        slot.outer = outer
+        if outer is not None:
+            outer.outer = _under_way(outer.outer)
+    return current_slot.set(slot)
 
-    Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
-    tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
-    frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
-    `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, nothing
-    abandoned, not closed.
 
-    A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
-    and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
-    """
+def slot_in_hand(gate: "Gate") -> "Slot | None":
+    """Return the slot under which this code runs, if it is one of this gate."""
+    slot = gate.threads.get(get_ident()) or current_slot.get()
+    while slot is not None and (slot.over or slot.gate is not gate):
+        slot = slot.outer
+    return slot
 
-    def __init__(self) -> None:
-        self.limit: float = math.inf
-        self.size: float = math.inf
-        self.number = 0  # of the newest request
-        self.generation = 0
-        self.threads: dict[int, _Slot] = {}  # thread -> the slot under which it makes a sync call now
-        self.reset()
 
-    def reset(self) -> None:
-        """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
-        self.generation += 1
-        self.lock = threading.Lock()
-        self.active = 0
-        self.waiting = 0
-        self.calm = True
-        self.closed = False
-        self.hold_until = 0.0
-        self.ready: list[tuple[tuple[float, int], _Ticket]] = []
-        self.delayed: list[tuple[float, int, _Ticket]] = []
-        self.counts = dict.fromkeys(
-            ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
-        )
-        self.waited = 0.0  # seconds that requests have waited for a slot, in all
-        self.backed_off = 0.0  # seconds of backoff, in all
-        self.abandoned: deque[_Slot | _Ticket | _Watch] = deque()
-        self.watches: set[_Watch] = set()  # a weak reference calls back only if it lives on itself
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self.workers: set[threading.Thread] = set()
-        self.idle = 0  # workers that wait for a job which was not put yet
-        self.unstaffed = 0  # jobs that were put without an idle worker
-        self.running_here = threading.Lock()
-        here = get_ident()
-        self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
+def note_open_stream(slot: Slot) -> None:
+    """Remember in this context that it has the stream of this slot, and forget those that have ended."""
+    still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and not other.over)
+    _open_streams.set((*still_open, weakref.ref(slot)))
 
-    def new_slot(self) -> _Slot:
-        """Return a slot that is not held yet."""
-        slot = _Slot()
-        slot.gate = self
-        return slot
 
-    def enter(self, slot: _Slot) -> bool:
-        """Take a free slot, unless somebody waits for one."""
-        with self.lock:
-            if not self.calm or self.active >= self.limit:
-                self._pump()
-                if self.closed:
-                    raise QueueClosed("This backend is closed: it takes no more requests.")
-                if self.ready or self.hold_until or self.active >= self.limit:
-                    return False
-            self.number += 1
-            slot.number = self.number
-            slot.held = self.generation
-            self.active += 1
-            return True
+def slot_of_open_stream(gate: "Gate") -> "Slot | None":
+    """Return the slot of a stream that this context reads, so that it does not wait for itself."""
+    slots = (reference() for reference in _open_streams.get())
+    return next((slot for slot in slots if slot is not None and not slot.over and slot.gate is gate), None)
 
-    def leave(self, slot: _Slot) -> None:
-        """Give a slot back; the oldest ready ticket has it at once."""
-        with self.lock:
-            if slot.held == self.generation:
-                self.active -= 1
-            slot.held = 0
-            slot.over = True
-            if slot.watch is not None:
-                self._unwatch(slot)
-            if self.calm:
-                return
-        self.pump()
 
-    def _give_back(self, slot: _Slot) -> None:
-        if slot.held == self.generation:
-            self.active -= 1
-        slot.held = 0
-
-    def join(self, ticket: _Ticket) -> None:
-        """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
-        with self.lock:
-            if self.closed:
-                raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.active < self.limit or self.abandoned:
-                self._pump()  # there may be room now
-            if self.waiting >= self.size and (self.ready or self.hold_until or self.active >= self.limit):
-                self.counts["refused"] += 1
-                raise RequestQueueFull(
-                    f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, "
-                    "or raise `max_concurrent_requests` if the API allows more requests at once."
-                )
-            self.number += 1
-            ticket.slot.number = self.number
-            ticket.since = time.monotonic()
-            self.calm = False
-            ticket.state = _WAITING
-            self.waiting += 1
-            self.counts["joined"] += 1
-            heapq.heappush(self.ready, (ticket.place, ticket))
-        self.pump()
-
-    def rejoin(self, ticket: _Ticket, delay: float, hold: bool = False) -> None:
-        """Give the ticket's slot back and put the ticket where it stood, to be ready again after `delay` seconds.
-
-        Args:
-            hold: admit nothing at all until then, because the server asked for it.
-        """
-        with self.lock:
-            self._give_back(ticket.slot)
-            self.calm = False
-            if self.closed:
-                ticket.state = _GONE
-            if ticket.state != _GONE:
-                ticket.ready_at = time.monotonic() + delay
-                if hold:
-                    self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
-                ticket.since = ticket.ready_at
-                ticket.state = _WAITING
-                self.waiting += 1
-                self.backed_off += delay
-                heapq.heappush(self.delayed, (ticket.ready_at, ticket.slot.number, ticket))
-        self.pump()
-        if ticket.state == _GONE:
-            self._fail([ticket])
-
-    def start(self, job: _Job) -> bool:
-        """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
-        with self.lock:
-            if job.state != _GRANTED:
-                return False
-            job.state = _RUNNING
-            return True
-
-    def withdraw(self, ticket: _Ticket) -> bool:
-        """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
-        with self.lock:
-            was_running = ticket.state == _RUNNING
-            self._withdraw(ticket)
-        self.pump()
-        return not was_running
-
-    def withdraw_unstarted(self, ticket: _Ticket) -> bool:
-        """Withdraw a ticket whose first attempt was not begun; False if it was, or if the ticket is withdrawn already."""
-        with self.lock:
-            if ticket.state not in (_WAITING, _GRANTED) or ticket.ready_at:
-                return False
-            self._withdraw(ticket)
-        self.pump()
-        return True
-
-    def _withdraw(self, ticket: _Ticket) -> None:
-        if ticket.state == _WAITING:
-            self.waiting -= 1
-        elif ticket.state == _GRANTED:
-            self._give_back(ticket.slot)
-            self.counts["unsent"] += 1
-        ticket.state = _GONE
-        if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
-            ready = [entry for entry in self.ready if entry[1].state != _GONE]
-            heapq.heapify(ready)
-            self.ready = ready
-
-    def abandon(self, thing: "_Slot | _Ticket") -> None:
-        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
-        self.abandoned.append(thing)
-        self.calm = False
-        if self.waiting:
-            with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
-                _thread.start_new_thread(self.pump, ())
-
-    def watch(self, stream: Any, slot: _Slot) -> None:
-        """Give the slot back when the stream is collected, even if a signal handler raises in its finalizer."""
-        slot.watch = watch = _Watch(stream, self.abandoned.append)
-        watch.slot = slot
-        with self.lock:
-            self.watches.add(watch)
-
-    def _unwatch(self, slot: _Slot) -> None:
-        if slot.watch is not None:
-            self.watches.discard(slot.watch)
-            slot.watch = None
-
-    def hold(self, seconds: float) -> None:
-        """Admit nothing for so long: the server asked for it."""
-        with self.lock:
-            self.calm = False
-            self.hold_until = max(self.hold_until, time.monotonic() + seconds)
-
-    def resize(self, limit: float, size: float) -> None:
-        """Change how many may be in flight and how many may wait; nothing is interrupted."""
-        with self.lock:
-            self.limit, self.size = limit, size
-        self.pump()
-
-    def own_wake_up(self) -> float:
-        """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
-        if _alarm.thread is not None:
-            return math.inf
-        with self.lock:
-            return min(self.hold_until or math.inf, self.delayed[0][0] if self.delayed else math.inf)
-
-    def is_backing_off(self) -> bool:
-        """Return True if a request waits out its backoff now."""
-        with self.lock:
-            return any(ticket.state == _WAITING for _, _, ticket in self.delayed)
-
-    def count(self, what: str) -> None:
-        """Count one more of something."""
-        with self.lock:
-            self.counts[what] += 1
-
-    def count_nested(self, slot: _Slot) -> None:
-        """Count a request that is made under another's slot; the first one of a submitted method was counted with it."""
-        with self.lock:
-            if slot.of_method:
-                slot.of_method = False
-            else:
-                self.counts["nested"] += 1
-
-    def stats(self) -> dict[str, Any]:
-        """Return what happened so far, and how things stand now."""
-        with self.lock:
-            counts = self.counts
-            started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
-            return {
-                "requests": self.number + counts["nested"],
-                "sent": started + counts["nested"],
-                "retried": counts["retried"],
-                "failed": counts["failed"],
-                "refused": counts["refused"],
-                "waiting": self.waiting,
-                "in_flight": self.active,
-                "waited_seconds": self.waited,
-                "backoff_seconds": self.backed_off,
-            }
-
-    def line(self) -> list[_Ticket]:
-        """Return the tickets that wait, oldest first."""
-        with self.lock:
-            return self._line()
-
-    def _line(self) -> list[_Ticket]:
-        line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
-        return sorted(
-            (ticket for ticket in line if ticket.state == _WAITING), key=lambda ticket: ticket.place
-        )
-
-    def refuse_newcomers(self) -> None:
-        """Take no more requests. It takes no lock, for the sake of finalizers."""
-        self.closed = True
-        self.calm = False
-
-    def close(self, join: bool = True) -> None:
-        """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
-        with self.lock:
-            self.refuse_newcomers()
-            waiting = self._line()
-            for ticket in waiting:
-                ticket.state = _GONE
-            self.waiting = 0
-            self.delayed.clear()
-            workers = list(self.workers)
-            for _ in workers:
-                self.jobs.put(None)
-        try:
-            self.pump()
-            _alarm.forget(self)
-        finally:
-            self._fail(waiting)
-        if join and threading.current_thread() not in workers:
-            for worker in workers:
-                with contextlib.suppress(RuntimeError):  # not started yet
-                    worker.join()
-
-    def _fail(self, tickets: list[_Ticket]) -> None:
-        """Tell the owners that the backend is closed: each of them, also where a future's callback raises, or on Ctrl-C."""
-        while tickets:
-            try:
-                tickets[0].fail(QueueClosed("The backend was closed while the request waited."))
-                del tickets[0]
-            except BaseException:
-                self._fail(tickets)
-                raise
-
-    def pump(self) -> None:
-        """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
-        with self.lock:
-            self._pump()
-            due = self.delayed[0][0] if self.delayed else math.inf
-            if self.ready and self.hold_until:
-                due = min(due, self.hold_until)
-        if due < math.inf:
-            _alarm.set(self, due)
-        while self.unstaffed:
-            self._start_worker()
-
-    def _pump(self) -> None:
-        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
-        while self.abandoned:
-            thing = self.abandoned[0]
-            if isinstance(thing, _Ticket):
-                self._withdraw(thing)
-            else:
-                slot = thing.slot if isinstance(thing, _Watch) else thing
-                self._give_back(slot)
-                slot.over = True
-                self._unwatch(slot)
-            self.abandoned.popleft()
-        if self.delayed or self.hold_until:
-            now = time.monotonic()
-            if now >= self.hold_until:
-                self.hold_until = 0.0
-            while self.delayed and (self.delayed[0][0] <= now or self.delayed[0][2].state != _WAITING):
-                ticket = self.delayed[0][2]
-                if ticket.state == _WAITING:
-                    heapq.heappush(self.ready, (ticket.place, ticket))
-                heapq.heappop(self.delayed)
-        while self.ready:
-            ticket = self.ready[0][1]
-            if ticket.state == _WAITING:
-                taken = ticket.slot.held == self.generation  # by another request under the same slot
-                if self.hold_until or (self.active >= self.limit and not taken):
-                    break
-                ticket.state = _GRANTED
-                ticket.slot.held = self.generation
-                self.waiting -= 1
-                self.active += not taken
-                self.counts["granted"] += 1
-                self.waited += max(0.0, time.monotonic() - ticket.since)
-            if ticket.state == _GRANTED and not ticket.hand_over():
-                self._give_back(ticket.slot)
-                self.counts["unsent"] += 1
-                ticket.state = _GONE
-            heapq.heappop(self.ready)
-        self.calm = not (
-            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
-        )
-
-    def _start_worker(self) -> None:
-        worker = _Worker(self)
-        claimed = False
-        try:
-            with self.lock:
-                if not self.unstaffed:
-                    return
-                self.unstaffed -= 1
-                claimed = True
-                self.workers.add(worker)
-            worker.start()
-        except RuntimeError:  # no more threads, or the interpreter is on its way out
-            with self.lock:
-                self.workers.discard(worker)
-            self._run_here()
-        except BaseException:  # Ctrl-C; one worker too many does no harm
-            with self.lock:
-                self.unstaffed += claimed
-                if worker.ident is None:
-                    self.workers.discard(worker)
-            raise
-
-    def _run_here(self) -> None:
-        """Run the granted jobs in the calling thread, one after the other; not inside one another."""
-        while not self.jobs.empty() and self.running_here.acquire(blocking=False):
-            try:
-                with contextlib.suppress(Empty):
-                    job = self.jobs.get_nowait()
-                    if job is not None:
-                        job.run()
-            finally:
-                self.running_here.release()
+# workers ----------------------------------------------------------------------------------------------------
+# Workers and the alarm.
 
 
 _IDLE_SECONDS = 2.0
 
 
-class _Worker(threading.Thread):
+class Worker(threading.Thread):
     """Runs jobs until none has come for a while. It knows the gate, never the instance."""
 
-    def __init__(self, gate: _Gate) -> None:
+    def __init__(self, gate: "Gate") -> None:
         super().__init__(name="request-queue", daemon=True)
         self.gate = gate
         self.busy = True  # not counted in the gate's `idle`
@@ -1300,7 +860,7 @@ class _Worker(threading.Thread):
             try:
                 job.run(self)
             except BaseException as error:  # SystemExit from a future's callback, say
-                _log(
+                safe_log(
                     job.request.engine.logger,
                     logging.ERROR,
                     "a future's callback raised %s",
@@ -1310,7 +870,43 @@ class _Worker(threading.Thread):
             self.become_idle()
 
 
-class _Alarm:
+def start_worker(gate: "Gate") -> None:
+    """Start a worker for a job that was put without one; without threads, run it here."""
+    worker = Worker(gate)
+    claimed = False
+    try:
+        with gate.lock:
+            if not gate.unstaffed:
+                return
+            gate.unstaffed -= 1
+            claimed = True
+            gate.workers.add(worker)
+        worker.start()
+    except RuntimeError:  # no more threads, or the interpreter is on its way out
+        with gate.lock:
+            gate.workers.discard(worker)
+        _run_here(gate)
+    except BaseException:  # Ctrl-C; one worker too many does no harm
+        with gate.lock:
+            gate.unstaffed += claimed
+            if worker.ident is None:
+                gate.workers.discard(worker)
+        raise
+
+
+def _run_here(gate: "Gate") -> None:
+    """Run the granted jobs in the calling thread, one after the other; not inside one another."""
+    while not gate.jobs.empty() and gate.running_here.acquire(blocking=False):
+        try:
+            with contextlib.suppress(Empty):
+                job = gate.jobs.get_nowait()
+                if job is not None:
+                    job.run()
+        finally:
+            gate.running_here.release()
+
+
+class Alarm:
     """One daemon thread for all gates that pumps a gate when it is due, and ends when none is."""
 
     def __init__(self) -> None:
@@ -1320,10 +916,10 @@ class _Alarm:
         """Start with no times and no thread: at first, and in the child of a fork."""
         self.lock = threading.Lock()
         self.news: SimpleQueue[None] = SimpleQueue()  # not a Condition, which Ctrl-C can leave locked
-        self.due: dict[_Gate, float] = {}
+        self.due: dict[Gate, float] = {}
         self.thread: threading.Thread | None = None
 
-    def set(self, gate: _Gate, due: float) -> None:
+    def set(self, gate: "Gate", due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
         with self.lock:
             if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
@@ -1336,7 +932,7 @@ class _Alarm:
                     thread.start()
                     self.thread = thread
 
-    def forget(self, gate: _Gate) -> None:
+    def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""
         with self.lock:
             if self.due.pop(gate, None) is not None:
@@ -1360,63 +956,645 @@ class _Alarm:
                     self.news.get(timeout=min(wait, threading.TIMEOUT_MAX))
 
 
-_alarm = _Alarm()
+alarm = Alarm()
 
 
-class _WaitingRequests(Sequence[Any]):
-    """A live view of the requests that wait, oldest first; each is shown as a dict."""
-
-    def __init__(self, gate: _Gate) -> None:
-        self._gate = gate
-
-    def __len__(self) -> int:
-        return self._gate.waiting
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self[:])
-
-    def __getitem__(self, index: Any) -> Any:
-        return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} waiting requests>"
+# gate -------------------------------------------------------------------------------------------------------
+# The line.
 
 
-# Requests and streams ------------------------------------------------------------------------------------------
+class Gate:
+    """Admits requests, first in, first out, at most `limit` at once.
 
-_current_slot: "contextvars.ContextVar[_Slot | None]" = contextvars.ContextVar("current_slot", default=None)
-# The slots of the streams that this context has opened, so that a reader does not wait for itself.
-_open_streams: "contextvars.ContextVar[tuple[weakref.ref[_Slot], ...]]" = contextvars.ContextVar(
-    "open_streams", default=()
+    Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
+    tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
+    frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
+    `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, nothing
+    abandoned, not closed.
+
+    A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
+    and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
+    """
+
+    def __init__(self) -> None:
+        self.limit: float = math.inf
+        self.size: float = math.inf
+        self.number = 0  # of the newest request
+        self.generation = 0
+        self.threads: dict[int, Slot] = {}  # thread -> the slot under which it makes a sync call now
+        self.reset()
+
+    def reset(self) -> None:
+        """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
+        self.generation += 1
+        self.lock = threading.Lock()
+        self.active = 0
+        self.waiting = 0
+        self.calm = True
+        self.closed = False
+        self.hold_until = 0.0
+        self.ready: list[tuple[tuple[float, int], Ticket]] = []
+        self.delayed: list[tuple[float, int, Ticket]] = []
+        self.counts = dict.fromkeys(
+            ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
+        )
+        self.waited = 0.0  # seconds that requests have waited for a slot, in all
+        self.backed_off = 0.0  # seconds of backoff, in all
+        self.abandoned: deque[Slot | Ticket | Watch] = deque()
+        self.watches: set[Watch] = set()  # a weak reference calls back only if it lives on itself
+        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.workers: set[threading.Thread] = set()
+        self.idle = 0  # workers that wait for a job which was not put yet
+        self.unstaffed = 0  # jobs that were put without an idle worker
+        self.running_here = threading.Lock()
+        here = get_ident()
+        self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
+
+    def new_slot(self) -> Slot:
+        """Return a slot that is not held yet."""
+        slot = Slot()
+        slot.gate = self
+        return slot
+
+    def enter(self, slot: Slot) -> bool:
+        """Take a free slot, unless somebody waits for one."""
+        with self.lock:
+            if not self.calm or self.active >= self.limit:
+                self._pump()
+                if self.closed:
+                    raise QueueClosed("This backend is closed: it takes no more requests.")
+                if self.ready or self.hold_until or self.active >= self.limit:
+                    return False
+            self.number += 1
+            slot.number = self.number
+            slot.held = self.generation
+            self.active += 1
+            return True
+
+    def leave(self, slot: Slot) -> None:
+        """Give a slot back; the oldest ready ticket has it at once."""
+        with self.lock:
+            if slot.held == self.generation:
+                self.active -= 1
+            slot.held = 0
+            slot.over = True
+            if slot.watch is not None:
+                self._unwatch(slot)
+            if self.calm:
+                return
+        self.pump()
+
+    def _give_back(self, slot: Slot) -> None:
+        if slot.held == self.generation:
+            self.active -= 1
+        slot.held = 0
+
+    def join(self, ticket: Ticket) -> None:
+        """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
+        with self.lock:
+            if self.closed:
+                raise QueueClosed("This backend is closed: it takes no more requests.")
+            if self.active < self.limit or self.abandoned:
+                self._pump()  # there may be room now
+            if self.waiting >= self.size and (self.ready or self.hold_until or self.active >= self.limit):
+                self.counts["refused"] += 1
+                raise RequestQueueFull(
+                    f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, "
+                    "or raise `max_concurrent_requests` if the API allows more requests at once."
+                )
+            self.number += 1
+            ticket.slot.number = self.number
+            ticket.since = time.monotonic()
+            self.calm = False
+            ticket.state = WAITING
+            self.waiting += 1
+            self.counts["joined"] += 1
+            heapq.heappush(self.ready, (ticket.place, ticket))
+        self.pump()
+
+    def rejoin(self, ticket: Ticket, delay: float, hold: bool = False) -> None:
+        """Give the ticket's slot back and put the ticket where it stood, to be ready again after `delay` seconds.
+
+        Args:
+            hold: admit nothing at all until then, because the server asked for it.
+        """
+        with self.lock:
+            self._give_back(ticket.slot)
+            self.calm = False
+            if self.closed:
+                ticket.state = GONE
+            if ticket.state != GONE:
+                ticket.ready_at = time.monotonic() + delay
+                if hold:
+                    self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
+                ticket.since = ticket.ready_at
+                ticket.state = WAITING
+                self.waiting += 1
+                self.backed_off += delay
+                heapq.heappush(self.delayed, (ticket.ready_at, ticket.slot.number, ticket))
+        self.pump()
+        if ticket.state == GONE:
+            self._fail([ticket])
+
+    def start(self, job: "Job") -> bool:
+        """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
+        with self.lock:
+            if job.state != GRANTED:
+                return False
+            job.state = RUNNING
+            return True
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
+        with self.lock:
+            was_running = ticket.state == RUNNING
+            self._withdraw(ticket)
+        self.pump()
+        return not was_running
+
+    def withdraw_unstarted(self, ticket: Ticket) -> bool:
+        """Withdraw a ticket whose first attempt was not begun; False if it was, or if the ticket is withdrawn already."""
+        with self.lock:
+            if ticket.state not in (WAITING, GRANTED) or ticket.ready_at:
+                return False
+            self._withdraw(ticket)
+        self.pump()
+        return True
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        if ticket.state == WAITING:
+            self.waiting -= 1
+        elif ticket.state == GRANTED:
+            self._give_back(ticket.slot)
+            self.counts["unsent"] += 1
+        ticket.state = GONE
+        if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
+            ready = [entry for entry in self.ready if entry[1].state != GONE]
+            heapq.heapify(ready)
+            self.ready = ready
+
+    def abandon(self, thing: "Slot | Ticket") -> None:
+        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
+        self.abandoned.append(thing)
+        self.calm = False
+        if self.waiting:
+            with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
+                _thread.start_new_thread(self.pump, ())
+
+    def watch(self, stream: Any, slot: Slot) -> None:
+        """Give the slot back when the stream is collected, even if a signal handler raises in its finalizer."""
+        slot.watch = watch = Watch(stream, self.abandoned.append)
+        watch.slot = slot
+        with self.lock:
+            self.watches.add(watch)
+
+    def _unwatch(self, slot: Slot) -> None:
+        if slot.watch is not None:
+            self.watches.discard(slot.watch)
+            slot.watch = None
+
+    def hold(self, seconds: float) -> None:
+        """Admit nothing for so long: the server asked for it."""
+        with self.lock:
+            self.calm = False
+            self.hold_until = max(self.hold_until, time.monotonic() + seconds)
+
+    def resize(self, limit: float, size: float) -> None:
+        """Change how many may be in flight and how many may wait; nothing is interrupted."""
+        with self.lock:
+            self.limit, self.size = limit, size
+        self.pump()
+
+    def own_wake_up(self) -> float:
+        """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
+        if alarm.thread is not None:
+            return math.inf
+        with self.lock:
+            return min(self.hold_until or math.inf, self.delayed[0][0] if self.delayed else math.inf)
+
+    def is_backing_off(self) -> bool:
+        """Return True if a request waits out its backoff now."""
+        with self.lock:
+            return any(ticket.state == WAITING for _, _, ticket in self.delayed)
+
+    def count(self, what: str) -> None:
+        """Count one more of something."""
+        with self.lock:
+            self.counts[what] += 1
+
+    def count_nested(self, slot: Slot) -> None:
+        """Count a request that is made under another's slot; the first one of a submitted method was counted with it."""
+        with self.lock:
+            if slot.of_method:
+                slot.of_method = False
+            else:
+                self.counts["nested"] += 1
+
+    def stats(self) -> dict[str, Any]:
+        """Return what happened so far, and how things stand now."""
+        with self.lock:
+            counts = self.counts
+            started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
+            return {
+                "requests": self.number + counts["nested"],
+                "sent": started + counts["nested"],
+                "retried": counts["retried"],
+                "failed": counts["failed"],
+                "refused": counts["refused"],
+                "waiting": self.waiting,
+                "in_flight": self.active,
+                "waited_seconds": self.waited,
+                "backoff_seconds": self.backed_off,
+            }
+
+    def line(self) -> list[Ticket]:
+        """Return the tickets that wait, oldest first."""
+        with self.lock:
+            return self._line()
+
+    def _line(self) -> list[Ticket]:
+        line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
+        return sorted((ticket for ticket in line if ticket.state == WAITING), key=lambda ticket: ticket.place)
+
+    def refuse_newcomers(self) -> None:
+        """Take no more requests. It takes no lock, for the sake of finalizers."""
+        self.closed = True
+        self.calm = False
+
+    def close(self, join: bool = True) -> None:
+        """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
+        with self.lock:
+            self.refuse_newcomers()
+            waiting = self._line()
+            for ticket in waiting:
+                ticket.state = GONE
+            self.waiting = 0
+            self.delayed.clear()
+            workers = list(self.workers)
+            for _ in workers:
+                self.jobs.put(None)
+        try:
+            self.pump()
+            alarm.forget(self)
+        finally:
+            self._fail(waiting)
+        if join and threading.current_thread() not in workers:
+            for worker in workers:
+                with contextlib.suppress(RuntimeError):  # not started yet
+                    worker.join()
+
+    def _fail(self, tickets: list[Ticket]) -> None:
+        """Tell the owners that the backend is closed: each of them, also where a future's callback raises, or on Ctrl-C."""
+        while tickets:
+            try:
+                tickets[0].fail(QueueClosed("The backend was closed while the request waited."))
+                del tickets[0]
+            except BaseException:
+                self._fail(tickets)
+                raise
+
+    def pump(self) -> None:
+        """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
+        with self.lock:
+            self._pump()
+            due = self.delayed[0][0] if self.delayed else math.inf
+            if self.ready and self.hold_until:
+                due = min(due, self.hold_until)
+        if due < math.inf:
+            alarm.set(self, due)
+        while self.unstaffed:
+            start_worker(self)
+
+    def _pump(self) -> None:
+        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
+        while self.abandoned:
+            thing = self.abandoned[0]
+            if isinstance(thing, Ticket):
+                self._withdraw(thing)
+            else:
+                slot = thing.slot if isinstance(thing, Watch) else thing
+                self._give_back(slot)
+                slot.over = True
+                self._unwatch(slot)
+            self.abandoned.popleft()
+        if self.delayed or self.hold_until:
+            now = time.monotonic()
+            if now >= self.hold_until:
+                self.hold_until = 0.0
+            while self.delayed and (self.delayed[0][0] <= now or self.delayed[0][2].state != WAITING):
+                ticket = self.delayed[0][2]
+                if ticket.state == WAITING:
+                    heapq.heappush(self.ready, (ticket.place, ticket))
+                heapq.heappop(self.delayed)
+        while self.ready:
+            ticket = self.ready[0][1]
+            if ticket.state == WAITING:
+                taken = ticket.slot.held == self.generation  # by another request under the same slot
+                if self.hold_until or (self.active >= self.limit and not taken):
+                    break
+                ticket.state = GRANTED
+                ticket.slot.held = self.generation
+                self.waiting -= 1
+                self.active += not taken
+                self.counts["granted"] += 1
+                self.waited += max(0.0, time.monotonic() - ticket.since)
+            if ticket.state == GRANTED and not ticket.hand_over():
+                self._give_back(ticket.slot)
+                self.counts["unsent"] += 1
+                ticket.state = GONE
+            heapq.heappop(self.ready)
+        self.calm = not (
+            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
+        )
+
+
+# health -----------------------------------------------------------------------------------------------------
+# Budget and breaker.
+
+
+class Health:
+    """The retry budget and the circuit breaker of one engine. Invariant: all is read and changed under `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.budget: int | None = None
+        self.breaker: int | None = None
+        self.pause = 0.0
+        # Of the budget: a retry costs 1, a success gives 0.1 back (gRPC A6, retry throttling).
+        self.spent = 0.0
+        self.failures = 0  # in a row
+        self.open_until = 0.0
+
+    def configure(self, budget: "int | None", breaker: "int | None", pause: float) -> None:
+        """Change the settings: retries in the budget, failures that open the breaker, seconds that it stays open."""
+        with self.lock:
+            self.budget, self.breaker, self.pause = budget, breaker, pause
+
+    def check(self) -> None:
+        """Raise CircuitOpen while the breaker is open. After its pause it lets one attempt through, a pause."""
+        with self.lock:
+            if self.breaker is None or self.failures < self.breaker:
+                return
+            now = time.monotonic()
+            if now >= self.open_until:
+                self.open_until = now + self.pause
+                return
+            raise CircuitOpen(
+                f"The circuit breaker is open: the last {self.failures} attempts failed. "
+                f"The next one is made in {self.open_until - now:.0f} s."
+            )
+
+    def note(self, failure: "Failure | None") -> None:
+        """Count an attempt. One that failed for a reason of its own, such as a 404, says nothing about the API."""
+        with self.lock:
+            if failure is None:
+                self.failures = 0
+                self.spent = max(self.spent - 0.1, 0.0)
+            elif failure.retry:
+                self.failures += 1
+                if self.failures == self.breaker:
+                    self.open_until = time.monotonic() + self.pause
+
+    def why_no_retry(self, delay: float) -> str:
+        """Return why there is to be no retry after `delay` seconds; or nothing, having taken it off the budget."""
+        with self.lock:
+            is_open = self.breaker is not None and self.failures >= self.breaker
+            if is_open and time.monotonic() + delay < self.open_until:
+                return "the circuit breaker is open"
+            if self.budget is not None and self.spent + 1 > self.budget:
+                return "the retry budget is spent"
+            self.spent += 1
+            return ""
+
+
+# connections ------------------------------------------------------------------------------------------------
+# Kept connections.
+
+
+# What an environment variable of these says, httpx reads when a client is made.
+_CLIENT_VARIABLES = tuple(
+    variable
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    for variable in (name, name.lower())
 )
 
 
-def _reset(token: "contextvars.Token[_Slot | None]") -> None:
-    """End what `_current_slot.set()` began, except where the collector closes a coroutine, in another context."""
-    try:  # noqa: SIM105, it is faster
-        _current_slot.reset(token)
-    except ValueError:
-        pass
+class Connections:
+    """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
+
+    Such a function is copied, with the same code, over names of its module in which the session's class gives a twin of
+    one that is kept: with the same connections, and without cookies. So arguments, results and errors are the same.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[Any, Any] = {}
+        self.copies: dict[Any, Any] = {}
+
+    def through(self, call: Any) -> Any:
+        """Return `call` over kept connections; or as it is, where it is another function or was replaced (mocked)."""
+        function = attribute(call, "__wrapped__") or call  # httpx.stream is a context manager's function
+        names = attribute(function, "__globals__")
+        module = names.get("__name__") if type(function) is FunctionType and type(names) is dict else None
+        if module not in ("requests.api", "httpx._api", "httpx2._api"):
+            return call
+        request = names["request"]
+        session = names["sessions"].Session if module == "requests.api" else names["Client"]
+        if type(request) is not FunctionType or not isinstance(session, type):
+            return call
+        key = (call, request, session)
+        if key not in self.copies:
+            names = dict(names)
+            if module == "requests.api":
+                names["sessions"] = _Names(Session=partial(self._requests_session, session))
+            else:
+                names["Client"] = partial(self._httpx_client, session)
+            names["request"] = _copy_of(request, names)
+            copy = _copy_of(function, names)
+            self.copies[key] = copy if function is call else contextlib.contextmanager(copy)
+        return self.copies[key]
+
+    def _requests_session(self, session_class: Any) -> Any:
+        kept = self.kept.get(session_class)
+        if kept is None:
+            session = session_class()
+            for prefix, adapter in list(session.adapters.items()):
+                session.mount(prefix, type(adapter)(pool_maxsize=100))
+            kept = self.kept.setdefault(session_class, session)
+        return contextlib.nullcontext(twin_of(kept, cookies=type(kept.cookies)()))
+
+    def _httpx_client(
+        self, client_class: Any, cookies: Any = None, timeout: Any = None, **options: Any
+    ) -> Any:
+        variables = tuple(map(os.environ.get, _CLIENT_VARIABLES)) if options.get("trust_env", True) else ()
+        key = (client_class, variables, *options.items())
+        try:
+            kept = self.kept.get(key)
+        except TypeError:  # an option that is no key: a client of its own, as without us
+            return client_class(cookies=cookies, timeout=timeout, **options)
+        if kept is None:
+            module = sys.modules[client_class.__module__.partition(".")[0]]  # httpx, or its fork httpx2
+            limits = module.Limits(max_connections=None, max_keepalive_connections=100)
+            kept = self.kept.setdefault(key, client_class(limits=limits, **options))
+        twin = twin_of(kept)
+        twin.cookies, twin.timeout = cookies, timeout
+        return contextlib.nullcontext(twin)
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        kept, self.kept = list(self.kept.values()), {}
+        for session in kept:
+            session.close()
 
 
-def _under_way(slot: "_Slot | None") -> "_Slot | None":
-    """Return the first slot that is not over, from this one outwards: methods that submit one another make long chains."""
-    while slot is not None and slot.over:
-        slot = slot.outer
-    return slot
+class _Names:
+    """An object with the given attributes."""
+
+    def __init__(self, **names: Any) -> None:
+        self.__dict__.update(names)
 
 
-def _take_in_hand(slot: _Slot) -> "contextvars.Token[_Slot | None]":
-    """Let the code that runs from here on run under `slot`; return what undoes that."""
-    outer = _under_way(_current_slot.get())
-    if outer is not slot:
-        slot.outer = outer
-        if outer is not None:
-            outer.outer = _under_way(outer.outer)
-    return _current_slot.set(slot)
+def _copy_of(function: Any, names: dict[str, Any]) -> Any:
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
-class _Request:
+# retry_policy -----------------------------------------------------------------------------------------------
+# Delay or give up.
+
+
+def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", slot: Slot) -> "float | None":
+    """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
+    request.holds = False
+    retries = engine.settings["max_retries"]
+    if not failure.retry or retries is None or engine.gate.closed:
+        return None
+    asked = requested_delay(failure.headers, failure.body)
+    too_long = asked is not None and asked[0] > engine.settings["max_retry_after"]
+    holds = asked is not None and not too_long and failure.status in HOLDING_STATUSES
+    if not (request.retry and retries):
+        if asked is not None and holds:
+            engine.gate.hold(asked[0])
+        return None
+    request.name = request.name or caller_name(engine)
+    delay, source = asked or (_backoff(engine, request.retries + 1), "backoff")
+    if not holds and engine.settings["retry_jitter"] and engine.gate.is_backing_off():
+        delay *= 1 + random.uniform(0, engine.settings["retry_jitter"])
+    if too_long:
+        reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
+    else:
+        reason = _why_no_retry(engine, failure, request, delay)
+    if reason:
+        if holds:
+            engine.gate.hold(delay)
+        _tell(engine, failure, request, slot, None, f"giving up: {reason}")
+        with contextlib.suppress(Exception):
+            if request.error is not None and hasattr(request.error, "add_note"):
+                request.error.add_note(f"{engine.label}.{request.name} gave up: {reason}")
+        return None
+    request.retries += 1
+    request.holds = holds
+    if request.error is None:
+        _discard(request.result)
+    turn = f"{request.retries}/{retries}"
+    _tell(engine, failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
+    slot.over = slot.over or not request.is_nested
+    return delay
+
+
+def _backoff(engine: "RequestEngine", retry: int) -> float:
+    settings = engine.settings
+    return backoff_delay(
+        retry, settings["initial_retry_delay"], settings["backoff_factor"], settings["max_retry_delay"]
+    )
+
+
+def _why_no_retry(engine: "RequestEngine", failure: Failure, request: "Request", delay: float) -> str:
+    """Return why a request that may well succeed after `delay` seconds is not made again, or nothing."""
+    if request.retries >= engine.settings["max_retries"]:
+        return f"{request.retries} retries were made"
+    if not failure.never_sent and not _may_send_again(engine, failure, request):
+        return "sending it twice could do harm"
+    if time.monotonic() + delay > request.deadline:
+        return "total_timeout would be over before the next attempt"
+    return engine.health.why_no_retry(delay) if engine.health is not None else ""
+
+
+def _may_send_again(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
+    if request.rewinder is not None and not request.rewinder.rewind():
+        return False
+    return failure.status is not None or may_be_repeated(request.call, request.args, request.kwargs)
+
+
+def _tell(
+    engine: "RequestEngine",
+    failure: Failure,
+    request: "Request",
+    slot: Slot,
+    delay: "float | None",
+    outcome: str,
+) -> None:
+    """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request.
+
+    They hear of it under the slot, so that one that calls the backend does not wait for itself.
+    """
+    event = {
+        "event": "gave up" if delay is None else "retry",
+        "backend": engine.label,
+        "method": request.name,
+        "request": slot.number,
+        "status": failure.status,
+        "why": failure.why,
+        "retries": request.retries,
+        "delay": delay,
+    }
+    level = logging.ERROR if delay is None else logging.WARNING
+    text = f"{engine.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
+    token = current_slot.set(slot)
+    try:
+        for hear in (lambda _: engine.logger.log(level, "%s", text), *engine.listeners):
+            with contextlib.suppress(Exception):
+                hear(dict(event))
+    finally:
+        current_slot.reset(token)
+
+
+def caller_name(engine: "RequestEngine", above: int = 0) -> str:
+    """Return the name of the owner's method that makes the request now, a public one if possible, for the log.
+
+    Args:
+        above: how many frames above the caller's are the engine's own, which need no look.
+    """
+    owner = engine.reference()
+    frame: Any = sys._getframe(1 + above)
+    names: list[str] = []
+    for _ in range(40):
+        code = frame.f_code
+        if code.co_varnames[:1] in (("self",), ("cls",)) or "self" in code.co_freevars:
+            local = frame.f_locals
+            if local.get("self") is owner or local.get("cls") is owner:
+                names.append(code.co_name)
+                if not code.co_name.startswith("_"):
+                    break
+        frame = frame.f_back
+        if frame is None or owner is None:
+            break
+    return next((name for name in reversed(names) if not name.startswith("_")), (names or ["request"])[0])
+
+
+def _discard(response: Any) -> None:
+    """Close a response that nobody will see, so that its connection is free for the next attempt."""
+    close = attribute(response, "close")
+    if callable(close) and not is_coroutine_function(close):
+        with contextlib.suppress(Exception):
+            close()
+
+
+# request ----------------------------------------------------------------------------------------------------
+# One logical request.
+
+
+class Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
     __slots__ = (
@@ -1437,28 +1615,28 @@ class _Request:
         self.name = ""
         total = engine.settings["total_timeout"]
         self.deadline = math.inf if total is None else time.monotonic() + total
-        self.rewinder: _Rewinder | None = None
+        self.rewinder: Rewinder | None = None
         if retry:
-            _, args, kwargs = _without_partial(call, args, kwargs)
-            if _may_hold_a_body(args, kwargs):
-                self.rewinder = _Rewinder(args, kwargs)
+            _, args, kwargs = without_partial(call, args, kwargs)
+            if may_hold_a_body(args, kwargs):
+                self.rewinder = Rewinder(args, kwargs)
 
-    def attempt(self, slot: _Slot) -> "float | None":
+    def attempt(self, slot: Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
         if not self.is_nested:
             slot.over = slot.judged = False
-        token = _take_in_hand(slot)
+        token = take_in_hand(slot)
         try:
             if not self.is_method:
-                self.engine.check_health()
+                check_health(self.engine)
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
             self.result, self.error = None, error
         finally:
-            _current_slot.reset(token)
+            current_slot.reset(token)
         return self.judge(slot)
 
-    def judge(self, slot: _Slot, body: Any = None) -> "float | None":
+    def judge(self, slot: Slot, body: Any = None) -> "float | None":
         """Return the delay before the next attempt, or None if the outcome of the last one stands.
 
         Args:
@@ -1467,25 +1645,18 @@ class _Request:
         if self.is_method or (slot.judged and not self.is_nested):
             return None
         error = self.error
-        failure = _failure_in_result(self.result) if error is None else _failure_in_exception(error)
+        failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
         if failure is not None and body is not None:
-            failure = _failure_by_status(failure.status or 0, failure.headers, body)
+            failure = failure_by_status(failure.status or 0, failure.headers, body)
         if self.engine.health is not None:
             self.engine.health.note(failure)
-        delay = None if failure is None else self.engine.delay_after(failure, self, slot)
+        delay = None if failure is None else delay_after(self.engine, failure, self, slot)
         if self.is_nested:
             slot.judged = failure is not None and delay is None
         if failure is None:
             return None
         slot.gate.count("failed" if delay is None else "retried")
         return delay
-
-    def finish(self, slot: _Slot) -> None:
-        """Give the slot back, or let it stay with the stream that was returned."""
-        if self.error is None and _is_stream(self.result, self.kwargs):
-            self.result = _hold(self, slot)
-        else:
-            slot.release()
 
     def outcome(self) -> Any:
         """Return what the call returned, or raise what it raised."""
@@ -1499,134 +1670,148 @@ class _Request:
             del error
 
 
-def _is_settled(result: Any) -> bool:
-    """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
-    if type(result) in _PLAIN_TYPES:
-        return True
+def check_health(engine: "RequestEngine") -> None:
+    """Raise CircuitOpen while the circuit breaker is open; the attempt is not counted as sent."""
     try:
-        if type(result.status_code) is not int or result.status_code >= 400:
-            return False
-        read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
-    except Exception:
-        return False
+        if engine.health is not None:
+            engine.health.check()
+    except CircuitOpen:
+        engine.gate.count("unsent")
+        raise
 
 
-def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
+# waiting ----------------------------------------------------------------------------------------------------
+# Waiting for a slot in a thread.
+
+
+class ThreadTicket(Ticket):
+    """The place of a thread that waits for its next attempt."""
+
+    __slots__ = ("error", "signal")
+
+    def __init__(self, slot: Slot) -> None:
+        super().__init__(slot)
+        self.error: Exception | None = None
+        self.signal = threading.Lock()
+        self.signal.acquire()
+
+    def hand_over(self) -> bool:
+        with contextlib.suppress(RuntimeError):  # released already
+            self.signal.release()
+        return True
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.hand_over()
+
+
+def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: float, request: Request) -> None:
+    """Give `slot` back, wait out the backoff, and take it again when its turn has come."""
+    ticket = ThreadTicket(slot)
+    try:
+        engine.gate.rejoin(ticket, delay, request.holds)
+        while not ticket.signal.acquire(timeout=timeout_until(ticket.ready_at)):
+            engine.gate.pump()  # also where the alarm's thread could not be started
+            if ticket.signal.acquire(timeout=timeout_until(request.deadline)):
+                break
+            raise timed_out(engine, "total_timeout")
+        if ticket.error is not None:
+            raise ticket.error
+        ticket.state = RUNNING
+    except BaseException:
+        engine.gate.withdraw(ticket)
+        raise
+
+
+def timeout_until(deadline: float) -> float:
+    """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits for ever."""
+    if deadline == math.inf:
+        return -1
+    return min(max(deadline - time.monotonic(), 0), threading.TIMEOUT_MAX)
+
+
+def timed_out(engine: "RequestEngine", setting: str) -> RequestTimeout:
+    did = "waited" if setting == "queue_timeout" else "took"
+    return RequestTimeout(f"The request {did} longer than {setting} ({engine.settings[setting]} s).")
+
+
+# streams ----------------------------------------------------------------------------------------------------
+# What holds a slot.
+
+
+def is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
-    if type(result) is dict:
-        return _body_of_botocore(result) is not None
-    if _is_settled(result):
-        return False
+    if type(result) is not dict:
+        if is_settled(result):
+            return False
+        if _has_shape_of_stream(result, kwargs):
+            return True
+    return any(vendor.is_stream is not None and vendor.is_stream(result) for vendor in VENDORS)
+
+
+def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     name = type(result).__name__
-    if name in ("generator", "async_generator") or _is_call_of_grpc(result):
+    if name in ("generator", "async_generator"):
         return True
     # httpx's and the SDKs' `with client.stream(...)`
-    if name.endswith("Manager") and _has(result, "__enter__"):
+    if name.endswith("Manager") and has_method(result, "__enter__"):
         return True
-    if kwargs.get("stream") and (_has(result, "close") or _has(result, "__anext__")):
+    if kwargs.get("stream") and (has_method(result, "close") or has_method(result, "__anext__")):
         return True
     # An iterator over what it reads from a response: Mistral's streams of events.
-    iterates = _has(result, "__next__") or _has(result, "__anext__")
-    if iterates and _status_in(_attribute(result, "response")) is not None:
-        return True
-    inner = _attribute(result, "http_response")  # of the SDKs' `with_raw_response`
-    unread = (
-        _attribute(result, "_content_consumed"),
-        _attribute(result, "is_stream_consumed"),
-        _attribute(inner, "is_stream_consumed"),
-    )
-    return (
-        any(value is False for value in unread)
-        or _aiohttp_connection(result) is not None
-        or _plain_response(result) is not None
-    )
+    iterates = has_method(result, "__next__") or has_method(result, "__anext__")
+    return iterates and status_in(attribute(result, "response")) is not None
 
 
-def _plain_response(result: Any) -> Any:
-    """Return the unread `http.client.HTTPResponse` that `urlopen()` returns, or that is in a response of urllib3."""
-    client = sys.modules.get("http.client")
-    inner = _attribute(result, "_original_response") or result
-    is_unread = client is not None and isinstance(inner, client.HTTPResponse) and inner.fp is not None
-    return inner if is_unread else None
+def finish(request: Request, slot: Slot) -> None:
+    """Give the slot back, or let it stay with the stream that was returned."""
+    if request.error is None and is_stream(request.result, request.kwargs):
+        request.result = _hold(request, slot)
+    else:
+        slot.release()
 
 
-def _body_of_botocore(result: Mapping[str, Any]) -> Any:
-    """Return the body or the stream of events in an answer of botocore, which is still to be read."""
-    if "ResponseMetadata" not in result:
-        return None
-    return next((value for value in result.values() if _has(_attribute(value, "_raw_stream"), "read")), None)
-
-
-def _is_call_of_grpc(result: Any) -> bool:
-    """Return True for the answers of a gRPC method that streams them. A mock's class has no such methods."""
-    return hasattr(type(result), "__next__") and hasattr(type(result), "trailing_metadata")
-
-
-def _has(thing: Any, method: str) -> bool:
-    return callable(_attribute(thing, method))
-
-
-def _note_open_stream(slot: _Slot) -> None:
-    """Remember in this context that it has the stream of this slot, and forget those that have ended."""
-    still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and not other.over)
-    _open_streams.set((*still_open, weakref.ref(slot)))
-
-
-def _hold(request: _Request, slot: _Slot) -> Any:
+def _hold(request: Request, slot: Slot) -> Any:
     """Let a streamed result keep its slot until it is exhausted, closed or collected; return what to hand out.
 
     A response of requests, httpx or aiohttp stays the very same object: what it reads from is watched.
     """
     result = request.result
-    _note_open_stream(slot)
-    if (connection := _aiohttp_connection(result)) is not None:
-        connection.add_callback(slot.abandon)  # a response may be released by the collector
-        return result
-    if (inner := _plain_response(result)) is not None:
-        inner.fp = _HeldBody(inner.fp, slot)
-        return result
-    if type(result) is dict:
-        body = _body_of_botocore(result)
-        body._raw_stream = _HeldBody(body._raw_stream, slot)
-        return result
-    if _status_in(result) is not None:
-        # Where requests and httpx read from, and what says that they have; of a mock it is neither True nor False.
-        places = (
-            (result, "raw", "_content_consumed"),
-            (result, "stream", "is_closed"),
-            (_attribute(result, "http_response"), "stream", "is_closed"),
-        )
-        for response, name, is_read in places:
-            body = _attribute(response, name)
-            if _attribute(response, is_read) is False and (_has(body, "close") or _has(body, "aclose")):
-                with contextlib.suppress(Exception):  # it takes no attribute
-                    setattr(response, name, _HeldBody(body, slot))
-                    return result
+    note_open_stream(slot)
+    for vendor in VENDORS:
+        if vendor.hold is not None and vendor.hold(result, slot):
+            return result
+    if status_in(result) is not None:
         slot.release()
         return result
-    is_async = _has(result, "__anext__") or _has(result, "__aiter__")
-    is_sync = _has(result, "__next__") or _has(result, "__iter__")
-    held = (_HeldStreamOfBoth if is_sync else _HeldAsyncStream) if is_async else _HeldStream
-    return held(result, slot, request)
+    is_async = has_method(result, "__anext__") or has_method(result, "__aiter__")
+    is_sync = has_method(result, "__next__") or has_method(result, "__iter__")
+    return HELD_STREAMS.get((is_sync, is_async), HeldStream)(result, slot, request)
 
 
-def _aiohttp_connection(result: Any) -> Any:
-    """Return what a response of aiohttp reads from; None where its body came with the headers, or it is something else."""
-    if not type(result).__module__.startswith("aiohttp."):
-        return None
-    connection = _attribute(result, "connection")
-    return connection if _has(connection, "add_callback") else None
+def hold_body(response: Any, place: str, is_read: str, slot: Slot) -> bool:
+    """Let what a response reads its body from keep the slot; return False where there is nothing to be read.
+
+    Args:
+        place: name of the attribute by which it reads.
+        is_read: name of the one that says that it has; of a mock it is neither True nor False.
+    """
+    body = attribute(response, place)
+    if attribute(response, is_read) is False and (has_method(body, "close") or has_method(body, "aclose")):
+        with contextlib.suppress(Exception):  # it takes no attribute
+            setattr(response, place, HeldBody(body, slot))
+            return True
+    return False
 
 
-class _Held:
+class Held:
     """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
 
     _slot: Any = None
     _stream: Any = None
     _items: Any = None  # what iterating over the stream gives, once that has begun; often the stream itself
 
-    def __init__(self, stream: Any, slot: _Slot, request: "_Request | None" = None) -> None:
+    def __init__(self, stream: Any, slot: Slot, request: "Request | None" = None) -> None:
         self._stream = stream
         self._slot = slot
         slot.gate.watch(self, slot)
@@ -1651,14 +1836,14 @@ class _Held:
     @contextlib.contextmanager
     def _under_slot(self, release: bool = False) -> Iterator[None]:
         """Run the stream's own code under the slot, and give the slot back if it fails, or after it if `release`."""
-        token = _current_slot.set(None if self._slot.over else self._slot)
+        token = current_slot.set(None if self._slot.over else self._slot)
         try:
             yield
         except BaseException:
             self._slot.release()
             raise
         finally:
-            _reset(token)
+            reset_current_slot(token)
         if release:
             self._slot.release()
 
@@ -1673,7 +1858,7 @@ class _Held:
             await self._stream.aclose()
 
 
-class _HeldBody(_Held):
+class HeldBody(Held):
     """What a response reads its body from."""
 
     def read(self, *args: Any, **kwargs: Any) -> Any:
@@ -1732,10 +1917,10 @@ class _HeldBody(_Held):
         self._slot.release()
 
 
-class _HeldStream(_Held):
+class HeldStream(Held):
     """An iterator, a generator or a context manager that an API's stream comes as."""
 
-    def __iter__(self) -> "_HeldStream":
+    def __iter__(self) -> "HeldStream":
         return self
 
     def __next__(self) -> Any:
@@ -1752,11 +1937,11 @@ class _HeldStream(_Held):
                 if self._items is None:
                     stream = self._stream
                     self._items = stream if hasattr(stream, "__next__") else iter(stream)
-                token = _current_slot.set(None if self._slot.over else self._slot)
+                token = current_slot.set(None if self._slot.over else self._slot)
                 try:
                     item = next(self._items)
                 finally:
-                    _current_slot.reset(token)
+                    current_slot.reset(token)
             except Exception as error:
                 if request is None or isinstance(error, StopIteration):
                     raise
@@ -1766,10 +1951,10 @@ class _HeldStream(_Held):
                 return item
             self._stream, self._items = self._again(request, request.judge(self._slot)), None
 
-    def _again(self, request: _Request, delay: "float | None") -> Any:
+    def _again(self, request: Request, delay: "float | None") -> Any:
         """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
         while delay is not None:
-            request.engine.wait_for_slot(self._slot, delay, request)
+            wait_for_slot(request.engine, self._slot, delay, request)
             delay = request.attempt(self._slot)
         return request.outcome()
 
@@ -1785,7 +1970,7 @@ class _HeldStream(_Held):
         """Enter the stream; where that fails and is to be retried, make the call again, in its turn."""
         request = self._request
         while True:
-            token = _current_slot.set(None if self._slot.over else self._slot)
+            token = current_slot.set(None if self._slot.over else self._slot)
             try:
                 result, error = self._stream.__enter__(), None
             except Exception as raised:
@@ -1793,7 +1978,7 @@ class _HeldStream(_Held):
                     raise
                 result, error = None, raised
             finally:
-                _current_slot.reset(token)
+                current_slot.reset(token)
             if request is None:
                 return result
             request.result, request.error = result, error
@@ -1810,16 +1995,179 @@ class _HeldStream(_Held):
             return self._stream.__exit__(*exc)
 
 
-async def _made_again(request: _Request) -> Any:
+# (can be read, can be read with `async`) -> what holds its slot; those of `async_streams` are added to it.
+HELD_STREAMS: dict[tuple[bool, bool], type[Held]] = {(True, False): HeldStream}
+
+
+# async_waiting ----------------------------------------------------------------------------------------------
+# Waiting for a slot in a task.
+
+
+class TaskTicket(Ticket):
+    """The place of an asyncio task."""
+
+    __slots__ = ("future", "loop", "thread")
+
+    def __init__(self, slot: Slot, loop: Any) -> None:
+        super().__init__(slot)
+        self.loop = loop
+        self.thread = get_ident()
+        self.future: Any = loop.create_future()
+
+    def hand_over(self) -> bool:
+        return self._resolve(None)
+
+    def fail(self, error: Exception) -> None:
+        self._resolve(error)
+
+    def _resolve(self, error: "Exception | None") -> bool:
+        def resolve() -> None:
+            if not self.future.done():
+                self.future.set_exception(error) if error else self.future.set_result(None)
+
+        try:
+            if self.thread == get_ident():  # another task of the loop: no need to wake it
+                resolve()
+            else:
+                self.loop.call_soon_threadsafe(resolve)
+        except RuntimeError:  # the loop was closed while its task waited
+            return False
+        return True
+
+
+async def make_async(
+    engine: "RequestEngine",
+    request: Request,
+    slot: "Slot | None" = None,
+    attempt: "Callable[[], Any] | None" = None,
+) -> "Slot | None":
+    """Make a request in this task; return its slot, still held, or None if it ran under another's.
+
+    Args:
+        slot: where the first attempt was made already, the one under which it was made.
+        attempt: makes one attempt, if there is more to it than to await the call.
+    """
+    outer = slot_in_hand(engine.gate) if slot is None else None
+    held = outer or slot or engine.gate.new_slot()
+    try:
+        if outer is not None:
+            engine.gate.count_nested(outer)
+        if slot is not None:
+            delay = request.judge(held, await _async_body(request.result))
+            if delay is None:
+                return held
+            await _close_and_wait(engine, held, delay, request)
+        elif outer is None and not engine.gate.enter(held):
+            outer = slot_of_open_stream(engine.gate)
+            if outer is None:
+                await _wait_in_task(engine, held, None, request)
+            else:
+                held = outer
+                engine.gate.count_nested(outer)
+        request.is_nested = outer is not None
+        # The server asked all to wait; or it was given back by a request beside this one, which backs off.
+        if outer is not None and (engine.gate.hold_until or not outer.held):
+            await _wait_in_task(engine, outer, 0.0, request)
+        while True:
+            if outer is None:
+                held.over = held.judged = False
+            token = take_in_hand(held)
+            try:
+                check_health(engine)
+                result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
+                request.result, request.error = await result, None
+            except Exception as error:
+                request.result, request.error = None, error
+            finally:
+                reset_current_slot(token)
+            if request.error is None and engine.health is None and is_settled(request.result):
+                delay = None
+            else:
+                delay = request.judge(held, await _async_body(request.result))
+            if delay is None:
+                return held if outer is None else None
+            await _close_and_wait(engine, held, delay, request)
+    except GeneratorExit:  # from the collector, perhaps
+        if outer is None:
+            held.abandon()
+        raise
+    except BaseException:
+        if outer is None:
+            held.release()
+        raise
+    finally:
+        if outer is not None and outer.over and outer.held:  # taken again after its request had ended
+            engine.gate.abandon(outer)
+
+
+async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, request: Request) -> None:
+    """Close the response of a failed attempt, so that its connection is free, and wait out the backoff."""
+    if request.error is None and has_method(request.result, "aclose"):
+        with contextlib.suppress(Exception):
+            await request.result.aclose()
+    await _wait_in_task(engine, slot, delay, request)
+
+
+async def _wait_in_task(engine: "RequestEngine", slot: Slot, delay: "float | None", request: Request) -> None:
+    """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
+    import asyncio
+
+    ticket = TaskTicket(slot, asyncio.get_running_loop())
+    limits = {"total_timeout": request.deadline}
+    try:
+        if delay is None:
+            request.name = caller_name(engine)
+            engine.gate.join(ticket)
+            if engine.settings["queue_timeout"] is not None:
+                limits["queue_timeout"] = time.monotonic() + engine.settings["queue_timeout"]
+        else:
+            engine.gate.rejoin(ticket, delay, request.holds)
+        due = max(ticket.ready_at, engine.gate.own_wake_up() if delay is None else 0)
+        if alarm.thread is None and 0 < due < math.inf:
+            ticket.loop.call_later(max(due - time.monotonic(), 0), engine.gate.pump)
+        name = min(limits, key=limits.__getitem__)
+        if limits[name] == math.inf:
+            await ticket.future
+        else:
+            await asyncio.wait([ticket.future], timeout=limits[name] - time.monotonic())
+            if not ticket.future.done():
+                raise timed_out(engine, name)
+            ticket.future.result()
+        ticket.state = RUNNING
+    except GeneratorExit:  # the collector closes a task whose loop is gone
+        engine.gate.abandon(ticket)
+        raise
+    except BaseException:
+        engine.gate.withdraw(ticket)
+        raise
+
+
+async def _async_body(response: Any) -> Any:
+    """Return the decoded body of a 429 or 503 of a client whose `json()` is a coroutine, or None."""
+    decode = attribute(response, "json")
+    if status_in(response) not in HOLDING_STATUSES or not is_coroutine_function(decode):
+        return None
+    try:
+        body = await decode()
+    except Exception:
+        return None
+    return body if isinstance(body, dict | list) else None
+
+
+# async_streams ----------------------------------------------------------------------------------------------
+# Async streams.
+
+
+async def _made_again(request: Request) -> Any:
     """Make the call of an async stream again; it is a coroutine function, or a function that gives the stream itself."""
     made = request.call(*request.args, **request.kwargs)
     return await made if hasattr(made, "__await__") else made
 
 
-class _HeldAsyncStream(_Held):
+class HeldAsyncStream(Held):
     """The same of an async stream."""
 
-    def __aiter__(self) -> "_HeldAsyncStream":
+    def __aiter__(self) -> "HeldAsyncStream":
         return self
 
     async def __anext__(self) -> Any:
@@ -1840,7 +2188,7 @@ class _HeldAsyncStream(_Held):
         else:
             self._request = None
             return item
-        await request.engine.make_async(request, self._slot, partial(_made_again, request))
+        await make_async(request.engine, request, self._slot, partial(_made_again, request))
         if request.error is not None:
             self._slot.release()
         self._stream, self._items = request.outcome(), None
@@ -1856,157 +2204,987 @@ class _HeldAsyncStream(_Held):
             return await self._stream.__aexit__(*exc)
 
 
-class _HeldStreamOfBoth(_HeldStream, _HeldAsyncStream):
+class HeldStreamOfBoth(HeldStream, HeldAsyncStream):
     """The same of a stream that may be read in either way, such as LiteLLM's."""
 
 
-# Keys ----------------------------------------------------------------------------------------------------------
+# async_calls ------------------------------------------------------------------------------------------------
+# Async calls.
 
 
-_OUTSIDE = (" in the environment", " in .env")  # where a key is looked for once
+async def run_async(
+    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make a request in this task, at once if a slot is free."""
+    gate = engine.gate
+    held: Slot | None = None
+    request: Request | None = None
+    if not (
+        engine.careful
+        or get_ident() in gate.threads
+        or current_slot.get() is not None
+        or may_hold_a_body(args, kwargs)
+        or isinstance(call, partial)
+    ):
+        slot = gate.new_slot()
+        try:
+            if gate.enter(slot):  # the usual case: see `run_call`
+                token = current_slot.set(slot)
+                try:
+                    result = await call(*args, **kwargs)
+                    if is_settled(result):
+                        gate.leave(slot)
+                        return result
+                    request = Request(engine, call, retry, args, kwargs)
+                    request.result = result
+                except Exception as error:
+                    request = Request(engine, call, retry, args, kwargs)
+                    request.error = error
+                finally:
+                    reset_current_slot(token)
+                held = slot
+        except GeneratorExit:  # from the collector, perhaps
+            slot.abandon()
+            raise
+        except BaseException:
+            slot.release()
+            raise
+    request = request or Request(engine, call, retry, args, kwargs)
+    held = await make_async(engine, request, held)
+    if held is not None:
+        finish(request, held)
+    return request.outcome()
 
 
-class ApiKey(property):
-    """An API key: as assigned, else from the instance's `metadata`, the environment, or a `.env` file, else "".
+class AsyncCall(Coroutine[Any, Any, Any]):
+    """A call whose result is awaited, entered with `async with`, or iterated; it is made then, in its turn."""
+
+    def __init__(self, engine: "RequestEngine", call: Any, retry: bool, /, *args: Any, **kwargs: Any) -> None:
+        self._engine = engine
+        self._request = Request(engine, call, retry, args, kwargs)
+        self._coroutine: Any = None
+        self._manager: Any = None
+        self._slot: Slot | None = None
+        self._bare: Any = None  # the call itself, once something else was asked of it
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        request, engine = self._request, self._engine
+        if self._bare is None:
+            self._bare = request.call(*request.args, **request.kwargs)
+            if name not in engine.warned:
+                engine.warned.add(name)
+                safe_log(
+                    engine.logger, logging.WARNING, "%s: a call whose `%s` is used, rather than awaited or iterated, is not queued",
+                    engine.label, name,
+                )  # fmt: skip
+        return getattr(self._bare, name)
+
+    def __del__(self) -> None:
+        # An async generator that is collected when its loop is closed already does not run its `finally`.
+        if self._slot is not None:
+            self._slot.abandon()
+
+    def __await__(self) -> Any:
+        return (self._made() if self._bare is None else self._bare).__await__()
+
+    def send(self, value: Any) -> Any:
+        """Run it as the coroutine that it stands for."""
+        self._coroutine = self._coroutine or self._made()
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise in the coroutine that it stands for."""
+        self._coroutine = self._coroutine or self._made()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """Close the coroutine that it stands for."""
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def _made(self) -> Any:
+        request = self._request
+        return run_async(self._engine, request.call, request.retry, *request.args, **request.kwargs)
+
+    async def __aenter__(self) -> Any:
+        request = self._request
+
+        async def attempt() -> Any:
+            if self._manager is not None:
+                manager, self._manager = self._manager, None
+                await manager.__aexit__(None, None, None)
+            manager = request.call(*request.args, **request.kwargs)
+            entered = await manager.__aenter__()
+            self._manager = manager
+            return entered
+
+        self._slot = await make_async(self._engine, request, attempt=attempt)
+        if request.error is not None and self._slot is not None:
+            self._slot.release()
+        elif self._slot is not None:
+            note_open_stream(self._slot)
+        return request.outcome()
+
+    async def __aexit__(self, *exc: Any) -> Any:
+        try:
+            return await self._manager.__aexit__(*exc)
+        finally:
+            if self._slot is not None:
+                self._slot.release()
+
+    async def __aiter__(self) -> Any:
+        request = self._request
+        if self._bare is not None:
+            async for item in self._bare:
+                yield item
+            return
+
+        async def attempt() -> Any:
+            self._manager = request.call(*request.args, **request.kwargs)
+            return [item async for item in _first(self._manager)]
+
+        self._slot = await make_async(self._engine, request, attempt=attempt)
+        if self._slot is not None:
+            note_open_stream(self._slot)
+        try:
+            for item in request.outcome():
+                yield item
+                async for item in self._manager:
+                    yield item
+        finally:
+            try:
+                if has_method(self._manager, "aclose"):
+                    await self._manager.aclose()
+            finally:
+                if self._slot is not None:
+                    self._slot.abandon()  # perhaps in the collector
+
+
+async def _first(stream: Any) -> Any:
+    async for item in stream:
+        yield item
+        return
+
+
+# call_kinds -------------------------------------------------------------------------------------------------
+# Kinds of calls.
+
+
+SYNC, COROUTINE, ASYNC_OTHER = range(3)
+# Whose plain functions have retries of their own, or stand for async ones without saying so; the vendors add theirs.
+RETRYING_MODULES: set[str] = set()
+_CO_ASYNC_GENERATOR = 0x200
+_ASYNC_FLAGS = CO_COROUTINE | _CO_ASYNC_GENERATOR
+
+
+def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) -> bool:
+    """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
+
+    They are a plain function, and a method of a session of requests that is as it was made.
 
     Args:
-        variables: names of environment variables, first choice first.
-        metadata_names: names in `metadata`; `api_key` and those given.
-        empty_is_missing: take an assigned "" for a missing key; otherwise it means that there is to be none.
+        ordinary: the functions of the methods that were found to be so.
+        without_retries: the adapters of the session that was looked at last, and found to be so.
     """
-
-    def __init__(
-        self, *variables: str, metadata_names: Sequence[str] = (), empty_is_missing: bool = False
-    ) -> None:
-        super().__init__()
-        self.variables = variables
-        self.metadata_names = ("api_key", *metadata_names)
-        self.empty_is_missing = empty_is_missing
-        self.attribute = "api_key"
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.attribute = name
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        values = _values_of(instance)
-        values[self.attribute] = value
-        engine = _engines.get(id(instance))
-        if engine is not None:
-            engine.keys.pop(self.attribute, None)
-
-    def __delete__(self, instance: Any) -> None:
-        self.__set__(instance, None)
-        del _values_of(instance)[self.attribute]
-
-    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
-        if instance is None:
-            return self
-        assigned = _values_of(instance).get(self.attribute)
-        if assigned == "" and not self.empty_is_missing:
-            return ""
-        if assigned is not None and not isinstance(assigned, str):
-            return assigned  # a callable or a secret's wrapper: not ours to judge
-        if (key := _clean_key(assigned, self.attribute)) is not None:
-            return key
-        keys = RequestEngine.of(instance).keys
-        known = keys.get(self.attribute)
-        found = self._in_metadata(instance)
-        if found is None:
-            if known is not None and known[1].endswith(_OUTSIDE):
-                return known[0]
-            found = self._outside(instance)
-        if found is None:
-            keys.pop(self.attribute, None)
-            return ""
-        if found != known:
-            keys[self.attribute] = found
-            name = type(instance).__name__
-            _log(_logger_of(instance), logging.INFO, "%s: API key taken from %s", name, found[1])
-        return found[0]
-
-    def _in_metadata(self, instance: Any) -> "tuple[Any, str] | None":
-        metadata = _attribute(instance, "metadata")
-        if isinstance(metadata, Mapping):
-            for name in self.metadata_names:
-                value = metadata.get(name)
-                key = value if callable(value) or _has(value, "get_secret_value") else _clean_key(value, name)
-                if key is not None:
-                    return key, f'metadata["{name}"]'
-        return None
-
-    def _outside(self, instance: Any) -> "tuple[Any, str] | None":
-        for name in self.variables:
-            if (key := _clean_key(os.environ.get(name), name)) is not None:
-                return key, f"{name}{_OUTSIDE[0]}"
-        engine = RequestEngine.of(instance)
-        if engine.dotenv is None:
-            engine.dotenv = _read_dotenv(_logger_of(instance))
-        for name in self.variables:
-            if (key := _clean_key(engine.dotenv.get(name), name)) is not None:
-                return key, f"{name}{_OUTSIDE[1]}"
-        return None
-
-
-def _clean_key(value: Any, name: str) -> "str | None":
-    """Return a key without the white space around it, or None for a blank one; the value is never shown."""
-    if not isinstance(value, str) or not (key := value.strip()):
-        return None
-    if any(char in key for char in "\r\n\0"):
-        raise ValueError(f"The API key in {name} has a line break inside it; it was not used.")
-    return key
-
-
-def _read_dotenv(logger: logging.Logger) -> Mapping[str, "str | None"]:
-    """Return what the nearest `.env` says, from the working directory upwards; `os.environ` is not changed."""
-    if os.environ.get("PYTHON_DOTENV_DISABLED", "").strip().lower() in ("1", "true", "t", "yes", "y"):
-        return {}
+    method = type(call) is MethodType
+    function = call.__func__ if method else call
+    if type(function) is not FunctionType or function.__dict__ or function.__code__.co_flags & _ASYNC_FLAGS:
+        return False
+    if not method:
+        return function.__module__ not in RETRYING_MODULES
     try:
-        from dotenv import dotenv_values, find_dotenv
-    except ImportError:
-        _log(logger, logging.DEBUG, "python-dotenv is not installed: no .env file is read")
-        return {}
+        adapters = call.__self__.adapters
+        if type(adapters) is not OrderedDict:
+            return False
+        if without_retries != adapters:
+            # None is no 0: then its other counts say how often.
+            if any(adapter.max_retries.total != 0 for adapter in adapters.values()):
+                return False
+            without_retries.clear()
+            without_retries.update(adapters)
+        ordinary.add(function)
+    except Exception:
+        return False
+    return True
+
+
+def is_known(call: Any, without_retries: dict[Any, Any]) -> bool:
+    """Return True, quickly, for a method of a client of httpx whose transports are those that were looked at last."""
     try:
-        path = find_dotenv(usecwd=True)
-        return dotenv_values(path, interpolate=False, encoding="utf-8-sig") if path else {}
-    except (OSError, ValueError) as error:
-        _log(logger, logging.DEBUG, "the .env file could not be read: %s", type(error).__name__)
-        return {}
+        client = call.__self__
+        return without_retries == {"": client._transport, **client._mounts}
+    except Exception:
+        return False
 
 
-def _log(logger: logging.Logger, level: int, message: str, *args: Any) -> None:
-    """Log a line; a handler or filter that raises harms no request."""
-    with contextlib.suppress(Exception):
-        logger.log(level, message, *args)
+def kind_of(call: Any) -> int:
+    """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
+    function, depth = call.__func__ if type(call) is MethodType else call, 0
+    while depth < 20 and (type(function) is not FunctionType or function.__dict__ or _poses(function)):
+        inner = function.func if isinstance(function, partial) else attribute(function, "__wrapped__")
+        if inner is None and _poses(function):
+            inner = _inside(function)
+        if inner is None:
+            break
+        function, depth = inner, depth + 1
+    flags = flags_of(function) or flags_of(attribute(type(function), "__call__"))
+    if flags & CO_COROUTINE:
+        wrapper = depth and not isinstance(call, partial) and not is_coroutine_function(call)
+        return ASYNC_OTHER if wrapper else COROUTINE
+    owner = type(attribute(call, "__self__"))
+    if flags & _CO_ASYNC_GENERATOR:
+        return ASYNC_OTHER
+    for vendor in VENDORS:
+        if vendor.awaits is not None and vendor.awaits(call, owner):
+            return ASYNC_OTHER
+    return ASYNC_OTHER if owner.__name__.startswith("Async") else SYNC
 
 
-def _logger_of(owner: Any) -> logging.Logger:
-    return logging.getLogger((owner if isinstance(owner, type) else type(owner)).__module__)
+def _poses(function: Any) -> bool:
+    """Return True for a function that has been given the name of another, which it wraps: cohere's `chat_stream`."""
+    return type(function) is FunctionType and function.__name__ != function.__code__.co_name
 
 
-# The engine ----------------------------------------------------------------------------------------------------
+def _inside(function: Any) -> Any:
+    """Return the function of the same name that a wrapper holds, or None."""
+    cells = function.__closure__ or ()
+    held = (attribute(cell, "cell_contents") for cell in cells)
+    return next((thing for thing in held if attribute(thing, "__name__") == function.__name__), None)
+
+
+# calls ------------------------------------------------------------------------------------------------------
+# Calls.
+
+
+def run_call(
+    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make a request in this thread if a slot is free, else through the queue."""
+    gate, thread = engine.gate, get_ident()
+    if (
+        engine.careful
+        or thread in gate.threads
+        or current_slot.get() is not None
+        or may_hold_a_body(args, kwargs)
+    ):
+        return _run_request(engine, Request(engine, call, retry, args, kwargs))
+    # The usual case, without a Request and a context variable where all goes well: every call pays for it.
+    slot = Slot()
+    slot.gate = gate
+    try:
+        if not gate.enter(slot):
+            return _run_later(engine, Request(engine, call, retry, args, kwargs))
+        gate.threads[thread] = slot
+        try:
+            result = call(*args, **kwargs)
+            if is_settled(result):
+                gate.leave(slot)
+                return result
+            request = Request(engine, call, retry, args, kwargs)
+            request.result = result
+        except Exception as error:
+            request = Request(engine, call, retry, args, kwargs)
+            request.error = error
+        finally:
+            del gate.threads[thread]
+        return _run_on(engine, request, slot, request.judge(slot))
+    except BaseException:
+        slot.release()
+        raise
+
+
+def run_partial(
+    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make the request of a partial, which may hold a body of its own, to be sent again from where it stood."""
+    return _run_request(engine, Request(engine, call, retry, args, kwargs))
+
+
+def _run_request(engine: "RequestEngine", request: Request) -> Any:
+    outer = slot_in_hand(engine.gate)
+    if outer is not None:
+        return _run_under(engine, outer, request)
+    slot = engine.gate.new_slot()
+    try:
+        if not engine.gate.enter(slot):
+            return _run_later(engine, request)
+        return _run_on(engine, request, slot, request.attempt(slot))
+    except BaseException:
+        slot.release()
+        raise
+
+
+def _run_on(engine: "RequestEngine", request: Request, slot: Slot, delay: "float | None") -> Any:
+    """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
+    while delay is not None:
+        wait_for_slot(engine, slot, delay, request)
+        delay = request.attempt(slot)
+    finish(request, slot)
+    return request.outcome()
+
+
+def _run_later(engine: "RequestEngine", request: Request) -> Any:
+    """Make a request for which no slot is free now."""
+    outer = slot_of_open_stream(engine.gate)
+    if outer is not None:
+        return _run_under(engine, outer, request)
+    return _run_in_line(engine, request, engine.gate.new_slot())  # a slot that the worker gives back
+
+
+def _run_under(engine: "RequestEngine", slot: Slot, request: Request) -> Any:
+    """Make a request from within another one, under the slot of that one."""
+    engine.gate.count_nested(slot)
+    request.is_nested = True
+    # The server asked all to wait; or it was given back by a request beside this one, which backs off.
+    delay = 0.0 if engine.gate.hold_until or not slot.held else None
+    try:
+        while True:
+            if delay is not None:
+                wait_for_slot(engine, slot, delay, request)
+            if (delay := request.attempt(slot)) is None:
+                return request.outcome()
+    finally:
+        if slot.over:  # taken again after its request had ended
+            slot.release()
+
+
+def _run_in_line(engine: "RequestEngine", request: Request, slot: Slot) -> Any:
+    """Let a worker thread make the request when its turn has come, and wait for the outcome."""
+    request.name = caller_name(engine, above=2)
+    _warn_of_a_blocked_loop(engine, request)
+    job = Job(slot, request)
+    queue_timeout = engine.settings["queue_timeout"]
+    queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
+    try:
+        engine.gate.join(job)
+        while not job.done.acquire(
+            timeout=timeout_until(min(queue_deadline, request.deadline, engine.gate.own_wake_up()))
+        ):
+            engine.gate.pump()
+            now = time.monotonic()
+            if now >= request.deadline:
+                raise timed_out(engine, "total_timeout")
+            if now >= queue_deadline:
+                if engine.gate.withdraw_unstarted(job):
+                    raise timed_out(engine, "queue_timeout")
+                queue_deadline = math.inf
+        if request.error is None and not slot.over:  # a stream keeps it
+            note_open_stream(slot)
+    except BaseException:
+        if engine.gate.withdraw(job):
+            raise
+        request.retry = False  # an attempt is under way; it is the last one
+        request.result = None  # see Job.deliver
+        raise
+    return request.outcome()
+
+
+def _warn_of_a_blocked_loop(engine: "RequestEngine", request: Request) -> None:
+    """Say once that a sync request waits in an event loop's thread: what it waits for may be a task of that loop."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None and "loop" not in engine.warned:
+        engine.warned.add("loop")
+        safe_log(
+            engine.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
+            "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", engine.label, request.name,
+        )  # fmt: skip
+
+
+def submit_call(
+    engine: "RequestEngine", call: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> "Future[Any]":
+    """Queue `call(*args, **kwargs)` and return its future at once.
+
+    A method of the backend retries its own requests; any other function is retried as a whole.
+    A request that submits others may go on to wait for them, so its slot is given back at once; what it requests
+    itself from then on takes slots of its own.
+
+    Raises:
+        RequestQueueFull: if `queue_size` requests wait already.
+    """
+    owner = engine.reference()
+    retry = owner is None or attribute(call, "__self__") is not owner
+    future: Future[Any] = Future()
+    request = Request(engine, call, retry, args, kwargs)
+    request.name = str(attribute(call, "__name__") or "")
+    job = Job(engine.gate.new_slot(), request, future)
+    request.is_method = job.slot.of_method = not retry
+
+    def withdraw(done: "Future[Any]") -> None:
+        if done.cancelled() and engine.gate.withdraw(job):
+            done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
+
+    future.add_done_callback(withdraw)
+    try:
+        engine.gate.join(job)
+        if (outer := slot_in_hand(engine.gate)) is not None:
+            outer.release()
+    except BaseException:  # Ctrl-C; nobody would ever know of the future
+        engine.gate.withdraw(job)
+        raise
+    return future
+
+
+class Job(Ticket):
+    """The place of a request that a worker thread runs, and its outcome."""
+
+    __slots__ = ("context", "done", "future", "request")
+
+    def __init__(self, slot: Slot, request: "Request", future: "Future[Any] | None" = None) -> None:
+        super().__init__(slot)
+        self.request = request
+        self.future = future
+        self.context = contextvars.copy_context()
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def hand_over(self) -> bool:
+        gate = self.slot.gate
+        # Counted before it is put: Ctrl-C in between costs a worker too many, the other way round one too few.
+        if gate.idle:
+            gate.idle -= 1
+        else:
+            gate.unstaffed += 1
+        gate.jobs.put(self)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        self.request.result, self.request.error = None, error
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Give the outcome to whoever waits for it."""
+        if self.future is None:
+            if self.state == GONE:  # nobody waits; a stream's slot is not to wait for the collector
+                self.request.result = None
+            with contextlib.suppress(RuntimeError):
+                self.done.release()
+            return
+        error, result = self.request.error, self.request.result
+        self.request.error = self.request.result = None
+        with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
+            self.future.set_exception(error) if error is not None else self.future.set_result(result)
+        del error, result
+
+    def run(self, worker: "Worker | None" = None) -> None:
+        """Make one attempt, having been handed a slot; then deliver, or go back in line to wait out the backoff.
+
+        Args:
+            worker: the thread that runs it, where it is one of the queue's.
+        """
+        gate, request = self.slot.gate, self.request
+        if not gate.start(self):
+            return
+        future = self.future
+        if not (future is None or future.running() or future.set_running_or_notify_cancel()):
+            self.slot.release()
+            return
+        try:
+            delay = self.context.run(request.attempt, self.slot)
+            if delay is not None:
+                gate.rejoin(self, delay, request.holds)
+                # Without the alarm (Python 3.12 starts no thread once the main one has ended) only we know of it.
+                while self.state == WAITING and (due := gate.own_wake_up()) < math.inf:
+                    time.sleep(max(due - time.monotonic(), 0))
+                    gate.pump()
+                return
+            if worker is not None and future is None:
+                worker.become_idle()  # very soon: so that the slot's next job is its own, and wakes no other thread
+            finish(request, self.slot)
+        except BaseException as error:  # an error of our own must reach the caller, never end the worker
+            request.result, request.error = None, error
+            self.slot.release()
+        self.deliver()
+
+
+# aiohttp ----------------------------------------------------------------------------------------------------
+# aiohttp: its methods give something to be awaited or entered; a response keeps its slot until its connection is released.
+
+
+def _aiohttp_connection(result: Any) -> Any:
+    """Return what a response of aiohttp reads from; None where its body came with the headers, or it is something else."""
+    if not type(result).__module__.startswith("aiohttp."):
+        return None
+    connection = attribute(result, "connection")
+    return connection if has_method(connection, "add_callback") else None
+
+
+def _is_unread_by_aiohttp(result: Any) -> bool:
+    return _aiohttp_connection(result) is not None
+
+
+def _hold_aiohttp(result: Any, slot: Slot) -> bool:
+    connection = _aiohttp_connection(result)
+    if connection is None:
+        return False
+    connection.add_callback(slot.abandon)  # a response may be released by the collector
+    return True
+
+
+def _awaits_in_aiohttp(call: Any, owner: type) -> bool:
+    return owner.__module__.partition(".")[0] == "aiohttp"
+
+
+VENDORS.append(
+    Vendor("aiohttp", is_stream=_is_unread_by_aiohttp, hold=_hold_aiohttp, awaits=_awaits_in_aiohttp)
+)
+
+
+# botocore ---------------------------------------------------------------------------------------------------
+# botocore (boto3, aiobotocore): failures in dicts, bodies and event streams in dicts, retries in a handler.
+
+
+# What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.
+_AWS_RETRIED_NAMES = """
+    SlowDown RequestTimeout RequestTimeoutException Throttling ThrottlingException
+    ThrottledException RequestThrottled RequestThrottledException RequestLimitExceeded TooManyRequestsException
+    ProvisionedThroughputExceededException BandwidthLimitExceeded EC2ThrottledException
+    ServiceUnavailable InternalError PriorRequestNotComplete TransactionInProgressException
+"""
+_AWS_RETRIED = frozenset(_AWS_RETRIED_NAMES.split())
+
+
+def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
+    """Return what an answer says, or the one that a ClientError has."""
+    response = thing if type(thing) is dict else attribute(thing, "response")
+    metadata = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
+    if not isinstance(metadata, Mapping):
+        return None
+    error = response.get("Error")
+    code = error.get("Code") if isinstance(error, Mapping) else None
+    status = metadata.get("HTTPStatusCode")
+    headers = metadata.get("HTTPHeaders")
+    if isinstance(code, str) and code in _AWS_RETRIED:
+        return Failure(f"{name} ({code})" if name else code, True, status, headers)
+    if isinstance(status, int) and status >= 400:
+        return failure_by_status(status, headers, None, name)
+    return None
+
+
+def _body_of_botocore(result: Any) -> Any:
+    """Return the body or the stream of events in an answer of botocore, which is still to be read."""
+    if type(result) is not dict or "ResponseMetadata" not in result:
+        return None
+    return next(
+        (value for value in result.values() if has_method(attribute(value, "_raw_stream"), "read")), None
+    )
+
+
+def _is_unread_by_botocore(result: Any) -> bool:
+    return _body_of_botocore(result) is not None
+
+
+def _hold_botocore(result: Any, slot: Slot) -> bool:
+    body = _body_of_botocore(result)
+    if body is None:
+        return False
+    body._raw_stream = HeldBody(body._raw_stream, slot)
+    return True
+
+
+def _botocore_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """A client of botocore: its handler is taken out."""
+    meta = attribute(owner, "meta")
+    meta = attribute(attribute(meta, "client"), "meta") or meta  # a resource of boto3
+    if meta is None or attribute(attribute(meta, "service_model"), "service_name") is None:
+        return None
+    service = meta.service_model.service_id.hyphenize()
+    meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+    return call
+
+
+def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
+    return owner.__module__.partition(".")[0] == "aiobotocore"
+
+
+VENDORS.append(
+    Vendor(
+        "botocore",
+        failure=_failure_in_botocore,
+        is_stream=_is_unread_by_botocore,
+        hold=_hold_botocore,
+        once=_botocore_once,
+        awaits=_awaits_in_aiobotocore,
+    )
+)
+
+
+# by_argument ------------------------------------------------------------------------------------------------
+# Cohere, Mistral, LiteLLM and the older SDK of Google: an argument of the call turns their retries off.
+
+
+# Package of an SDK -> arguments that turn its own retries off for a call; a dict is merged with what is given.
+_WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
+    "cohere": {"request_options": {"max_retries": 0}},
+    "mistralai": {"retries": None},
+    "litellm": {"num_retries": 0, "max_retries": 0},
+    "google.generativeai": {"request_options": {"retry": None}},
+}
+_CO_VARKEYWORDS = 0x08
+
+
+def _once_by_argument(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """Cohere, Mistral, LiteLLM, the older SDK of Google: the same call with arguments that turn retries off."""
+    module = f"{attribute(call, '__module__')}."
+    given = next((off for sdk, off in _WITHOUT_RETRIES.items() if module.startswith(f"{sdk}.")), {})
+    off = {name: value for name, value in given.items() if _takes(call, name)}
+    if not off:
+        return None
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        merged = {
+            name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
+            for name, value in off.items()
+        }
+        return call(*args, **{**kwargs, **merged})
+
+    return call_once
+
+
+def _takes(call: Any, name: str) -> bool:
+    """Return True if a function has a parameter of this name, or takes any."""
+    code = attribute(attribute(call, "__func__") or call, "__code__")
+    if code is None:
+        return False
+    return (
+        bool(code.co_flags & _CO_VARKEYWORDS)
+        or name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    )
+
+
+RETRYING_MODULES.update(
+    {
+        "cohere.client",
+        "google.generativeai.embedding",
+        "google.generativeai.files",
+        "google.generativeai.models",
+    }
+)
+VENDORS.append(Vendor("cohere, mistralai, litellm, google.generativeai", once=_once_by_argument))
+
+
+# genai ------------------------------------------------------------------------------------------------------
+# google-genai: its retries are a loop of tenacity's in its client.
+
+
+def _genai_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """google-genai: its client makes one attempt from now on."""
+    client = attribute(attribute(owner, "_modules") or owner, "_api_client")  # of a chat, of another resource
+    loops = (attribute(client, "_retry"), attribute(client, "_async_retry"))
+    if any(type(loop).__module__.partition(".")[0] != "tenacity" for loop in loops):
+        return None
+    options = client._http_options
+    if attribute(options.retry_options, "attempts") != 1:
+        options.retry_options = sys.modules["google.genai.types"].HttpRetryOptions(attempts=1)
+        for loop in loops:
+            loop.stop = sys.modules["tenacity"].stop_after_attempt(1)
+    return call
+
+
+VENDORS.append(Vendor("google-genai", once=_genai_once))
+
+
+# grpc -------------------------------------------------------------------------------------------------------
+# gRPC: failures by code, answers that come as a stream, calls of grpc.aio.
+
+
+# gRPC's codes as statuses (google/rpc/code.proto), and what its UNAVAILABLE says where no server has answered.
+_GRPC_STATUSES = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429}
+_GRPC_LOST = re.compile(
+    "socket closed|connection reset|broken pipe|stream removed|watchdog|goaway|cancelling all calls",
+    re.IGNORECASE,
+)
+
+
+def _failure_in_grpc(error: Any, name: str) -> "Failure | None":
+    """Return the failure that an `RpcError` stands for. Its `code()` waits for a call that runs: only ask what was raised."""
+    if all(cls.__name__ != "RpcError" for cls in type(error).__mro__):
+        return None
+    try:
+        code, details = error.code().name, str(error.details())
+        headers = {name.lower(): value for name, value in error.trailing_metadata() or ()}
+    except Exception:
+        return None
+    why = f"{type(error).__name__} ({code})"
+    if code == "DEADLINE_EXCEEDED" or (code == "UNAVAILABLE" and _GRPC_LOST.search(details)):
+        return Failure(why, True)
+    status = _GRPC_STATUSES.get(code)
+    if status is None:
+        return Failure(why, False)
+    return Failure(why, True, status, headers, None, "failed to connect" in details.lower())
+
+
+def _is_stream_of_grpc(result: Any) -> bool:
+    """Return True for the answers of a gRPC method that streams them. A mock's class has no such methods."""
+    return hasattr(type(result), "__next__") and hasattr(type(result), "trailing_metadata")
+
+
+def _awaits_in_grpc(call: Any, owner: type) -> bool:
+    return type(call).__module__.startswith("grpc.aio")
+
+
+VENDORS.append(Vendor("grpc", failure=_failure_in_grpc, is_stream=_is_stream_of_grpc, awaits=_awaits_in_grpc))
+
+
+# httpx ------------------------------------------------------------------------------------------------------
+# httpx, its fork httpx2, and the responses of httpx inside those of SDKs.
+
+
+def _is_httpx(client: Any) -> bool:
+    """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if it is told to."""
+    return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
+
+
+def _httpx_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
+    if not _is_httpx(owner):
+        return None
+    known = engine.without_retries
+    transports = {"": attribute(owner, "_transport"), **(attribute(owner, "_mounts") or {})}
+    without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
+    if all(without[key] is transport for key, transport in transports.items()):
+        known.clear()
+        known.update(transports)
+        return call
+    return getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__)
+
+
+def _without_reconnecting(transport: Any) -> Any:
+    pool = attribute(transport, "_pool")
+    retries = attribute(pool, "_retries")
+    if not isinstance(retries, int) or not retries:
+        return transport
+    return twin_of(transport, _pool=twin_of(pool, _retries=0))
+
+
+def _is_unread_by_httpx(result: Any) -> bool:
+    inner = attribute(result, "http_response")  # of the SDKs' `with_raw_response`
+    return any(attribute(response, "is_stream_consumed") is False for response in (result, inner))
+
+
+def _hold_httpx(result: Any, slot: Slot) -> bool:
+    if status_in(result) is None:
+        return False
+    responses = (result, attribute(result, "http_response"))
+    return any(hold_body(response, "stream", "is_closed", slot) for response in responses)
+
+
+VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, once=_httpx_once))
+
+
+# requests ---------------------------------------------------------------------------------------------------
+# requests: the retries of a session's adapters, and responses that are read in parts.
+
+
+def _requests_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """A requests.Session: a copy of it, with the same connections."""
+    adapters = attribute(owner, "adapters")
+    if not isinstance(adapters, dict):
+        return None
+    without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
+    if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
+        return call
+    twin = twin_of(owner, adapters=type(adapters)(without))
+    # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
+    function = attribute(call, "__func__")
+    return getattr(twin, call.__name__) if function is None else function.__get__(twin)
+
+
+def _without_retry(adapter: Any) -> Any:
+    """Return an adapter of requests as it is, or one without urllib3's `Retry`, on the same connections."""
+    retry = attribute(adapter, "max_retries")
+    total = attribute(retry, "total")
+    if total == 0 or not (isinstance(total, int) or (total is None and has_method(retry, "is_exhausted"))):
+        return adapter
+    # A copy, since a class derived from `Retry` may be made in another way.
+    none = twin_of(
+        retry, total=0, connect=None, read=False, status=None, other=None, status_forcelist=frozenset()
+    )
+    return twin_of(adapter, max_retries=none)
+
+
+def _is_unread_by_requests(result: Any) -> bool:
+    return attribute(result, "_content_consumed") is False
+
+
+def _hold_requests(result: Any, slot: Slot) -> bool:
+    return status_in(result) is not None and hold_body(result, "raw", "_content_consumed", slot)
+
+
+VENDORS.append(Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, once=_requests_once))
+
+
+# sdk --------------------------------------------------------------------------------------------------------
+# The SDKs of OpenAI, Anthropic, Groq, Together, which one generator makes.
+
+
+# Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
+_STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
+
+
+def _failure_in_stream(error: Any, name: str) -> "Failure | None":
+    """Return what an error event says, which comes inside a stream whose own status is 200."""
+    body = attribute(error, "body")
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    word = inner.get("type") if isinstance(inner, dict) else None
+    status = _STREAM_ERRORS.get(word) if isinstance(word, str) else None
+    return None if status is None else failure_by_status(status, None, body, name)
+
+
+def _sdk_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """OpenAI, Anthropic, Groq, Together: the same method of a client with other options, on the same connections."""
+    client = owner if has_method(owner, "with_options") else attribute(owner, "_client")
+    if client is None or not attribute(client, "max_retries") or not has_method(client, "with_options"):
+        return None
+    client_without = client.with_options(max_retries=0)
+    owner_without = client_without if client is owner else type(owner)(client_without)
+    for view in ("with_raw_response", "with_streaming_response"):
+        method = attribute(attribute(owner, view), call.__name__)
+        if method is not None and attribute(method, "__code__") is attribute(call, "__code__"):
+            return getattr(getattr(owner_without, view), call.__name__)
+    return getattr(owner_without, call.__name__)
+
+
+VENDORS.append(Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, once=_sdk_once))
+
+
+# urllib3 ----------------------------------------------------------------------------------------------------
+# urllib3, and `http.client` of the standard library, from which its responses and those of urllib are read.
+
+
+def _plain_response(result: Any) -> Any:
+    """Return the unread `http.client.HTTPResponse` that `urlopen()` returns, or that is in a response of urllib3."""
+    client = sys.modules.get("http.client")
+    inner = attribute(result, "_original_response") or result
+    is_unread = client is not None and isinstance(inner, client.HTTPResponse) and inner.fp is not None
+    return inner if is_unread else None
+
+
+def _urllib3_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """A PoolManager or HTTPConnectionPool, or `urllib3.request`: the same call, with redirects but no retries."""
+    maker = call if owner is None else type(owner)
+    if str(attribute(maker, "__module__")).partition(".")[0] != "urllib3":
+        return None
+    pool_options = attribute(owner, "connection_pool_kw")
+    default = pool_options.get("retries") if pool_options is not None else attribute(owner, "retries")
+    from urllib3.util.retry import Retry
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        retry = kwargs.get("retries")
+        retry = Retry.from_int(default if retry is None else retry)
+        if retry.total is not False:
+            redirects = retry.total if retry.redirect is None else retry.redirect
+            retry = retry.new(
+                total=None,
+                connect=0,
+                read=0,
+                status=0,
+                other=0,
+                redirect=redirects,
+                status_forcelist=frozenset(),
+            )
+        return call(*args, **{**kwargs, "retries": retry})
+
+    return call_once
+
+
+def _is_unread_by_http_client(result: Any) -> bool:
+    return _plain_response(result) is not None
+
+
+def _hold_http_client(result: Any, slot: Slot) -> bool:
+    inner = _plain_response(result)
+    if inner is None:
+        return False
+    inner.fp = HeldBody(inner.fp, slot)
+    return True
+
+
+RETRYING_MODULES.add("urllib3")
+VENDORS.append(
+    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, once=_urllib3_once)
+)
+
+
+# wrap -------------------------------------------------------------------------------------------------------
+# The entry.
+
+
+def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
+    """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
+    if engine.connections is not None:
+        call = engine.connections.through(call)
+    try:
+        # The usual call, known at once, as every call pays for this: a method of a session that is as it was last time.
+        if (
+            type(call) is MethodType
+            and call.__func__ in engine.ordinary
+            and call.__self__.adapters == engine.without_retries  # type: ignore[attr-defined]
+        ):
+            return partial(run_call, engine, call, retry)
+    except Exception:  # the same function, of something else
+        pass
+    if is_ordinary(call, engine.ordinary, engine.without_retries):
+        return partial(run_call, engine, call, retry)
+    kind = _kind_of_call(engine, call)
+    if retry and engine.settings["max_retries"] is not None and not is_known(call, engine.without_retries):
+        call = _without_own_retries(call, engine)
+    if kind is SYNC:
+        return partial(run_partial if isinstance(call, partial) else run_call, engine, call, retry)
+    return partial(run_async if kind is COROUTINE else AsyncCall, engine, call, retry)
+
+
+def _kind_of_call(engine: "RequestEngine", call: Any) -> int:
+    """Return the kind of a call; remembered for methods."""
+    if type(call) is not MethodType:
+        return kind_of(call)
+    key = (call.__func__, type(call.__self__))
+    if key not in engine.kinds:
+        engine.kinds[key] = kind_of(call)
+    return engine.kinds[key]
+
+
+def _without_own_retries(call: Any, engine: "RequestEngine") -> Any:
+    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
+    if isinstance(call, partial):
+        return partial(_without_own_retries(call.func, engine), *call.args, **call.keywords)
+    wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
+    owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
+    try:
+        for vendor in VENDORS:
+            if vendor.once is not None and (changed := vendor.once(call, owner, engine)) is not None:
+                return changed
+    except Exception as error:
+        name = type(call if owner is None else owner).__name__
+        if name not in engine.warned:
+            engine.warned.add(name)
+            safe_log(
+                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
+                "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
+            )  # fmt: skip
+    return call
+
+
+# engine -----------------------------------------------------------------------------------------------------
+# The state of one owner.
+
 
 # id(owner) -> its engine. By id, because instances may be unhashable or compare equal; a weak reference's callback
 # takes an entry out before the id can be used again. Entries are added and removed by single, atomic operations.
-_engines: "dict[int, RequestEngine]" = {}
-
-
-class _Wrap(Protocol):
-    """The type of `self._queued`: to a type checker, what it returns is what it was given."""
-
-    def __call__(self, call: _C, /, retry: bool = True) -> _C: ...
-
-
-class EntryPoint(property):
-    """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
-
-    Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
-    """
-
-    def __get__(self, instance: Any, owner: "type | None" = None) -> "_Wrap":  # type: ignore[override]
-        try:
-            return _engines[id(instance)].wrap
-        except KeyError:
-            return RequestEngine.of(owner if instance is None else instance).wrap
+engines: "dict[int, RequestEngine]" = {}
+OwnerT = TypeVar("OwnerT")
+CallT = TypeVar("CallT", bound=Callable[..., Any])
+# Names for the types of attributes that are called as the errors are.
+_QueueError = type[QueueError]
+_RequestQueueFull = type[RequestQueueFull]
+_RequestTimeout = type[RequestTimeout]
+_QueueClosed = type[QueueClosed]
+_CircuitOpen = type[CircuitOpen]
 
 
 class RequestEngine:
@@ -2015,9 +3193,20 @@ class RequestEngine:
     `RequestEngine.of(owner)` returns it, and makes it at first use. It keeps no reference to its owner.
     """
 
-    setting = Setting
-    api_key = ApiKey
-    entry_point = EntryPoint
+    # Of modules that come after this one, hence put here by the last.
+    setting: "ClassVar[type[Setting]]"
+    api_key: "ClassVar[type[ApiKey]]"
+    entry_point: "ClassVar[type[EntryPoint]]"
+    of: "ClassVar[Callable[[Any], RequestEngine]]"
+    # The queue's errors, which are attributes so that they can be caught where the runtime is inside a file.
+    QueueError: "ClassVar[_QueueError]"
+    RequestQueueFull: "ClassVar[_RequestQueueFull]"
+    RequestTimeout: "ClassVar[_RequestTimeout]"
+    QueueClosed: "ClassVar[_QueueClosed]"
+    CircuitOpen: "ClassVar[_CircuitOpen]"
+    QueueFull: "ClassVar[_RequestQueueFull]"
+    wrap = wrap_call
+    submit = submit_call
     # The types that the blocks name.
     Waiting = Sequence[Any]
     Call = Callable[..., Any]
@@ -2029,7 +3218,7 @@ class RequestEngine:
     def __init__(self, owner: Any) -> None:
         self.owner_is_class = isinstance(owner, type)
         self.label = (owner if self.owner_is_class else type(owner)).__name__
-        self.logger = _logger_of(owner)
+        self.logger = logger_of(owner)
         self.values: dict[str, Any] = {}
         self.keys: dict[str, tuple[Any, str]] = {}  # attribute -> key, and where it was found
         self.dotenv: Mapping[str, str | None] | None = None
@@ -2037,43 +3226,30 @@ class RequestEngine:
         self.kinds: dict[Any, int] = {}
         self.ordinary: set[Any] = set()
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
-        self.gate = _Gate()
+        self.gate = Gate()
         self.settings: dict[str, Any] = {}
         self.careful = False  # requests have deadlines or count for the health
-        self.health: _Health | None = None  # where a setting asks for it
-        self.connections: _Connections | None = None  # where `reuse_connections` asks for it
+        self.health: Health | None = None  # where a setting asks for it
+        self.connections: Connections | None = None  # where `reuse_connections` asks for it
         self.configuring = threading.Lock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 
-    @classmethod
-    def of(cls, owner: Any) -> "RequestEngine":
-        """Return the engine of an instance or class."""
-        engine = _engines.get(id(owner))
-        if engine is None:
-            engine = cls(owner)
-            engine.configure(owner)
-            engine = _engines.setdefault(id(owner), engine)
-            engine.configure(owner)  # a setting may have been changed meanwhile
-        elif engine.owner_is_class:
-            engine.configure(owner)
-        return engine
-
     @staticmethod
-    def entered(owner: _T) -> _T:
+    def entered(owner: OwnerT) -> OwnerT:
         """Be a class's `__enter__`: `with` gives the instance itself."""
         return owner
 
     @staticmethod
-    def closing(function: _C) -> _C:
+    def closing(function: CallT) -> CallT:
         """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
 
         An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
         """
-        if _kind_of(function) is _COROUTINE:
+        if kind_of(function) is COROUTINE:
 
             @wraps(function)
             async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
-                if (engine := _engines.get(id(self))) is not None:
+                if (engine := engines.get(id(self))) is not None:
                     engine.close(join=False)
                 return await function(self, *args, **kwargs)
 
@@ -2081,7 +3257,7 @@ class RequestEngine:
 
         @wraps(function)
         def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if (engine := _engines.get(id(self))) is not None:
+            if (engine := engines.get(id(self))) is not None:
                 if function.__name__ == "__del__":
                     engine.gate.refuse_newcomers()
                 else:
@@ -2090,23 +3266,23 @@ class RequestEngine:
 
         return close_queue_then  # type: ignore[return-value]
 
-    def configure(self, owner: Any) -> None:
-        """Read the owner's settings; admit what may run under them."""
+    def configure(self, read: Callable[[], dict[str, Any]]) -> None:
+        """Take over the settings that `read` returns; admit what may run under them."""
         with self.configuring:
-            settings = _settings_of(owner, self.values)
+            settings = read()  # with the lock held, so that the last word is not overtaken by one before it
             if settings == self.settings:
                 return
             self.settings = settings
             if settings["retry_budget"] is None and settings["circuit_breaker"] is None:
                 self.health = None
             else:
-                self.health = self.health or _Health()
+                self.health = self.health or Health()
                 self.health.configure(
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
             self.careful = self.health is not None or settings["total_timeout"] is not None
             if settings["reuse_connections"]:
-                self.connections = self.connections or _Connections()
+                self.connections = self.connections or Connections()
             elif self.connections is not None:
                 self._close_connections()
                 self.connections = None
@@ -2120,7 +3296,7 @@ class RequestEngine:
         """In the child of a fork: start with fresh locks and an empty queue."""
         self.configuring = threading.Lock()
         if self.connections is not None:
-            self.connections = _Connections()
+            self.connections = Connections()
         if self.health is not None:
             self.health.lock = threading.Lock()
         self.gate.reset()
@@ -2155,14 +3331,14 @@ class RequestEngine:
         Args:
             level: "high", "normal", "low", or a number; lower ones go first.
         """
-        rank = _RANKS.get(level) if isinstance(level, str) else operator.index(level)
+        rank = RANKS.get(level) if isinstance(level, str) else operator.index(level)
         if rank is None:
-            raise ValueError(f"priority must be one of {', '.join(_RANKS)} or a whole number, not {level!r}")
-        token = _ranks.set({**_ranks.get(), self.gate: rank})
+            raise ValueError(f"priority must be one of {', '.join(RANKS)} or a whole number, not {level!r}")
+        token = ranks.set({**ranks.get(), self.gate: rank})
         try:
             yield
         finally:
-            _ranks.reset(token)
+            ranks.reset(token)
 
     def close(self, join: bool = True) -> None:
         """Fail the waiting requests, let the running ones end, and join the queue's threads."""
@@ -2174,1083 +3350,304 @@ class RequestEngine:
         if self.connections is not None and not self.gate.active:
             self.connections.close()
 
-    # Calls.
 
-    def wrap(self, call: Any, /, retry: bool = True) -> Any:
-        """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
-        if self.connections is not None:
-            call = self.connections.through(call)
-        try:
-            # The usual call, known at once, as every call pays for this: a method of a session that is as it was last time.
-            if (
-                type(call) is MethodType
-                and call.__func__ in self.ordinary
-                and call.__self__.adapters == self.without_retries  # type: ignore[attr-defined]
-            ):
-                return partial(self._run, call, retry)
-        except Exception:  # the same function, of something else
-            pass
-        if _is_ordinary(call, self.ordinary, self.without_retries):
-            return partial(self._run, call, retry)
-        kind = self._kind_of(call)
-        if retry and self.settings["max_retries"] is not None and not _is_known(call, self.without_retries):
-            call = _without_own_retries(call, self)
-        if kind is _SYNC:
-            return partial(self._run_partial if isinstance(call, partial) else self._run, call, retry)
-        return partial(self._run_async if kind is _COROUTINE else partial(_AsyncCall, self), call, retry)
+class _WaitingRequests(Sequence[Any]):
+    """A live view of the requests that wait, oldest first; each is shown as a dict."""
 
-    def _kind_of(self, call: Any) -> int:
-        """Return the kind of a call; remembered for methods."""
-        if type(call) is not MethodType:
-            return _kind_of(call)
-        key = (call.__func__, type(call.__self__))
-        if key not in self.kinds:
-            self.kinds[key] = _kind_of(call)
-        return self.kinds[key]
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
 
-    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Queue `call(*args, **kwargs)` and return its future at once.
+    def __len__(self) -> int:
+        return self._gate.waiting
 
-        A method of the backend retries its own requests; any other function is retried as a whole.
-        A request that submits others may go on to wait for them, so its slot is given back at once; what it requests
-        itself from then on takes slots of its own.
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
 
-        Raises:
-            RequestQueueFull: if `queue_size` requests wait already.
-        """
-        owner = self.reference()
-        retry = owner is None or _attribute(call, "__self__") is not owner
-        future: Future[Any] = Future()
-        request = _Request(self, call, retry, args, kwargs)
-        request.name = str(_attribute(call, "__name__") or "")
-        job = _Job(self.gate.new_slot(), request, future)
-        request.is_method = job.slot.of_method = not retry
+    def __getitem__(self, index: Any) -> Any:
+        return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
 
-        def withdraw(done: "Future[Any]") -> None:
-            if done.cancelled() and self.gate.withdraw(job):
-                done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
-
-        future.add_done_callback(withdraw)
-        try:
-            self.gate.join(job)
-            if (outer := self._slot_in_hand()) is not None:
-                outer.release()
-        except BaseException:  # Ctrl-C; nobody would ever know of the future
-            self.gate.withdraw(job)
-            raise
-        return future
-
-    def _run(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
-        """Make a request in this thread if a slot is free, else through the queue."""
-        gate, thread = self.gate, get_ident()
-        if (
-            self.careful
-            or thread in gate.threads
-            or _current_slot.get() is not None
-            or _may_hold_a_body(args, kwargs)
-        ):
-            return self._run_request(_Request(self, call, retry, args, kwargs))
-        # The usual case, without a _Request and a context variable where all goes well: every call pays for it.
-        slot = _Slot()
-        slot.gate = gate
-        try:
-            if not gate.enter(slot):
-                return self._run_later(_Request(self, call, retry, args, kwargs))
-            gate.threads[thread] = slot
-            try:
-                result = call(*args, **kwargs)
-                if _is_settled(result):
-                    gate.leave(slot)
-                    return result
-                request = _Request(self, call, retry, args, kwargs)
-                request.result = result
-            except Exception as error:
-                request = _Request(self, call, retry, args, kwargs)
-                request.error = error
-            finally:
-                del gate.threads[thread]
-            return self._run_on(request, slot, request.judge(slot))
-        except BaseException:
-            slot.release()
-            raise
-
-    def _run_partial(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
-        """Make the request of a partial, which may hold a body of its own, to be sent again from where it stood."""
-        return self._run_request(_Request(self, call, retry, args, kwargs))
-
-    def _run_request(self, request: _Request) -> Any:
-        outer = self._slot_in_hand()
-        if outer is not None:
-            return self._run_under(outer, request)
-        slot = self.gate.new_slot()
-        try:
-            if not self.gate.enter(slot):
-                return self._run_later(request)
-            return self._run_on(request, slot, request.attempt(slot))
-        except BaseException:
-            slot.release()
-            raise
-
-    def _run_on(self, request: _Request, slot: _Slot, delay: "float | None") -> Any:
-        """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
-        while delay is not None:
-            self.wait_for_slot(slot, delay, request)
-            delay = request.attempt(slot)
-        request.finish(slot)
-        return request.outcome()
-
-    def _run_later(self, request: _Request) -> Any:
-        """Make a request for which no slot is free now."""
-        outer = self._slot_of_open_stream()
-        if outer is not None:
-            return self._run_under(outer, request)
-        return self._run_in_line(request, self.gate.new_slot())  # a slot that the worker gives back
-
-    def _run_under(self, slot: _Slot, request: _Request) -> Any:
-        """Make a request from within another one, under the slot of that one."""
-        self.gate.count_nested(slot)
-        request.is_nested = True
-        # The server asked all to wait; or it was given back by a request beside this one, which backs off.
-        delay = 0.0 if self.gate.hold_until or not slot.held else None
-        try:
-            while True:
-                if delay is not None:
-                    self.wait_for_slot(slot, delay, request)
-                if (delay := request.attempt(slot)) is None:
-                    return request.outcome()
-        finally:
-            if slot.over:  # taken again after its request had ended
-                slot.release()
-
-    def _run_in_line(self, request: _Request, slot: _Slot) -> Any:
-        """Let a worker thread make the request when its turn has come, and wait for the outcome."""
-        request.name = self._caller_name(above=2)
-        self._warn_of_a_blocked_loop(request)
-        job = _Job(slot, request)
-        queue_timeout = self.settings["queue_timeout"]
-        queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
-        try:
-            self.gate.join(job)
-            while not job.done.acquire(
-                timeout=_timeout_until(min(queue_deadline, request.deadline, self.gate.own_wake_up()))
-            ):
-                self.gate.pump()
-                now = time.monotonic()
-                if now >= request.deadline:
-                    raise self._timed_out("total_timeout")
-                if now >= queue_deadline:
-                    if self.gate.withdraw_unstarted(job):
-                        raise self._timed_out("queue_timeout")
-                    queue_deadline = math.inf
-            if request.error is None and not slot.over:  # a stream keeps it
-                _note_open_stream(slot)
-        except BaseException:
-            if self.gate.withdraw(job):
-                raise
-            request.retry = False  # an attempt is under way; it is the last one
-            request.result = None  # see _Job.deliver
-            raise
-        return request.outcome()
-
-    def _warn_of_a_blocked_loop(self, request: _Request) -> None:
-        """Say once that a sync request waits in an event loop's thread: what it waits for may be a task of that loop."""
-        asyncio = sys.modules.get("asyncio")
-        if asyncio is not None and asyncio._get_running_loop() is not None and "loop" not in self.warned:
-            self.warned.add("loop")
-            _log(
-                self.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
-                "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", self.label, request.name,
-            )  # fmt: skip
-
-    def wait_for_slot(self, slot: _Slot, delay: float, request: _Request) -> None:
-        """Give `slot` back, wait out the backoff, and take it again when its turn has come."""
-        ticket = _ThreadTicket(slot)
-        try:
-            self.gate.rejoin(ticket, delay, request.holds)
-            while not ticket.signal.acquire(timeout=_timeout_until(ticket.ready_at)):
-                self.gate.pump()  # also where the alarm's thread could not be started
-                if ticket.signal.acquire(timeout=_timeout_until(request.deadline)):
-                    break
-                raise self._timed_out("total_timeout")
-            if ticket.error is not None:
-                raise ticket.error
-            ticket.state = _RUNNING
-        except BaseException:
-            self.gate.withdraw(ticket)
-            raise
-
-    def check_health(self) -> None:
-        """Raise CircuitOpen while the circuit breaker is open; the attempt is not counted as sent."""
-        try:
-            if self.health is not None:
-                self.health.check()
-        except CircuitOpen:
-            self.gate.count("unsent")
-            raise
-
-    def _timed_out(self, setting: str) -> RequestTimeout:
-        did = "waited" if setting == "queue_timeout" else "took"
-        return RequestTimeout(f"The request {did} longer than {setting} ({self.settings[setting]} s).")
-
-    def _slot_in_hand(self) -> "_Slot | None":
-        """Return the slot under which this code runs, if it is one of this engine."""
-        slot = self.gate.threads.get(get_ident()) or _current_slot.get()
-        while slot is not None and (slot.over or slot.gate is not self.gate):
-            slot = slot.outer
-        return slot
-
-    def _slot_of_open_stream(self) -> "_Slot | None":
-        """Return the slot of a stream that this context reads, so that it does not wait for itself."""
-        slots = (reference() for reference in _open_streams.get())
-        return next(
-            (slot for slot in slots if slot is not None and not slot.over and slot.gate is self.gate), None
-        )
-
-    # Async calls.
-
-    async def _run_async(self, call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any) -> Any:
-        """Make a request in this task, at once if a slot is free."""
-        gate = self.gate
-        held: _Slot | None = None
-        request: _Request | None = None
-        if not (
-            self.careful
-            or get_ident() in gate.threads
-            or _current_slot.get() is not None
-            or _may_hold_a_body(args, kwargs)
-            or isinstance(call, partial)
-        ):
-            slot = gate.new_slot()
-            try:
-                if gate.enter(slot):  # the usual case: see `_run`
-                    token = _current_slot.set(slot)
-                    try:
-                        result = await call(*args, **kwargs)
-                        if _is_settled(result):
-                            gate.leave(slot)
-                            return result
-                        request = _Request(self, call, retry, args, kwargs)
-                        request.result = result
-                    except Exception as error:
-                        request = _Request(self, call, retry, args, kwargs)
-                        request.error = error
-                    finally:
-                        _reset(token)
-                    held = slot
-            except GeneratorExit:  # from the collector, perhaps
-                slot.abandon()
-                raise
-            except BaseException:
-                slot.release()
-                raise
-        request = request or _Request(self, call, retry, args, kwargs)
-        held = await self.make_async(request, held)
-        if held is not None:
-            request.finish(held)
-        return request.outcome()
-
-    async def make_async(
-        self, request: _Request, slot: "_Slot | None" = None, attempt: "Callable[[], Any] | None" = None
-    ) -> "_Slot | None":
-        """Make a request in this task; return its slot, still held, or None if it ran under another's.
-
-        Args:
-            slot: where the first attempt was made already, the one under which it was made.
-            attempt: makes one attempt, if there is more to it than to await the call.
-        """
-        outer = self._slot_in_hand() if slot is None else None
-        held = outer or slot or self.gate.new_slot()
-        try:
-            if outer is not None:
-                self.gate.count_nested(outer)
-            if slot is not None:
-                delay = request.judge(held, await _async_body(request.result))
-                if delay is None:
-                    return held
-                await self._close_and_wait(held, delay, request)
-            elif outer is None and not self.gate.enter(held):
-                outer = self._slot_of_open_stream()
-                if outer is None:
-                    await self._wait_in_task(held, None, request)
-                else:
-                    held = outer
-                    self.gate.count_nested(outer)
-            request.is_nested = outer is not None
-            # The server asked all to wait; or it was given back by a request beside this one, which backs off.
-            if outer is not None and (self.gate.hold_until or not outer.held):
-                await self._wait_in_task(outer, 0.0, request)
-            while True:
-                if outer is None:
-                    held.over = held.judged = False
-                token = _take_in_hand(held)
-                try:
-                    self.check_health()
-                    result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
-                    request.result, request.error = await result, None
-                except Exception as error:
-                    request.result, request.error = None, error
-                finally:
-                    _reset(token)
-                if request.error is None and self.health is None and _is_settled(request.result):
-                    delay = None
-                else:
-                    delay = request.judge(held, await _async_body(request.result))
-                if delay is None:
-                    return held if outer is None else None
-                await self._close_and_wait(held, delay, request)
-        except GeneratorExit:  # from the collector, perhaps
-            if outer is None:
-                held.abandon()
-            raise
-        except BaseException:
-            if outer is None:
-                held.release()
-            raise
-        finally:
-            if outer is not None and outer.over and outer.held:  # taken again after its request had ended
-                self.gate.abandon(outer)
-
-    async def _close_and_wait(self, slot: _Slot, delay: float, request: _Request) -> None:
-        """Close the response of a failed attempt, so that its connection is free, and wait out the backoff."""
-        if request.error is None and _has(request.result, "aclose"):
-            with contextlib.suppress(Exception):
-                await request.result.aclose()
-        await self._wait_in_task(slot, delay, request)
-
-    async def _wait_in_task(self, slot: _Slot, delay: "float | None", request: _Request) -> None:
-        """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
-        import asyncio
-
-        ticket = _TaskTicket(slot, asyncio.get_running_loop())
-        limits = {"total_timeout": request.deadline}
-        try:
-            if delay is None:
-                request.name = self._caller_name()
-                self.gate.join(ticket)
-                if self.settings["queue_timeout"] is not None:
-                    limits["queue_timeout"] = time.monotonic() + self.settings["queue_timeout"]
-            else:
-                self.gate.rejoin(ticket, delay, request.holds)
-            due = max(ticket.ready_at, self.gate.own_wake_up() if delay is None else 0)
-            if _alarm.thread is None and 0 < due < math.inf:
-                ticket.loop.call_later(max(due - time.monotonic(), 0), self.gate.pump)
-            name = min(limits, key=limits.__getitem__)
-            if limits[name] == math.inf:
-                await ticket.future
-            else:
-                await asyncio.wait([ticket.future], timeout=limits[name] - time.monotonic())
-                if not ticket.future.done():
-                    raise self._timed_out(name)
-                ticket.future.result()
-            ticket.state = _RUNNING
-        except GeneratorExit:  # the collector closes a task whose loop is gone
-            self.gate.abandon(ticket)
-            raise
-        except BaseException:
-            self.gate.withdraw(ticket)
-            raise
-
-    # Backoff.
-
-    def delay_after(self, failure: Failure, request: _Request, slot: _Slot) -> "float | None":
-        """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
-        request.holds = False
-        retries = self.settings["max_retries"]
-        if not failure.retry or retries is None or self.gate.closed:
-            return None
-        asked = server_delay(failure.headers, failure.body)
-        too_long = asked is not None and asked[0] > self.settings["max_retry_after"]
-        holds = asked is not None and not too_long and failure.status in _HOLDING_STATUSES
-        if not (request.retry and retries):
-            if asked is not None and holds:
-                self.gate.hold(asked[0])
-            return None
-        request.name = request.name or self._caller_name()
-        delay, source = asked or (self._backoff(request.retries + 1), "backoff")
-        if not holds and self.settings["retry_jitter"] and self.gate.is_backing_off():
-            delay *= 1 + random.uniform(0, self.settings["retry_jitter"])
-        if too_long:
-            reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
-        else:
-            reason = self._why_no_retry(failure, request, delay)
-        if reason:
-            if holds:
-                self.gate.hold(delay)
-            self._tell(failure, request, slot, None, f"giving up: {reason}")
-            with contextlib.suppress(Exception):
-                if request.error is not None and hasattr(request.error, "add_note"):
-                    request.error.add_note(f"{self.label}.{request.name} gave up: {reason}")
-            return None
-        request.retries += 1
-        request.holds = holds
-        if request.error is None:
-            _discard(request.result)
-        turn = f"{request.retries}/{retries}"
-        self._tell(failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
-        slot.over = slot.over or not request.is_nested
-        return delay
-
-    def _backoff(self, retry: int) -> float:
-        settings = self.settings
-        return backoff_delay(
-            retry, settings["initial_retry_delay"], settings["backoff_factor"], settings["max_retry_delay"]
-        )
-
-    def _why_no_retry(self, failure: Failure, request: _Request, delay: float) -> str:
-        """Return why a request that may well succeed after `delay` seconds is not made again, or nothing."""
-        if request.retries >= self.settings["max_retries"]:
-            return f"{request.retries} retries were made"
-        if not failure.never_sent and not self._may_send_again(failure, request):
-            return "sending it twice could do harm"
-        if time.monotonic() + delay > request.deadline:
-            return "total_timeout would be over before the next attempt"
-        return self.health.why_no_retry(delay) if self.health is not None else ""
-
-    def _tell(
-        self, failure: Failure, request: _Request, slot: _Slot, delay: "float | None", outcome: str
-    ) -> None:
-        """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request.
-
-        They hear of it under the slot, so that one that calls the backend does not wait for itself.
-        """
-        event = {
-            "event": "gave up" if delay is None else "retry",
-            "backend": self.label,
-            "method": request.name,
-            "request": slot.number,
-            "status": failure.status,
-            "why": failure.why,
-            "retries": request.retries,
-            "delay": delay,
-        }
-        level = logging.ERROR if delay is None else logging.WARNING
-        text = f"{self.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
-        token = _current_slot.set(slot)
-        try:
-            for hear in (lambda _: self.logger.log(level, "%s", text), *self.listeners):
-                with contextlib.suppress(Exception):
-                    hear(dict(event))
-        finally:
-            _current_slot.reset(token)
-
-    def _may_send_again(self, failure: Failure, request: _Request) -> bool:
-        if request.rewinder is not None and not request.rewinder.rewind():
-            return False
-        return failure.status is not None or _may_be_repeated(request.call, request.args, request.kwargs)
-
-    def _caller_name(self, above: int = 0) -> str:
-        """Return the name of the owner's method that makes the request now, a public one if possible, for the log.
-
-        Args:
-            above: how many frames above the caller's are the engine's own, which need no look.
-        """
-        owner = self.reference()
-        frame: Any = sys._getframe(1 + above)
-        names: list[str] = []
-        for _ in range(40):
-            code = frame.f_code
-            if code.co_varnames[:1] in (("self",), ("cls",)) or "self" in code.co_freevars:
-                local = frame.f_locals
-                if local.get("self") is owner or local.get("cls") is owner:
-                    names.append(code.co_name)
-                    if not code.co_name.startswith("_"):
-                        break
-            frame = frame.f_back
-            if frame is None or owner is None:
-                break
-        return next((name for name in reversed(names) if not name.startswith("_")), (names or ["request"])[0])
+    def __repr__(self) -> str:
+        return f"<{len(self)} waiting requests>"
 
 
 def _forget(key: int, reference: Any) -> None:
-    engine = _engines.get(key)
+    engine = engines.get(key)
     if engine is not None and engine.reference is reference:
-        del _engines[key]
+        del engines[key]
 
 
-def _timeout_until(deadline: float) -> float:
-    """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits for ever."""
-    if deadline == math.inf:
-        return -1
-    return min(max(deadline - time.monotonic(), 0), threading.TIMEOUT_MAX)
+# settings ---------------------------------------------------------------------------------------------------
+# Settings.
 
 
-def _discard(response: Any) -> None:
-    """Close a response that nobody will see, so that its connection is free for the next attempt."""
-    close = _attribute(response, "close")
-    if callable(close) and not _is_coroutine_function(close):
-        with contextlib.suppress(Exception):
-            close()
+# Class -> its settings by name, to know them again where a plain value was assigned to the class.
+_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting]]" = weakref.WeakKeyDictionary()
 
 
-# Health --------------------------------------------------------------------------------------------------------
+class Setting(property):
+    """An attribute that can be changed on a live instance; a senseless value is refused.
 
-
-class _Health:
-    """The retry budget and the circuit breaker of one engine. Invariant: all is read and changed under `lock`."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.budget: int | None = None
-        self.breaker: int | None = None
-        self.pause = 0.0
-        # Of the budget: a retry costs 1, a success gives 0.1 back (gRPC A6, retry throttling).
-        self.spent = 0.0
-        self.failures = 0  # in a row
-        self.open_until = 0.0
-
-    def configure(self, budget: "int | None", breaker: "int | None", pause: float) -> None:
-        """Change the settings: retries in the budget, failures that open the breaker, seconds that it stays open."""
-        with self.lock:
-            self.budget, self.breaker, self.pause = budget, breaker, pause
-
-    def check(self) -> None:
-        """Raise CircuitOpen while the breaker is open. After its pause it lets one attempt through, a pause."""
-        with self.lock:
-            if self.breaker is None or self.failures < self.breaker:
-                return
-            now = time.monotonic()
-            if now >= self.open_until:
-                self.open_until = now + self.pause
-                return
-            raise CircuitOpen(
-                f"The circuit breaker is open: the last {self.failures} attempts failed. "
-                f"The next one is made in {self.open_until - now:.0f} s."
-            )
-
-    def note(self, failure: "Failure | None") -> None:
-        """Count an attempt. One that failed for a reason of its own, such as a 404, says nothing about the API."""
-        with self.lock:
-            if failure is None:
-                self.failures = 0
-                self.spent = max(self.spent - 0.1, 0.0)
-            elif failure.retry:
-                self.failures += 1
-                if self.failures == self.breaker:
-                    self.open_until = time.monotonic() + self.pause
-
-    def why_no_retry(self, delay: float) -> str:
-        """Return why there is to be no retry after `delay` seconds; or nothing, having taken it off the budget."""
-        with self.lock:
-            is_open = self.breaker is not None and self.failures >= self.breaker
-            if is_open and time.monotonic() + delay < self.open_until:
-                return "the circuit breaker is open"
-            if self.budget is not None and self.spent + 1 > self.budget:
-                return "the retry budget is spent"
-            self.spent += 1
-            return ""
-
-
-# Connections ---------------------------------------------------------------------------------------------------
-
-# What an environment variable of these says, httpx reads when a client is made.
-_CLIENT_VARIABLES = tuple(
-    variable
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    for variable in (name, name.lower())
-)
-
-
-class _Connections:
-    """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
-
-    Such a function is copied, with the same code, over names of its module in which the session's class gives a twin of
-    one that is kept: with the same connections, and without cookies. So arguments, results and errors are the same.
-    """
-
-    def __init__(self) -> None:
-        self.kept: dict[Any, Any] = {}
-        self.copies: dict[Any, Any] = {}
-
-    def through(self, call: Any) -> Any:
-        """Return `call` over kept connections; or as it is, where it is another function or was replaced (mocked)."""
-        function = _attribute(call, "__wrapped__") or call  # httpx.stream is a context manager's function
-        names = _attribute(function, "__globals__")
-        module = names.get("__name__") if type(function) is FunctionType and type(names) is dict else None
-        if module not in ("requests.api", "httpx._api", "httpx2._api"):
-            return call
-        request = names["request"]
-        session = names["sessions"].Session if module == "requests.api" else names["Client"]
-        if type(request) is not FunctionType or not isinstance(session, type):
-            return call
-        key = (call, request, session)
-        if key not in self.copies:
-            names = dict(names)
-            if module == "requests.api":
-                names["sessions"] = _Names(Session=partial(self._requests_session, session))
-            else:
-                names["Client"] = partial(self._httpx_client, session)
-            names["request"] = _copy_of(request, names)
-            copy = _copy_of(function, names)
-            self.copies[key] = copy if function is call else contextlib.contextmanager(copy)
-        return self.copies[key]
-
-    def _requests_session(self, session_class: Any) -> Any:
-        kept = self.kept.get(session_class)
-        if kept is None:
-            session = session_class()
-            for prefix, adapter in list(session.adapters.items()):
-                session.mount(prefix, type(adapter)(pool_maxsize=100))
-            kept = self.kept.setdefault(session_class, session)
-        return contextlib.nullcontext(_twin(kept, cookies=type(kept.cookies)()))
-
-    def _httpx_client(
-        self, client_class: Any, cookies: Any = None, timeout: Any = None, **options: Any
-    ) -> Any:
-        variables = tuple(map(os.environ.get, _CLIENT_VARIABLES)) if options.get("trust_env", True) else ()
-        key = (client_class, variables, *options.items())
-        try:
-            kept = self.kept.get(key)
-        except TypeError:  # an option that is no key: a client of its own, as without us
-            return client_class(cookies=cookies, timeout=timeout, **options)
-        if kept is None:
-            module = sys.modules[client_class.__module__.partition(".")[0]]  # httpx, or its fork httpx2
-            limits = module.Limits(max_connections=None, max_keepalive_connections=100)
-            kept = self.kept.setdefault(key, client_class(limits=limits, **options))
-        twin = _twin(kept)
-        twin.cookies, twin.timeout = cookies, timeout
-        return contextlib.nullcontext(twin)
-
-    def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
-        kept, self.kept = list(self.kept.values()), {}
-        for session in kept:
-            session.close()
-
-
-class _Names:
-    """An object with the given attributes."""
-
-    def __init__(self, **names: Any) -> None:
-        self.__dict__.update(names)
-
-
-def _copy_of(function: Any, names: dict[str, Any]) -> Any:
-    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-# Kinds of calls, and the retries that SDKs make themselves ------------------------------------------------------
-
-_SYNC, _COROUTINE, _ASYNC_OTHER = range(3)
-# Whose plain functions have retries of their own, or stand for async ones without saying so.
-_RETRYING_MODULES = frozenset(
-    {
-        "urllib3",
-        "cohere.client",
-        "google.generativeai.embedding",
-        "google.generativeai.files",
-        "google.generativeai.models",
-    }
-)
-# Package of an SDK -> arguments that turn its own retries off for a call; a dict is merged with what is given.
-_WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
-    "cohere": {"request_options": {"max_retries": 0}},
-    "mistralai": {"retries": None},
-    "litellm": {"num_retries": 0, "max_retries": 0},
-    "google.generativeai": {"request_options": {"retry": None}},
-}
-# Whose plain methods give something to be awaited.
-_ASYNC_PACKAGES = frozenset({"aiohttp", "aiobotocore"})
-_CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x08, 0x80, 0x200
-_ASYNC_FLAGS = _CO_COROUTINE | _CO_ASYNC_GENERATOR
-
-
-def _flags_of(function: Any) -> int:
-    flags = _attribute(_attribute(function, "__code__"), "co_flags")
-    return flags if isinstance(flags, int) else 0
-
-
-def _is_coroutine_function(function: Any) -> bool:
-    return bool(_flags_of(function) & _CO_COROUTINE)
-
-
-def _is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) -> bool:
-    """Return True, quickly, for the usual calls: synchronous, and with no retries of their own to be turned off.
-
-    They are a plain function, and a method of a session of requests that is as it was made.
+    It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
+    is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
 
     Args:
-        ordinary: the functions of the methods that were found to be so.
-        without_retries: the adapters of the session that was looked at last, and found to be so.
+        default: the value until one is assigned.
+        option: what it sets, where the attribute has another name.
     """
-    method = type(call) is MethodType
-    function = call.__func__ if method else call
-    if type(function) is not FunctionType or function.__dict__ or function.__code__.co_flags & _ASYNC_FLAGS:
-        return False
-    if not method:
-        return function.__module__ not in _RETRYING_MODULES
-    try:
-        adapters = call.__self__.adapters
-        if type(adapters) is not OrderedDict:
-            return False
-        if without_retries != adapters:
-            # None is no 0: then its other counts say how often.
-            if any(adapter.max_retries.total != 0 for adapter in adapters.values()):
-                return False
-            without_retries.clear()
-            without_retries.update(adapters)
-        ordinary.add(function)
-    except Exception:
-        return False
-    return True
 
+    def __init__(self, default: Any, option: str = "") -> None:
+        super().__init__()
+        self.default = default
+        self.option = option
+        self.attribute = option
 
-def _is_known(call: Any, without_retries: dict[Any, Any]) -> bool:
-    """Return True, quickly, for a method of a client of httpx whose transports are those that were looked at last."""
-    try:
-        client = call.__self__
-        return without_retries == {"": client._transport, **client._mounts}
-    except Exception:
-        return False
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+        self.option = self.option or name
+        self.default = self.checked(self.default)
+        _declared.setdefault(owner, {})[name] = self
 
-
-def _kind_of(call: Any) -> int:
-    """Tell a coroutine function and a function that gives something to be awaited or entered from an ordinary one."""
-    function, depth = call.__func__ if type(call) is MethodType else call, 0
-    while depth < 20 and (type(function) is not FunctionType or function.__dict__ or _poses(function)):
-        inner = function.func if isinstance(function, partial) else _attribute(function, "__wrapped__")
-        if inner is None and _poses(function):
-            inner = _inside(function)
-        if inner is None:
-            break
-        function, depth = inner, depth + 1
-    flags = _flags_of(function) or _flags_of(_attribute(type(function), "__call__"))
-    if flags & _CO_COROUTINE:
-        wrapper = depth and not isinstance(call, partial) and not _is_coroutine_function(call)
-        return _ASYNC_OTHER if wrapper else _COROUTINE
-    owner = type(_attribute(call, "__self__"))
-    if flags & _CO_ASYNC_GENERATOR or owner.__module__.partition(".")[0] in _ASYNC_PACKAGES:
-        return _ASYNC_OTHER
-    if type(call).__module__.startswith("grpc.aio"):
-        return _ASYNC_OTHER
-    return _ASYNC_OTHER if owner.__name__.startswith("Async") else _SYNC
-
-
-def _poses(function: Any) -> bool:
-    """Return True for a function that has been given the name of another, which it wraps: cohere's `chat_stream`."""
-    return type(function) is FunctionType and function.__name__ != function.__code__.co_name
-
-
-def _inside(function: Any) -> Any:
-    """Return the function of the same name that a wrapper holds, or None."""
-    cells = function.__closure__ or ()
-    held = (_attribute(cell, "cell_contents") for cell in cells)
-    return next((thing for thing in held if _attribute(thing, "__name__") == function.__name__), None)
-
-
-def _is_httpx(client: Any) -> bool:
-    """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if it is told to."""
-    return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
-
-
-def _without_own_retries(call: Any, engine: RequestEngine) -> Any:
-    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
-    if isinstance(call, partial):
-        return partial(_without_own_retries(call.func, engine), *call.args, **call.keywords)
-    wrapped = _attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
-    owner = _attribute(call, "__self__") or _attribute(wrapped, "__self__")
-    try:
-        if _is_httpx(owner):
-            return _of_httpx(call, owner, engine.without_retries)
-        for change in _CHANGES:
-            if (changed := change(call, owner)) is not None:
-                return changed
-    except Exception as error:
-        name = type(call if owner is None else owner).__name__
-        if name not in engine.warned:
-            engine.warned.add(name)
-            _log(
-                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
-                "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
-            )  # fmt: skip
-    return call
-
-
-def _of_sdk(call: Any, owner: Any) -> Any:
-    """OpenAI, Anthropic, Groq, Together: the same method of a client with other options, on the same connections."""
-    client = owner if _has(owner, "with_options") else _attribute(owner, "_client")
-    if client is None or not _attribute(client, "max_retries") or not _has(client, "with_options"):
-        return None
-    client_without = client.with_options(max_retries=0)
-    owner_without = client_without if client is owner else type(owner)(client_without)
-    for view in ("with_raw_response", "with_streaming_response"):
-        method = _attribute(_attribute(owner, view), call.__name__)
-        if method is not None and _attribute(method, "__code__") is _attribute(call, "__code__"):
-            return getattr(getattr(owner_without, view), call.__name__)
-    return getattr(owner_without, call.__name__)
-
-
-def _of_arguments(call: Any, owner: Any) -> Any:
-    """Cohere, Mistral, LiteLLM, the older SDK of Google: the same call with arguments that turn retries off."""
-    module = f"{_attribute(call, '__module__')}."
-    given = next((off for sdk, off in _WITHOUT_RETRIES.items() if module.startswith(f"{sdk}.")), {})
-    off = {name: value for name, value in given.items() if _takes(call, name)}
-    if not off:
-        return None
-
-    @wraps(call)
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        merged = {
-            name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
-            for name, value in off.items()
-        }
-        return call(*args, **{**kwargs, **merged})
-
-    return call_once
-
-
-def _takes(call: Any, name: str) -> bool:
-    """Return True if a function has a parameter of this name, or takes any."""
-    code = _attribute(_attribute(call, "__func__") or call, "__code__")
-    if code is None:
-        return False
-    return (
-        bool(code.co_flags & _CO_VARKEYWORDS)
-        or name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    )
-
-
-def _of_genai(call: Any, owner: Any) -> Any:
-    """google-genai: its client makes one attempt from now on."""
-    client = _attribute(
-        _attribute(owner, "_modules") or owner, "_api_client"
-    )  # of a chat, of another resource
-    loops = (_attribute(client, "_retry"), _attribute(client, "_async_retry"))
-    if any(type(loop).__module__.partition(".")[0] != "tenacity" for loop in loops):
-        return None
-    options = client._http_options
-    if _attribute(options.retry_options, "attempts") != 1:
-        options.retry_options = sys.modules["google.genai.types"].HttpRetryOptions(attempts=1)
-        for loop in loops:
-            loop.stop = sys.modules["tenacity"].stop_after_attempt(1)
-    return call
-
-
-def _of_session(call: Any, owner: Any) -> Any:
-    """A requests.Session: a copy of it, with the same connections."""
-    adapters = _attribute(owner, "adapters")
-    if not isinstance(adapters, dict):
-        return None
-    without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
-    if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
-        return call
-    twin = _twin(owner, adapters=type(adapters)(without))
-    # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
-    function = _attribute(call, "__func__")
-    return getattr(twin, call.__name__) if function is None else function.__get__(twin)
-
-
-def _of_botocore(call: Any, owner: Any) -> Any:
-    """A client of botocore: its handler is taken out."""
-    meta = _attribute(owner, "meta")
-    meta = _attribute(_attribute(meta, "client"), "meta") or meta  # a resource of boto3
-    if meta is None or _attribute(_attribute(meta, "service_model"), "service_name") is None:
-        return None
-    service = meta.service_model.service_id.hyphenize()
-    meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
-    return call
-
-
-def _of_urllib3(call: Any, owner: Any) -> Any:
-    """A PoolManager or HTTPConnectionPool, or `urllib3.request`: the same call, with redirects but no retries."""
-    maker = call if owner is None else type(owner)
-    if str(_attribute(maker, "__module__")).partition(".")[0] != "urllib3":
-        return None
-    pool_options = _attribute(owner, "connection_pool_kw")
-    default = pool_options.get("retries") if pool_options is not None else _attribute(owner, "retries")
-    from urllib3.util.retry import Retry
-
-    @wraps(call)
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        retry = kwargs.get("retries")
-        retry = Retry.from_int(default if retry is None else retry)
-        if retry.total is not False:
-            redirects = retry.total if retry.redirect is None else retry.redirect
-            retry = retry.new(
-                total=None,
-                connect=0,
-                read=0,
-                status=0,
-                other=0,
-                redirect=redirects,
-                status_forcelist=frozenset(),
-            )
-        return call(*args, **{**kwargs, "retries": retry})
-
-    return call_once
-
-
-def _of_httpx(call: Any, owner: Any, without_retries: dict[Any, Any]) -> Any:
-    """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
-    transports = {"": _attribute(owner, "_transport"), **(_attribute(owner, "_mounts") or {})}
-    without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
-    if all(without[key] is transport for key, transport in transports.items()):
-        without_retries.clear()
-        without_retries.update(transports)
-        return call
-    return getattr(_twin(owner, _transport=without.pop(""), _mounts=without), call.__name__)
-
-
-def _without_reconnecting(transport: Any) -> Any:
-    pool = _attribute(transport, "_pool")
-    retries = _attribute(pool, "_retries")
-    if not isinstance(retries, int) or not retries:
-        return transport
-    return _twin(transport, _pool=_twin(pool, _retries=0))
-
-
-def _without_retry(adapter: Any) -> Any:
-    """Return an adapter of requests as it is, or one without urllib3's `Retry`, on the same connections."""
-    retry = _attribute(adapter, "max_retries")
-    total = _attribute(retry, "total")
-    if total == 0 or not (isinstance(total, int) or (total is None and _has(retry, "is_exhausted"))):
-        return adapter
-    # A copy, since a class derived from `Retry` may be made in another way.
-    none = _twin(
-        retry, total=0, connect=None, read=False, status=None, other=None, status_forcelist=frozenset()
-    )
-    return _twin(adapter, max_retries=none)
-
-
-def _twin(thing: Any, **changes: Any) -> Any:
-    twin = object.__new__(type(thing))
-    twin.__dict__.update(vars(thing), **changes)
-    return twin
-
-
-_CHANGES = (_of_sdk, _of_session, _of_botocore, _of_urllib3, _of_genai, _of_arguments)
-
-
-async def _async_body(response: Any) -> Any:
-    """Return the decoded body of a 429 or 503 of a client whose `json()` is a coroutine, or None."""
-    decode = _attribute(response, "json")
-    if _status_in(response) not in _HOLDING_STATUSES or not _is_coroutine_function(decode):
-        return None
-    try:
-        body = await decode()
-    except Exception:
-        return None
-    return body if isinstance(body, dict | list) else None
-
-
-class _AsyncCall(Coroutine[Any, Any, Any]):
-    """A call whose result is awaited, entered with `async with`, or iterated; it is made then, in its turn."""
-
-    def __init__(self, engine: RequestEngine, call: Any, retry: bool, /, *args: Any, **kwargs: Any) -> None:
-        self._engine = engine
-        self._request = _Request(engine, call, retry, args, kwargs)
-        self._coroutine: Any = None
-        self._manager: Any = None
-        self._slot: _Slot | None = None
-        self._bare: Any = None  # the call itself, once something else was asked of it
-
-    def __getattr__(self, name: str) -> Any:
-        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        request, engine = self._request, self._engine
-        if self._bare is None:
-            self._bare = request.call(*request.args, **request.kwargs)
-            if name not in engine.warned:
-                engine.warned.add(name)
-                _log(
-                    engine.logger, logging.WARNING, "%s: a call whose `%s` is used, rather than awaited or iterated, is not queued",
-                    engine.label, name,
-                )  # fmt: skip
-        return getattr(self._bare, name)
-
-    def __del__(self) -> None:
-        # An async generator that is collected when its loop is closed already does not run its `finally`.
-        if self._slot is not None:
-            self._slot.abandon()
-
-    def __await__(self) -> Any:
-        return (self._made() if self._bare is None else self._bare).__await__()
-
-    def send(self, value: Any) -> Any:
-        """Run it as the coroutine that it stands for."""
-        self._coroutine = self._coroutine or self._made()
-        return self._coroutine.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Raise in the coroutine that it stands for."""
-        self._coroutine = self._coroutine or self._made()
-        return self._coroutine.throw(*error)
-
-    def close(self) -> None:
-        """Close the coroutine that it stands for."""
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    def _made(self) -> Any:
-        request = self._request
-        return self._engine._run_async(request.call, request.retry, *request.args, **request.kwargs)
-
-    async def __aenter__(self) -> Any:
-        request = self._request
-
-        async def attempt() -> Any:
-            if self._manager is not None:
-                manager, self._manager = self._manager, None
-                await manager.__aexit__(None, None, None)
-            manager = request.call(*request.args, **request.kwargs)
-            entered = await manager.__aenter__()
-            self._manager = manager
-            return entered
-
-        self._slot = await self._engine.make_async(request, attempt=attempt)
-        if request.error is not None and self._slot is not None:
-            self._slot.release()
-        elif self._slot is not None:
-            _note_open_stream(self._slot)
-        return request.outcome()
-
-    async def __aexit__(self, *exc: Any) -> Any:
+    def checked(self, value: Any) -> Any:
+        """Return `value`; raise ValueError, naming the attribute, where it makes no sense."""
+        option = OPTIONS[self.option]
         try:
-            return await self._manager.__aexit__(*exc)
-        finally:
-            if self._slot is not None:
-                self._slot.release()
+            return option.check(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.attribute} must be {option.allowed}, not {value!r}") from None
 
-    async def __aiter__(self) -> Any:
-        request = self._request
-        if self._bare is not None:
-            async for item in self._bare:
-                yield item
-            return
+    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+        return self.default if instance is None else values_of(instance).get(self.attribute, self.default)
 
-        async def attempt() -> Any:
-            self._manager = request.call(*request.args, **request.kwargs)
-            return [item async for item in _first(self._manager)]
+    def __set__(self, instance: Any, value: Any) -> None:
+        values_of(instance)[self.attribute] = self.checked(value)
+        engine = engines.get(id(instance))
+        if engine is not None:
+            engine.configure(partial(_settings_of, instance, engine.values))
 
-        self._slot = await self._engine.make_async(request, attempt=attempt)
-        if self._slot is not None:
-            _note_open_stream(self._slot)
+    def __delete__(self, instance: Any) -> None:
+        self.__set__(instance, self.default)
+        del values_of(instance)[self.attribute]
+
+
+def values_of(instance: Any) -> dict[str, Any]:
+    """Return where the values of an instance's settings are kept: its `__dict__`, or its engine if it has slots."""
+    try:
+        return instance.__dict__  # type: ignore[no-any-return]
+    except AttributeError:
+        return engine_of(instance).values
+
+
+def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option -> value for an instance, or for a class that holds a queue itself.
+
+    `max_retries` is None where the class has no backoff.
+
+    A plain value in the body of a subclass, or assigned to a class, hides the Setting: a Setting is put in its place,
+    so that later assignments are noticed. A property in a subclass stays, and is asked when the settings are read.
+    """
+    values = {name: option.neutral for name, option in OPTIONS.items()}
+    classes = (owner if isinstance(owner, type) else type(owner)).__mro__
+    settings: dict[str, Setting] = {}
+    computed: set[str] = set()
+    for cls in reversed(classes):
+        declared = _declared.get(cls, {})
+        for name, value in list(vars(cls).items()):
+            hidden = settings.get(name) or declared.get(name)
+            if hidden is not None and not hasattr(value, "__get__"):
+                value = Setting(value, hidden.option)
+                value.__set_name__(cls, name)
+                setattr(cls, name, value)
+            if isinstance(value, Setting):
+                settings[name] = value
+            elif hidden is not None:
+                computed.add(name)
+    own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
+    for name, setting in settings.items():
+        if name in computed and not isinstance(owner, type):
+            values[setting.option] = setting.checked(getattr(owner, name))
+        else:
+            values[setting.option] = setting.checked(own[name]) if name in own else setting.default
+    return values
+
+
+def engine_of(owner: Any) -> RequestEngine:
+    """Return the engine of an instance or class, and make it at first use."""
+    engine = engines.get(id(owner))
+    if engine is None:
+        engine = RequestEngine(owner)
+        engine.configure(partial(_settings_of, owner, engine.values))
+        engine = engines.setdefault(id(owner), engine)
+        engine.configure(
+            partial(_settings_of, owner, engine.values)
+        )  # a setting may have been changed meanwhile
+    elif engine.owner_is_class:
+        engine.configure(partial(_settings_of, owner, engine.values))
+    return engine
+
+
+class Wrap(Protocol):
+    """The type of `self._queued`: to a type checker, what it returns is what it was given."""
+
+    def __call__(self, call: CallT, /, retry: bool = True) -> CallT: ...
+
+
+class EntryPoint(property):
+    """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
+
+    Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
+    """
+
+    def __get__(self, instance: Any, owner: "type | None" = None) -> "Wrap":  # type: ignore[override]
         try:
-            for item in request.outcome():
-                yield item
-                async for item in self._manager:
-                    yield item
-        finally:
-            try:
-                if _has(self._manager, "aclose"):
-                    await self._manager.aclose()
-            finally:
-                if self._slot is not None:
-                    self._slot.abandon()  # perhaps in the collector
+            return engines[id(instance)].wrap
+        except KeyError:
+            return engine_of(owner if instance is None else instance).wrap
 
 
-async def _first(stream: Any) -> Any:
-    async for item in stream:
-        yield item
-        return
+# keys -------------------------------------------------------------------------------------------------------
+# Keys.
+
+
+_OUTSIDE = (" in the environment", " in .env")  # where a key is looked for once
+
+
+class ApiKey(property):
+    """An API key: as assigned, else from the instance's `metadata`, the environment, or a `.env` file, else "".
+
+    Args:
+        variables: names of environment variables, first choice first.
+        metadata_names: names in `metadata`; `api_key` and those given.
+        empty_is_missing: take an assigned "" for a missing key; otherwise it means that there is to be none.
+    """
+
+    def __init__(
+        self, *variables: str, metadata_names: Sequence[str] = (), empty_is_missing: bool = False
+    ) -> None:
+        super().__init__()
+        self.variables = variables
+        self.metadata_names = ("api_key", *metadata_names)
+        self.empty_is_missing = empty_is_missing
+        self.attribute = "api_key"
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        values = values_of(instance)
+        values[self.attribute] = value
+        engine = engines.get(id(instance))
+        if engine is not None:
+            engine.keys.pop(self.attribute, None)
+
+    def __delete__(self, instance: Any) -> None:
+        self.__set__(instance, None)
+        del values_of(instance)[self.attribute]
+
+    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+        if instance is None:
+            return self
+        assigned = values_of(instance).get(self.attribute)
+        if assigned == "" and not self.empty_is_missing:
+            return ""
+        if assigned is not None and not isinstance(assigned, str):
+            return assigned  # a callable or a secret's wrapper: not ours to judge
+        if (key := _clean_key(assigned, self.attribute)) is not None:
+            return key
+        keys = engine_of(instance).keys
+        known = keys.get(self.attribute)
+        found = self._in_metadata(instance)
+        if found is None:
+            if known is not None and known[1].endswith(_OUTSIDE):
+                return known[0]
+            found = self._outside(instance)
+        if found is None:
+            keys.pop(self.attribute, None)
+            return ""
+        if found != known:
+            keys[self.attribute] = found
+            name = type(instance).__name__
+            safe_log(logger_of(instance), logging.INFO, "%s: API key taken from %s", name, found[1])
+        return found[0]
+
+    def _in_metadata(self, instance: Any) -> "tuple[Any, str] | None":
+        metadata = attribute(instance, "metadata")
+        if isinstance(metadata, Mapping):
+            for name in self.metadata_names:
+                value = metadata.get(name)
+                key = (
+                    value
+                    if callable(value) or has_method(value, "get_secret_value")
+                    else _clean_key(value, name)
+                )
+                if key is not None:
+                    return key, f'metadata["{name}"]'
+        return None
+
+    def _outside(self, instance: Any) -> "tuple[Any, str] | None":
+        for name in self.variables:
+            if (key := _clean_key(os.environ.get(name), name)) is not None:
+                return key, f"{name}{_OUTSIDE[0]}"
+        engine = engine_of(instance)
+        if engine.dotenv is None:
+            engine.dotenv = _read_dotenv(logger_of(instance))
+        for name in self.variables:
+            if (key := _clean_key(engine.dotenv.get(name), name)) is not None:
+                return key, f"{name}{_OUTSIDE[1]}"
+        return None
+
+
+def _clean_key(value: Any, name: str) -> "str | None":
+    """Return a key without the white space around it, or None for a blank one; the value is never shown."""
+    if not isinstance(value, str) or not (key := value.strip()):
+        return None
+    if any(char in key for char in "\r\n\0"):
+        raise ValueError(f"The API key in {name} has a line break inside it; it was not used.")
+    return key
+
+
+def _read_dotenv(logger: logging.Logger) -> Mapping[str, "str | None"]:
+    """Return what the nearest `.env` says, from the working directory upwards; `os.environ` is not changed."""
+    if os.environ.get("PYTHON_DOTENV_DISABLED", "").strip().lower() in ("1", "true", "t", "yes", "y"):
+        return {}
+    try:
+        from dotenv import dotenv_values, find_dotenv
+    except ImportError:
+        safe_log(logger, logging.DEBUG, "python-dotenv is not installed: no .env file is read")
+        return {}
+    try:
+        path = find_dotenv(usecwd=True)
+        return dotenv_values(path, interpolate=False, encoding="utf-8-sig") if path else {}
+    except (OSError, ValueError) as error:
+        safe_log(logger, logging.DEBUG, "the .env file could not be read: %s", type(error).__name__)
+        return {}
+
+
+# __init__ ---------------------------------------------------------------------------------------------------
+
+
+__all__ = ["CircuitOpen", "QueueClosed", "QueueError", "RequestEngine", "RequestQueueFull", "RequestTimeout"]
+
+_KNOWN_AS = "RequestEngine"  # another name where the runtime is inside a file that has one of its own
+
+# What a module uses of those that come after it, it is given here.
+HELD_STREAMS[False, True] = HeldAsyncStream
+HELD_STREAMS[True, True] = HeldStreamOfBoth
+RequestEngine.setting = Setting
+RequestEngine.api_key = ApiKey
+RequestEngine.entry_point = EntryPoint
+RequestEngine.of = staticmethod(engine_of)
+RequestEngine.QueueFull = RequestQueueFull
+
+# So that they are caught, shown and pickled under a name that can be reached, wherever the runtime is.
+for _error in (QueueError, RequestQueueFull, RequestTimeout, QueueClosed, CircuitOpen):
+    setattr(RequestEngine, _error.__name__, _error)
+    _error.__module__, _error.__qualname__ = __name__, f"{_KNOWN_AS}.{_error.__name__}"
 
 
 def _after_fork_in_child() -> None:
     """Give the child fresh locks and empty queues: the threads that held and filled the old ones are gone."""
-    _alarm.reset()
-    for engine in list(_engines.values()):
+    alarm.reset()
+    for engine in list(engines.values()):
         engine.after_fork()
 
 

@@ -1,1 +1,1 @@
-"""The Jinja templates of the class blocks, and the runtime that they call."""
+"""The Jinja templates of the class blocks."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -55,13 +56,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in tracked_files():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, source / name)
-    run(sys.executable, "-m", "build", "--outdir", folder, source)
+    for distribution in (source, source / "runtime"):
+        run(sys.executable, "-m", "build", "--outdir", folder, distribution)
     return folder
 
 
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
-    return next(built.glob("*.whl"))
+    return next(built.glob("backend_retrofit-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def runtime_wheel(built: Path) -> Path:
+    return next(built.glob("backend_retrofit_runtime-*.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_sdist_has_all_that_the_checkout_has(built):
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+    with tarfile.open(next(built.glob("backend_retrofit-*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert set(tracked_files()) - names == set()
     assert not any("__pycache__" in name or name.startswith("docs/_build") for name in names)
@@ -84,14 +91,19 @@ def test_wheel_and_sdist_pass_the_checks_of_the_index(built):
     run(sys.executable, "-m", "twine", "check", "--strict", *built.glob("*.whl"), *built.glob("*.tar.gz"))
 
 
-def test_the_wheel_has_no_stray_files(wheel):
-    run(sys.executable, "-m", "check_wheel_contents", wheel, cwd=ROOT)
+def test_the_wheels_have_no_stray_files(wheel, runtime_wheel):
+    run(sys.executable, "-m", "check_wheel_contents", wheel, runtime_wheel, cwd=ROOT)
 
 
-def test_the_metadata_is_complete(wheel):
+def metadata_of(wheel: Path) -> Message:
     archive = zipfile.ZipFile(wheel)
     name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-    metadata = email.message_from_bytes(archive.read(name))
+    return email.message_from_bytes(archive.read(name))
+
+
+@pytest.mark.parametrize("distribution", ["wheel", "runtime_wheel"])
+def test_the_metadata_is_complete(distribution, request):
+    metadata = metadata_of(request.getfixturevalue(distribution))
     for field in ("Summary", "Author", "Keywords", "License-Expression", "License-File", "Requires-Python"):
         assert metadata[field], field
     assert metadata["Description-Content-Type"] == "text/markdown"
@@ -101,10 +113,42 @@ def test_the_metadata_is_complete(wheel):
         assert f"Programming Language :: Python :: {version}" in classifiers
 
 
+def test_the_runtime_is_a_distribution_of_the_same_version_that_needs_no_other(wheel, runtime_wheel):
+    metadata = metadata_of(runtime_wheel)
+    assert metadata["Version"] == metadata_of(wheel)["Version"]
+    assert metadata.get_all("Requires-Dist") is None
+
+
+def test_the_wheel_of_the_runtime_has_its_modules_and_nothing_else(runtime_wheel):
+    names = {name for name in zipfile.ZipFile(runtime_wheel).namelist() if ".dist-info/" not in name}
+    modules = {path.relative_to(ROOT / "runtime").as_posix() for path in (ROOT / "runtime").rglob("*.py")}
+    wanted = {name for name in modules if not name.startswith("build/")} | {"py.typed"}
+    assert names == {f"backend_retrofit_runtime/{name}" for name in wanted}
+
+
+def test_the_runtime_has_the_licence_of_the_project():
+    assert (ROOT / "runtime" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_the_runtime_works_where_nothing_else_is_installed(runtime_wheel, tmp_path):
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--target", tmp_path, runtime_wheel)
+    code = (
+        "from backend_retrofit_runtime import RequestEngine\n"
+        "class Client:\n"
+        "    _queued = RequestEngine.entry_point()\n"
+        "print(Client()._queued(len)('abc'))"
+    )
+    assert (
+        run(sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{code}")
+        == "3\n"
+    )
+
+
 def test_every_package_says_that_it_is_typed(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for package in (
         "backend_retrofit/codemods",
+        "backend_retrofit/runtime",
         "backend_retrofit/templates",
         "ipfs_accelerate_py/api_backends",
     ):
@@ -115,7 +159,8 @@ def test_the_wheel_has_templates_backends_and_types_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (
         "backend_retrofit/templates/queue.py.j2",
-        "backend_retrofit/templates/request_engine.py",
+        "backend_retrofit/runtime/gate.py",
+        "backend_retrofit/runtime/vendors/requests.py",
         "backend_retrofit/codemods/reporting/page/assets/page.html.j2",
         "backend_retrofit/codemods/reporting/page/assets/page.css",
         "backend_retrofit/codemods/reporting/page/assets/page.js",

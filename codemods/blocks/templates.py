@@ -16,32 +16,17 @@ import jinja2
 
 from ..source.fingerprints import fingerprint
 from . import markers
+from .runtime_file import runtime_options, runtime_source
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 RUNTIME_MODULE, ENGINE = markers.RUNTIME_MODULE, markers.ENGINE
 VERSIONS: Mapping[str, int] = {"queue": 1, "backoff": 1, "env_key": 1, "runtime": 1}
 """Raised when a template changes in a way that a user should hear of."""
 
+OPTIONS = runtime_options()
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "queue": (
-        "queue_enabled",
-        "max_concurrent_requests",
-        "queue_size",
-        "queue_timeout",
-        "total_timeout",
-        "reuse_connections",
-    ),
-    "backoff": (
-        "max_retries",
-        "initial_retry_delay",
-        "backoff_factor",
-        "max_retry_delay",
-        "max_retry_after",
-        "retry_jitter",
-        "retry_budget",
-        "circuit_breaker",
-    ),
-    "env_key": (),
+    block: tuple(name for name, option in OPTIONS.items() if option.block == block)
+    for block in ("queue", "backoff", "env_key")
 }
 MEMBERS: Mapping[str, tuple[str, ...]] = {
     "queue": (
@@ -121,16 +106,18 @@ def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Bl
             raise ValueError(f"{new!r} is not an identifier")
         return new
 
-    def setting(option: str, default: Any) -> str:
+    def setting(option: str) -> str:
         attribute = renamed(option)
         extra = f", {_repr(option)}" if attribute != option else ""
-        return f"{attribute} = {engine}.setting({_repr(default)}{extra})"
+        return f"{attribute} = {engine}.setting({_repr(OPTIONS[option].default)}{extra})"
 
     def kind(annotation: str) -> str:
         return _repr(annotation) if values.get("quoted") else annotation
 
     template = _environment().get_template(f"{name}.py.j2")
-    code = template.render(engine=engine, name=renamed, setting=setting, kind=kind, **values)
+    code = template.render(
+        engine=engine, name=renamed, settings=SETTINGS[name], setting=setting, kind=kind, **values
+    )
     code = code.strip("\n") + "\n"
     carried = {member: new for member, new in names.items() if member in MEMBERS[name]}
     return Block(name, code, carried)
@@ -144,12 +131,6 @@ def indented(lines: list[str], indent: str, unit: str) -> list[str]:
         depth, rest = divmod(len(line) - len(body), 4)
         result.append(indent + unit * depth + " " * rest + body if body else "")
     return result
-
-
-@cache
-def runtime_source() -> str:
-    """Return the runtime as it stands in the templates."""
-    return (TEMPLATES / "request_engine.py").read_text(encoding="ascii")
 
 
 @cache
@@ -190,6 +171,7 @@ def inline_runtime(engine: str = ENGINE) -> Block:
     source = runtime_source()
     docstring = ast.parse(source).body[0]
     body = "\n".join(source.split("\n")[docstring.end_lineno :]).strip("\n")
+    body = body.replace(f'_KNOWN_AS = "{ENGINE}"', f'_KNOWN_AS = "{engine}"')
     code = (
         f"def _{_snake(engine)}():\n"
         '    """Request queue, exponential backoff and environment keys; the classes below use it."""\n'

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 SYNC, ASYNC, BOTH = "sync", "async", "both"
 
 OFF = "off"
-"""The library's own retries are turned off by the runtime, for each call (`_without_own_retries`)."""
+"""The library's own retries are turned off by the runtime, for each call (`once` of a vendor)."""
 NONE = "none"
 """The library does not retry unless it is told to."""
 

@@ -37,6 +37,6 @@ def retrofitted() -> Any:
 def number_in_line() -> int | None:
     """Return the number that the queue has given to the request which this code belongs to, or None."""
     module = sys.modules.get("_request_engine")
-    engines = [] if module is None else module._engines.values()
-    slots = (engine._slot_in_hand() for engine in list(engines))
+    engines = [] if module is None else module.engines.values()
+    slots = (module.slot_in_hand(engine.gate) for engine in list(engines))
     return next((slot.number for slot in slots if slot is not None), None)

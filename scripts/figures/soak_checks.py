@@ -168,7 +168,7 @@ class Rest:
         left = [
             f"thread left: {thread.name}" for thread in threading.enumerate() if thread not in self.threads
         ]
-        engines = sys.modules["_request_engine"]._engines
+        engines = sys.modules["_request_engine"].engines
         for engine in list(engines.values()):
             if engine.gate.active or engine.gate.waiting:
                 left.append(f"{engine.gate.active} in flight and {engine.gate.waiting} waiting at rest")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import backend_retrofit_runtime
 from backend_retrofit.codemods.model import FilePlan
-from backend_retrofit.templates import request_engine
 
 from ..loopback import LoopbackServer, Reply
 from .check import check_transformed, planned
@@ -39,7 +39,7 @@ def run(result: FilePlan, limit: int = 1, **options: Any) -> ModuleType:
         code = start + found + str(value) + rest[rest.index(")") :]
     module = ModuleType("retrofitted")
     sys.modules["retrofitted"] = module
-    sys.modules["_request_engine"] = request_engine
+    sys.modules["_request_engine"] = backend_retrofit_runtime
     try:
         exec(compile(code, "retrofitted.py", "exec"), module.__dict__)
     finally:
@@ -78,7 +78,7 @@ def check_queues(call: Callable[[str], Any], owner: Any, server: LoopbackServer)
     ]
     for thread in threads:
         thread.start()
-    waiting = request_engine.RequestEngine.of(owner).waiting
+    waiting = backend_retrofit_runtime.RequestEngine.of(owner).waiting
     deadline = time.monotonic() + BOUND
     while not (len(waiting) == 1 and len(server.requests) == before + 1):
         assert time.monotonic() < deadline, (len(waiting), len(server.requests) - before)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from backend_retrofit.templates.request_engine import RequestEngine, _Gate
+from backend_retrofit_runtime import RequestEngine
+from backend_retrofit_runtime.gate import Gate
 from test.loopback import LoopbackServer
 
 _T = TypeVar("_T")
@@ -170,13 +171,13 @@ def assert_at_rest(api: Any) -> None:
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let no backoff take time; return the list of the delays, in seconds, that there would have been."""
     recorded: list[float] = []
-    rejoin = _Gate.rejoin
+    rejoin = Gate.rejoin
 
-    def rejoin_at_once(gate: _Gate, ticket: Any, delay: float, *args: Any, **kwargs: Any) -> None:
+    def rejoin_at_once(gate: Gate, ticket: Any, delay: float, *args: Any, **kwargs: Any) -> None:
         recorded.append(delay)
         rejoin(gate, ticket, 0)
 
-    monkeypatch.setattr(_Gate, "rejoin", rejoin_at_once)
+    monkeypatch.setattr(Gate, "rejoin", rejoin_at_once)
     return recorded
 
 

@@ -16,7 +16,7 @@ import requests
 import requests.api
 import trustme
 
-from backend_retrofit.templates.request_engine import RequestEngine
+from backend_retrofit_runtime import RequestEngine
 from test.loopback import LoopbackServer, Reply, Request
 from test.runtime.conftest import Api
 

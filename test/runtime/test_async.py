@@ -13,7 +13,7 @@ import httpx
 import pytest
 import requests
 
-from backend_retrofit.templates.request_engine import QueueClosed, RequestEngine, RequestQueueFull
+from backend_retrofit_runtime import QueueClosed, RequestEngine, RequestQueueFull
 from test.loopback import Reply, Reset
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
 

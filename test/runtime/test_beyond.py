@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from backend_retrofit.templates.request_engine import CircuitOpen, Failure, RequestEngine, _Health
+from backend_retrofit_runtime import CircuitOpen, RequestEngine
+from backend_retrofit_runtime.failures import Failure
+from backend_retrofit_runtime.health import Health
 from test.runtime.conftest import Answer, Api, Flaky, Gated, until
 
 
@@ -242,7 +244,7 @@ def test_breaker_opens_after_failures_in_a_row_and_leaves_the_api_alone(api):
 
 
 def test_breaker_lets_one_attempt_through_after_its_pause_and_closes_when_it_succeeds():
-    health = _Health()
+    health = Health()
     health.configure(None, 1, 0.02)
     health.note(Failure("HTTP 503", True))
     with pytest.raises(CircuitOpen):

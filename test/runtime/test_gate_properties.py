@@ -9,13 +9,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from backend_retrofit.templates.request_engine import QueueClosed, RequestQueueFull, _Gate, _Slot, _Ticket
+from backend_retrofit_runtime import QueueClosed, RequestQueueFull
+from backend_retrofit_runtime.gate import Gate
+from backend_retrofit_runtime.slots import Slot, Ticket
 from test.runtime.conftest import caller
 
 WAITING, GRANTED, RUNNING, GONE = range(4)
 
 
-class Recorded(_Ticket):
+class Recorded(Ticket):
     """A ticket that records what it was told."""
 
     __slots__ = ("failed", "number", "told")
@@ -51,10 +53,10 @@ class Line(RuleBasedStateMachine):
 
     @initialize(limit=st.integers(0, 3), size=st.integers(0, 6))
     def start(self, limit, size):
-        self.gate = _Gate()
+        self.gate = Gate()
         self.gate.resize(limit, size)
         self.limit, self.size = limit, size
-        self.flying: list[_Slot] = []
+        self.flying: list[Slot] = []
         self.backing_off: set[Recorded] = set()
         self.line: list[Recorded] = []
         self.all: list[Recorded] = []
@@ -266,7 +268,7 @@ TestLine.settings = settings(
 
 def test_Q1_Q2_random_threads_at_tiny_switch_intervals():
     """Many threads do all of it at once; afterwards all is at rest, and at no moment were there too many."""
-    gate, lock, now, most, told = _Gate(), threading.Lock(), 0, 0, []
+    gate, lock, now, most, told = Gate(), threading.Lock(), 0, 0, []
     gate.resize(3, 10_000)
 
     class Counted(Recorded):

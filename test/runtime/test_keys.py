@@ -48,7 +48,7 @@ def test_K1_explicit_empty_means_no_key(monkeypatch):
 
 
 def test_K1_explicit_empty_may_be_declared_missing(monkeypatch):
-    from backend_retrofit.templates.request_engine import RequestEngine
+    from backend_retrofit_runtime import RequestEngine
 
     class Lenient:
         api_key = RequestEngine.api_key("RUNTIME_TEST_KEY", empty_is_missing=True)

@@ -14,8 +14,10 @@ from concurrent.futures import wait
 
 import pytest
 
-from backend_retrofit.templates import request_engine
-from backend_retrofit.templates.request_engine import QueueClosed, RequestEngine
+from backend_retrofit_runtime import QueueClosed, RequestEngine, workers
+from backend_retrofit_runtime import gate as gate_module
+from backend_retrofit_runtime import request as request_module
+from backend_retrofit_runtime.engine import engines
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, queue_up, until
 from test.runtime.processes import run_python
 
@@ -26,7 +28,7 @@ def queue_threads():
 
 @pytest.fixture
 def short_lived_workers(monkeypatch):
-    monkeypatch.setattr(request_engine, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(workers, "_IDLE_SECONDS", 0.05)
 
 
 # close
@@ -95,7 +97,7 @@ def test_Q10_close_keeps_nothing_of_those_that_waited_though_one_runs_on(api):
 
 
 def test_Q10_close_does_not_wait_for_idle_threads_to_end_by_themselves(api, monkeypatch):
-    monkeypatch.setattr(request_engine, "_IDLE_SECONDS", 60)
+    monkeypatch.setattr(workers, "_IDLE_SECONDS", 60)
     assert [api.submit(len, "abc").result(5) for _ in range(2)] == [3, 3]
     gate = RequestEngine.of(api).gate
     until(lambda: gate.idle)
@@ -104,8 +106,8 @@ def test_Q10_close_does_not_wait_for_idle_threads_to_end_by_themselves(api, monk
 
 
 def test_Q10_the_alarm_ends_when_the_last_backend_that_backs_off_is_closed(api, monkeypatch):
-    alarm = request_engine._Alarm()
-    monkeypatch.setattr(request_engine, "_alarm", alarm)
+    alarm = workers.Alarm()
+    monkeypatch.setattr(gate_module, "alarm", alarm)
     api.initial_retry_delay = 60
     future = api.submit(Flaky(Answer(503)))
     until(lambda: len(api.request_queue) == 1 and alarm.thread)
@@ -117,10 +119,11 @@ def test_Q10_the_alarm_ends_when_the_last_backend_that_backs_off_is_closed(api, 
 
 
 def test_Q10_an_earlier_time_is_not_missed_by_an_alarm_that_waits_for_a_later_one(api, monkeypatch):
-    monkeypatch.setattr(request_engine, "_alarm", request_engine._Alarm())
+    alarm = workers.Alarm()
+    monkeypatch.setattr(gate_module, "alarm", alarm)
     api.initial_retry_delay = 60
     later = api.submit(Flaky(Answer(503)))
-    until(lambda: request_engine._alarm.thread is not None and len(api.request_queue) == 1)
+    until(lambda: alarm.thread is not None and len(api.request_queue) == 1)
     api.initial_retry_delay = 0.01
     assert api.submit(Flaky(Answer(503))).result(15) == "done"
     assert not later.done()
@@ -251,7 +254,7 @@ def test_Q10_closed_while_one_backs_off_leaves_no_thread_behind(api, short_lived
     api.close()
     wait(futures, 5)
     gate = RequestEngine.of(api).gate
-    assert gate not in request_engine._alarm.due
+    assert gate not in workers.alarm.due
     assert not gate.workers
 
 
@@ -262,15 +265,15 @@ def test_Q10_an_abandoned_instance_is_collected_at_once():
     until(lambda: gate.active == 0)
     del api
     until(lambda: gc.collect() is not None and reference() is None)
-    assert key not in request_engine._engines
+    assert key not in engines
 
 
 def test_Q10_engines_of_collected_instances_are_forgotten():
-    before = len(request_engine._engines)
+    before = len(engines)
     for _ in range(200):
         Api().call(len, "abc")
     gc.collect()
-    assert len(request_engine._engines) <= before + 1
+    assert len(engines) <= before + 1
 
 
 def test_Q10_threads_and_instances_return_to_the_baseline(short_lived_workers):
@@ -643,14 +646,14 @@ def test_Q10_without_threads_a_free_slot_serves_submitted_ones(api, no_more_thre
 
 
 def test_Q10_without_threads_backoff_still_ends(api, no_more_threads, monkeypatch):
-    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    monkeypatch.setattr(workers.alarm, "thread", None)
     assert api.call(Flaky(Answer(503), Answer(429, {"Retry-After": "0.05"}))) == "done"
 
 
 def test_Q10_without_threads_a_request_that_the_server_asked_to_wait_still_starts(
     api, no_more_threads, monkeypatch
 ):
-    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    monkeypatch.setattr(workers.alarm, "thread", None)
     RequestEngine.of(api).gate.hold(0.05)
     assert caller(api.call, len, "abc").result(5) == 3
     assert_at_rest(api)
@@ -660,7 +663,7 @@ def test_Q10_without_threads_a_request_that_the_server_asked_to_wait_still_start
 def test_Q10_without_threads_the_backoff_of_a_queued_request_still_ends(
     api, no_more_threads, monkeypatch, submitted
 ):
-    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    monkeypatch.setattr(workers.alarm, "thread", None)
     api.max_concurrent_requests = 1
     gated, flaky = Gated(), Flaky(Answer(503))
     running = caller(api.call, gated)
@@ -688,7 +691,7 @@ def test_Q10_callers_that_back_off_when_the_main_thread_has_ended_are_served():
 
 def test_Q10_without_threads_those_held_back_are_served(api, no_more_threads, monkeypatch):
     """Nobody backs off any more, the server asked all to wait, and no thread can tell when it is over."""
-    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    monkeypatch.setattr(workers.alarm, "thread", None)
     api.max_retries = 1
     api.call(Flaky(Answer(503), Answer(503, {"Retry-After": "0.2"})))
     assert caller(api.call, len, "abc").result(5) == 3
@@ -697,7 +700,7 @@ def test_Q10_without_threads_those_held_back_are_served(api, no_more_threads, mo
 def test_Q10_without_threads_async_backoff_and_those_held_back_are_served(api, no_more_threads, monkeypatch):
     import asyncio
 
-    monkeypatch.setattr(request_engine._alarm, "thread", None)
+    monkeypatch.setattr(workers.alarm, "thread", None)
     flaky = Flaky(Answer(503), Answer(503, {"Retry-After": "0.2"}))
 
     async def call():
@@ -744,14 +747,14 @@ def test_Q10_weird_pid_reuse_of_ids_gets_no_stale_engine():
 
 
 def test_Q10_a_request_that_goes_back_in_line_just_when_the_backend_is_closed_hears_of_it(api, monkeypatch):
-    decide = RequestEngine.delay_after
+    decide = request_module.delay_after
 
     def decide_and_close(engine, *args):
         delay = decide(engine, *args)
         engine.gate.close(join=False)
         return delay
 
-    monkeypatch.setattr(RequestEngine, "delay_after", decide_and_close)
+    monkeypatch.setattr(request_module, "delay_after", decide_and_close)
     with pytest.raises(QueueClosed):
         caller(api.call, Flaky(Answer(503))).result(5)
     assert (api.current_requests, len(api.request_queue)) == (0, 0)

@@ -21,7 +21,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from backend_retrofit.templates.request_engine import RequestEngine
+from backend_retrofit_runtime import RequestEngine
 from test.loopback import LoopbackServer, Reply, Reset
 from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, closed_later
 

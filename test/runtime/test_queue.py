@@ -15,8 +15,9 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from backend_retrofit.templates import request_engine
-from backend_retrofit.templates.request_engine import RequestEngine, RequestQueueFull, _Gate
+from backend_retrofit_runtime import RequestEngine, RequestQueueFull
+from backend_retrofit_runtime import gate as gate_module
+from backend_retrofit_runtime.gate import Gate
 from test.loopback import Reply
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, queue_up, until
 
@@ -338,7 +339,7 @@ def test_Q4_room_that_the_collector_made_is_seen_though_no_thread_could_tell(sin
     slot = gate.new_slot()
     assert gate.enter(slot)
     first = single.submit(gated, 0)
-    monkeypatch.setattr(request_engine, "_thread", SimpleNamespace(start_new_thread=no_thread))
+    monkeypatch.setattr(gate_module, "_thread", SimpleNamespace(start_new_thread=no_thread))
     slot.abandon()
     second = single.submit(gated, 1)
     gated.end(2)
@@ -515,8 +516,8 @@ def test_Q6_iterating_takes_one_look_at_the_line(single, gated, monkeypatch):
     """However long the line is, and however it changes meanwhile."""
     futures = [single.submit(gated, number) for number in range(4)]
     looks = []
-    line = _Gate.line
-    monkeypatch.setattr(_Gate, "line", lambda gate: looks.append(gate) or line(gate))
+    line = Gate.line
+    monkeypatch.setattr(Gate, "line", lambda gate: looks.append(gate) or line(gate))
     seen = []
     for request in single.request_queue:
         futures[2].cancel()

@@ -12,7 +12,8 @@ from concurrent.futures import Future
 import pytest
 import requests
 
-from backend_retrofit.templates.request_engine import RequestEngine
+from backend_retrofit_runtime import RequestEngine
+from backend_retrofit_runtime.slots import slot_in_hand
 from test.loopback import Reply
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
 
@@ -294,7 +295,7 @@ def test_Q8_methods_that_submit_one_another_leave_no_chain_of_slots_behind(singl
 
     class Poller(Api):
         def poll(self, more):
-            slots.append(weakref.ref(self.call(RequestEngine.of(self)._slot_in_hand)))
+            slots.append(weakref.ref(self.call(slot_in_hand, RequestEngine.of(self).gate)))
             if more:
                 self.submit(self.poll, more - 1)
             else:  # those before may still be on their way out; a chain would stay for as long as this one runs

@@ -16,7 +16,7 @@ import openai
 import pytest
 import requests
 
-from backend_retrofit.templates.request_engine import (
+from backend_retrofit_runtime import (
     CircuitOpen,
     QueueClosed,
     RequestEngine,

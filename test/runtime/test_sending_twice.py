@@ -14,7 +14,7 @@ import pytest
 import requests
 import yarl
 
-from backend_retrofit.templates.request_engine import _may_be_repeated
+from backend_retrofit_runtime.repeating import may_be_repeated
 from test.loopback import Reply
 from test.runtime.conftest import closed_later
 from test.runtime.test_async import run
@@ -75,7 +75,7 @@ METHODS = {
 )
 def test_B7_methods_of_sdks(sdk, method, wanted):
     call = reduce(getattr, method.split("."), client(sdk))
-    assert _may_be_repeated(call, (), {}) is wanted
+    assert may_be_repeated(call, (), {}) is wanted
 
 
 REPEATED = """
@@ -103,11 +103,11 @@ def test_B7_posts(where, path, wanted):
             (requests.request, ("POST", url), {}),
             (partial(requests.post, url), (), {}),
         ):
-            assert _may_be_repeated(call, args, kwargs) is wanted
+            assert may_be_repeated(call, args, kwargs) is wanted
 
 
 def test_B7_a_host_that_is_called_like_a_model_says_nothing():
-    assert not _may_be_repeated(requests.post, ("https://chat.example.com/orders",), {})
+    assert not may_be_repeated(requests.post, ("https://chat.example.com/orders",), {})
 
 
 def test_B7_a_prompt_with_an_address_in_it_is_no_address(delays, api, server):

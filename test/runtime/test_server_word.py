@@ -18,7 +18,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend_retrofit.templates import request_engine as engine
+from backend_retrofit_runtime import QueueClosed, RequestTimeout
+from backend_retrofit_runtime.failures import _says_no_money, failure_in_exception, failure_in_result
+from backend_retrofit_runtime.server_delay import backoff_delay, parse_retry_after, requested_delay
 from test.runtime.conftest import Answer, Flaky
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
@@ -40,13 +42,13 @@ class Hostile:
     ("text", "seconds"), [("2", 2), (" 7 ", 7), ("0.5", 0.5), ("0", 0), (3, 3), (1.5, 1.5)]
 )
 def test_B4_seconds(text, seconds):
-    assert engine.parse_retry_after(text) == seconds
+    assert parse_retry_after(text) == seconds
 
 
 @pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
 def test_B4_garbage_is_none(value):
-    assert engine.parse_retry_after(value) is None
-    assert engine.server_delay({"Retry-After": value, "retry-after-ms": value, "RateLimit": value}) is None
+    assert parse_retry_after(value) is None
+    assert requested_delay({"Retry-After": value, "retry-after-ms": value, "RateLimit": value}) is None
 
 
 @pytest.mark.parametrize(
@@ -54,33 +56,33 @@ def test_B4_garbage_is_none(value):
 )
 def test_B4_all_three_forms_of_an_http_date(form):
     moment = datetime.now(timezone.utc) + timedelta(hours=1)
-    assert 3500 <= engine.parse_retry_after(moment.strftime(form)) <= 3600
+    assert 3500 <= parse_retry_after(moment.strftime(form)) <= 3600
 
 
 def test_B4_date_is_corrected_by_the_servers_clock():
     ahead = NOW + timedelta(days=3)
     until, date = (format_datetime(d, usegmt=True) for d in (ahead + timedelta(seconds=9), ahead))
-    assert engine.server_delay({"Retry-After": until, "Date": date}) == (9, "Retry-After")
+    assert requested_delay({"Retry-After": until, "Date": date}) == (9, "Retry-After")
 
 
 def test_B4_past_date_falls_back():
     past = format_datetime(NOW - timedelta(days=1), usegmt=True)
-    assert engine.parse_retry_after(past) == 0
-    assert engine.server_delay({"Retry-After": past}) is None
+    assert parse_retry_after(past) == 0
+    assert requested_delay({"Retry-After": past}) is None
 
 
 def test_B4_order_of_the_sources():
     retry_info = {"error": {"details": [{"@type": "x"}, {"retryDelay": "33.5s"}]}}
     headers = {"RateLimit": '"p";r=0;t=44'}
-    assert engine.server_delay(headers) == (44, "RateLimit")
-    assert engine.server_delay(headers, retry_info) == (33.5, "RetryInfo")
-    assert engine.server_delay(None, [retry_info]) == (33.5, "RetryInfo")
+    assert requested_delay(headers) == (44, "RateLimit")
+    assert requested_delay(headers, retry_info) == (33.5, "RetryInfo")
+    assert requested_delay(None, [retry_info]) == (33.5, "RetryInfo")
     headers["Retry-After"] = "22"
-    assert engine.server_delay(headers, retry_info) == (22, "Retry-After")
+    assert requested_delay(headers, retry_info) == (22, "Retry-After")
     headers["Retry-After-Ms"] = "1500"
-    assert engine.server_delay(headers, retry_info) == (1.5, "retry-after-ms")
-    assert engine.server_delay({"ratelimit-remaining": "0", "ratelimit-reset": "5"}) == (5, "RateLimit-Reset")
-    assert engine.server_delay({"RateLimit": '"p";r=10;t=44'}) is None
+    assert requested_delay(headers, retry_info) == (1.5, "retry-after-ms")
+    assert requested_delay({"ratelimit-remaining": "0", "ratelimit-reset": "5"}) == (5, "RateLimit-Reset")
+    assert requested_delay({"RateLimit": '"p";r=10;t=44'}) is None
 
 
 @given(
@@ -88,7 +90,7 @@ def test_B4_order_of_the_sources():
 )
 @settings(max_examples=100, deadline=None)
 def test_B4_parser_is_total(value, date):
-    seconds = engine.parse_retry_after(value, date)
+    seconds = parse_retry_after(value, date)
     assert seconds is None or 0 <= seconds < math.inf
 
 
@@ -103,8 +105,8 @@ def test_B4_parser_is_total(value, date):
 )
 @settings(max_examples=60, deadline=None)
 def test_B4_bodies_of_any_shape(body):
-    engine.server_delay({}, body)
-    engine._says_no_money(body)
+    requested_delay({}, body)
+    _says_no_money(body)
 
 
 @pytest.mark.parametrize(
@@ -113,31 +115,31 @@ def test_B4_bodies_of_any_shape(body):
     ids=range(10),
 )
 def test_B3_whatever_is_returned_never_raises_and_is_no_failure(hostile):
-    assert engine._failure_in_result(hostile) is None
+    assert failure_in_result(hostile) is None
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 498])
 def test_B2_retried_statuses(status):
-    assert engine._failure_in_result(Answer(status)).retry
+    assert failure_in_result(Answer(status)).retry
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 422, 501])
 def test_B2_statuses_that_are_not_retried(status):
-    assert not engine._failure_in_result(Answer(status)).retry
+    assert not failure_in_result(Answer(status)).retry
 
 
 @pytest.mark.parametrize(
     ("status", "word", "retry"), [(503, "false", False), (400, "true", True), (503, "maybe", True)]
 )
 def test_B2_x_should_retry_overrides(status, word, retry):
-    assert engine._failure_in_result(Answer(status, {"X-Should-Retry": word})).retry is retry
+    assert failure_in_result(Answer(status, {"X-Should-Retry": word})).retry is retry
 
 
 @pytest.mark.parametrize(
     "body", [{"error": {"code": "insufficient_quota"}}, {"error": {"type": "billing_hard_limit_reached"}}]
 )
 def test_B2_no_money_is_not_retried(body):
-    assert not engine._failure_in_result(Answer(429, body=body)).retry
+    assert not failure_in_result(Answer(429, body=body)).retry
 
 
 def test_B3_response_is_never_truth_tested():
@@ -145,9 +147,9 @@ def test_B3_response_is_never_truth_tested():
     response.status_code = 429
     response.headers["Retry-After"] = "3"
     assert not response
-    failure = engine._failure_in_result(response)
+    failure = failure_in_result(response)
     assert failure.retry
-    assert engine.server_delay(failure.headers) == (3, "Retry-After")
+    assert requested_delay(failure.headers) == (3, "Retry-After")
 
 
 class WithStatus(Exception):
@@ -165,13 +167,13 @@ class WithStatus(Exception):
     ],
 )  # fmt: skip
 def test_B3_status_in_exceptions_by_shape(error):
-    assert engine._failure_in_exception(error).retry
+    assert failure_in_exception(error).retry
 
 
 def test_B3_cause_chain_and_cycles():
     outer, inner = ValueError("x"), WithStatus(status_code=503)
     outer.__cause__, inner.__cause__ = inner, outer
-    assert engine._failure_in_exception(outer).status == 503
+    assert failure_in_exception(outer).status == 503
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_B3_cause_chain_and_cycles():
     ],
 )
 def test_B2_what_is_no_evidence_is_not_retried(error):
-    assert not engine._failure_in_exception(error).retry
+    assert not failure_in_exception(error).retry
 
 
 def test_B3_hostile_exception():
@@ -200,7 +202,7 @@ def test_B3_hostile_exception():
         def response(self):
             raise RuntimeError("no")
 
-    assert not engine._failure_in_exception(Awful()).retry
+    assert not failure_in_exception(Awful()).retry
 
 
 def test_B3_exception_whose_every_attribute_raises():
@@ -208,7 +210,7 @@ def test_B3_exception_whose_every_attribute_raises():
         def __getattribute__(self, name):
             raise RuntimeError("no")
 
-    assert not engine._failure_in_exception(Worst()).retry
+    assert not failure_in_exception(Worst()).retry
 
 
 @pytest.mark.parametrize("attribute", ["__notes__", "add_note"])
@@ -233,15 +235,13 @@ def test_B8_exception_that_takes_no_note_is_raised_all_the_same(api, attribute):
     ],
 )
 def test_B2_lost_connections_are_retried(error):
-    assert engine._failure_in_exception(error).retry
+    assert failure_in_exception(error).retry
 
 
 def test_B2_bad_certificate_is_not_retried():
     import ssl
 
-    assert not engine._failure_in_exception(
-        requests.exceptions.SSLError(ssl.SSLCertVerificationError("bad"))
-    ).retry
+    assert not failure_in_exception(requests.exceptions.SSLError(ssl.SSLCertVerificationError("bad"))).retry
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_B2_bad_certificate_is_not_retried():
     ],
 )
 def test_B1_backoff_delay(args, expected):
-    assert engine.backoff_delay(*args) == expected
+    assert backoff_delay(*args) == expected
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_B1_backoff_delay(args, expected):
     ],
 )
 def test_B4_rate_limit_of_several_policies(header, seconds):
-    assert engine.server_delay({"RateLimit": header}) == (seconds and (seconds, "RateLimit"))
+    assert requested_delay({"RateLimit": header}) == (seconds and (seconds, "RateLimit"))
 
 
 @pytest.mark.parametrize(
@@ -288,12 +288,12 @@ def test_B4_rate_limit_of_several_policies(header, seconds):
     ids=["OrderedDict", "MappingProxyType", "UserDict", "a list of one", "bytes"],
 )
 def test_B4_headers_of_any_kind(headers):
-    assert engine.server_delay(headers) == (7, "Retry-After")
+    assert requested_delay(headers) == (7, "Retry-After")
 
 
 def test_B4_retry_info_that_an_sdk_took_out_of_its_error():
     detail = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "9s"}
-    assert engine.server_delay({}, {"code": 429, "details": [detail]}) == (9, "RetryInfo")
+    assert requested_delay({}, {"code": 429, "details": [detail]}) == (9, "RetryInfo")
 
 
 @pytest.mark.parametrize(
@@ -317,26 +317,26 @@ def test_B2_no_way_to_the_host(api, number):
     get = Flaky(urllib.error.URLError(OSError(number, "no way")), OSError(number, "no way"))
     get.__name__ = "get"
     assert api.call(get) == "done"
-    assert engine._failure_in_exception(urllib.error.URLError(OSError(number, "no way"))).retry
-    assert not engine._failure_in_exception(OSError(errno.ENOSPC, "disk full")).retry
+    assert failure_in_exception(urllib.error.URLError(OSError(number, "no way"))).retry
+    assert not failure_in_exception(OSError(errno.ENOSPC, "disk full")).retry
 
 
-@pytest.mark.parametrize("kind", [engine.RequestTimeout, engine.QueueClosed])
+@pytest.mark.parametrize("kind", [RequestTimeout, QueueClosed])
 def test_B2_an_error_of_the_queue_is_not_retried_in_whatever_it_is_wrapped(kind):
     class APIConnectionError(Exception):
         pass
 
     error = APIConnectionError("of another backend, say")
     error.__cause__ = kind("waited too long")
-    assert not engine._failure_in_exception(error).retry
+    assert not failure_in_exception(error).retry
 
 
 @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "TransactionInProgressException"])
 def test_B2_what_botocore_would_have_retried_though_it_is_a_400(code):
     response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     error = botocore.exceptions.ClientError(response, "PutItem")
-    assert engine._failure_in_exception(error).retry
+    assert failure_in_exception(error).retry
 
 
 def test_B2_an_error_number_that_is_none_harms_nothing():
-    assert not engine._failure_in_exception(OSError({"not": "a number"}, "text")).retry
+    assert not failure_in_exception(OSError({"not": "a number"}, "text")).retry

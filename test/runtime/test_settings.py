@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from backend_retrofit.templates.request_engine import RequestEngine
+from backend_retrofit_runtime import RequestEngine
 from test.runtime.conftest import Api, Flaky, Gated, until
 
 DEFAULTS = {

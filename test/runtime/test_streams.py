@@ -19,7 +19,7 @@ import pytest
 import requests
 import urllib3
 
-from backend_retrofit.templates.request_engine import RequestEngine
+from backend_retrofit_runtime import RequestEngine
 from test.loopback import LoopbackServer, Reply, Reset, sse
 from test.runtime.conftest import Answer, Api, Flaky, assert_at_rest, caller, closed_later, queue_up, until
 

@@ -13,8 +13,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from backend_retrofit.templates import request_engine
-from backend_retrofit.templates.request_engine import RequestEngine, RequestTimeout, _Gate
+from backend_retrofit_runtime import RequestEngine, RequestTimeout, calls, workers
+from backend_retrofit_runtime import request as request_module
+from backend_retrofit_runtime.gate import Gate
 from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
 from test.runtime.processes import run_python
 
@@ -81,14 +82,14 @@ def test_Q9_queue_timeout_of_zero_does_not_wait(busy, gated):
 
 
 def test_Q9_a_turn_that_comes_just_as_queue_timeout_ends_is_not_taken(busy, gated, monkeypatch):
-    timed_out = RequestEngine._timed_out
+    timed_out = calls.timed_out
 
     def end_the_first_then_say_so(engine, setting):
         gated.end()
         until(lambda: busy.current_requests == 0 or len(gated.ran) == 2)
         return timed_out(engine, setting)
 
-    monkeypatch.setattr(RequestEngine, "_timed_out", end_the_first_then_say_so)
+    monkeypatch.setattr(calls, "timed_out", end_the_first_then_say_so)
     busy.queue_timeout = 0.05
     with pytest.raises(RequestTimeout):
         busy.call(gated, "late")
@@ -299,10 +300,11 @@ def test_Q9_ctrl_c_ends_the_wait_at_once(state):
 
 INTERRUPTED_EVERYWHERE = textwrap.dedent("""
     import contextlib, sys, threading
-    from backend_retrofit.templates import request_engine
+    import os
+    import backend_retrofit_runtime
     from test.runtime.conftest import *
 
-    FILE = request_engine.__file__
+    FILES = os.path.dirname(backend_retrofit_runtime.__file__)
     way = sys.argv[1]
 
     class Interrupter:
@@ -311,7 +313,7 @@ INTERRUPTED_EVERYWHERE = textwrap.dedent("""
         def __init__(self, n):
             self.left = n
         def __call__(self, frame, event, arg):
-            if frame.f_code.co_filename == FILE and event in ("call", "c_return"):
+            if frame.f_code.co_filename.startswith(FILES) and event in ("call", "c_return"):
                 self.left -= 1
                 if self.left == 0:
                     sys.setprofile(None)
@@ -549,14 +551,14 @@ def test_Q9_an_error_of_our_own_reaches_the_caller_and_gives_the_slot_back(busy,
 
     queued = caller(busy.call, Flaky(Answer(503)))
     until(lambda: len(busy.request_queue) == 1)
-    monkeypatch.setattr(RequestEngine, "delay_after", broken)
+    monkeypatch.setattr(request_module, "delay_after", broken)
     gated.end()
     assert isinstance(queued.exception(5), MemoryError)
     assert_at_rest(busy)
 
 
 def test_Q9_ctrl_c_while_a_job_is_handed_over_leaves_no_worker_that_is_not_there(busy, gated, monkeypatch):
-    monkeypatch.setattr(request_engine, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(workers, "_IDLE_SECONDS", 0.05)
     gate, raising = RequestEngine.of(busy).gate, [True]
 
     class Jobs(SimpleQueue):
@@ -604,7 +606,7 @@ def test_Q9_a_queued_stream_that_nobody_waits_for_any_more_gives_its_slot_back_w
 
 
 def test_Q9_ctrl_c_in_a_finalizer_does_not_lose_the_slot(busy, gated, monkeypatch):
-    abandon, raising = _Gate.abandon, [True]
+    abandon, raising = Gate.abandon, [True]
 
     def interrupted(gate, thing):
         if raising:
@@ -612,7 +614,7 @@ def test_Q9_ctrl_c_in_a_finalizer_does_not_lose_the_slot(busy, gated, monkeypatc
             raise KeyboardInterrupt
         abandon(gate, thing)
 
-    monkeypatch.setattr(_Gate, "abandon", interrupted)
+    monkeypatch.setattr(Gate, "abandon", interrupted)
     gated.end()
     until(lambda: busy.current_requests == 0)
     slot = RequestEngine.of(busy).gate.new_slot()

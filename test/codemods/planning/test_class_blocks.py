@@ -284,10 +284,10 @@ def test_a_name_that_the_class_uses_stays_its_own(name, server):
 def _run(code):
     from types import ModuleType
 
-    from backend_retrofit.templates import request_engine
+    import backend_retrofit_runtime
 
     module = ModuleType("retrofitted")
-    sys.modules["_request_engine"] = request_engine
+    sys.modules["_request_engine"] = backend_retrofit_runtime
     try:
         exec(compile(code, "retrofitted.py", "exec"), module.__dict__)
     finally:

@@ -1,0 +1,227 @@
+"""The state of one owner."""
+
+import contextlib
+import math
+import operator
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from .call_kinds import COROUTINE, kind_of
+from .calls import submit_call
+from .connections import Connections
+from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
+from .gate import Gate
+from .health import Health
+from .probing import logger_of
+from .slots import RANKS, ranks
+from .wrap import wrap_call
+
+if TYPE_CHECKING:
+    from .keys import ApiKey
+    from .settings import EntryPoint, Setting
+
+# id(owner) -> its engine. By id, because instances may be unhashable or compare equal; a weak reference's callback
+# takes an entry out before the id can be used again. Entries are added and removed by single, atomic operations.
+engines: "dict[int, RequestEngine]" = {}
+OwnerT = TypeVar("OwnerT")
+CallT = TypeVar("CallT", bound=Callable[..., Any])
+# Names for the types of attributes that are called as the errors are.
+_QueueError = type[QueueError]
+_RequestQueueFull = type[RequestQueueFull]
+_RequestTimeout = type[RequestTimeout]
+_QueueClosed = type[QueueClosed]
+_CircuitOpen = type[CircuitOpen]
+
+
+class RequestEngine:
+    """The queue, the backoff and the keys of one instance, or of one class where class methods make the requests.
+
+    `RequestEngine.of(owner)` returns it, and makes it at first use. It keeps no reference to its owner.
+    """
+
+    # Of modules that come after this one, hence put here by the last.
+    setting: "ClassVar[type[Setting]]"
+    api_key: "ClassVar[type[ApiKey]]"
+    entry_point: "ClassVar[type[EntryPoint]]"
+    of: "ClassVar[Callable[[Any], RequestEngine]]"
+    # The queue's errors, which are attributes so that they can be caught where the runtime is inside a file.
+    QueueError: "ClassVar[_QueueError]"
+    RequestQueueFull: "ClassVar[_RequestQueueFull]"
+    RequestTimeout: "ClassVar[_RequestTimeout]"
+    QueueClosed: "ClassVar[_QueueClosed]"
+    CircuitOpen: "ClassVar[_CircuitOpen]"
+    QueueFull: "ClassVar[_RequestQueueFull]"
+    wrap = wrap_call
+    submit = submit_call
+    # The types that the blocks name.
+    Waiting = Sequence[Any]
+    Call = Callable[..., Any]
+    Result = Future[Any]
+    Block = contextlib.AbstractContextManager[None]
+    # Called with a dict for each retry and for each request that is given up, of all backends that use this module.
+    listeners: "list[Callable[[dict[str, Any]], Any]]" = []
+
+    def __init__(self, owner: Any) -> None:
+        self.owner_is_class = isinstance(owner, type)
+        self.label = (owner if self.owner_is_class else type(owner)).__name__
+        self.logger = logger_of(owner)
+        self.values: dict[str, Any] = {}
+        self.keys: dict[str, tuple[Any, str]] = {}  # attribute -> key, and where it was found
+        self.dotenv: Mapping[str, str | None] | None = None
+        self.warned: set[str] = set()
+        self.kinds: dict[Any, int] = {}
+        self.ordinary: set[Any] = set()
+        self.without_retries: OrderedDict[Any, Any] = OrderedDict()
+        self.gate = Gate()
+        self.settings: dict[str, Any] = {}
+        self.careful = False  # requests have deadlines or count for the health
+        self.health: Health | None = None  # where a setting asks for it
+        self.connections: Connections | None = None  # where `reuse_connections` asks for it
+        self.configuring = threading.Lock()
+        self.reference = weakref.ref(owner, partial(_forget, id(owner)))
+
+    @staticmethod
+    def entered(owner: OwnerT) -> OwnerT:
+        """Be a class's `__enter__`: `with` gives the instance itself."""
+        return owner
+
+    @staticmethod
+    def closing(function: CallT) -> CallT:
+        """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
+
+        An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
+        """
+        if kind_of(function) is COROUTINE:
+
+            @wraps(function)
+            async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
+                if (engine := engines.get(id(self))) is not None:
+                    engine.close(join=False)
+                return await function(self, *args, **kwargs)
+
+            return close_queue_then_await  # type: ignore[return-value]
+
+        @wraps(function)
+        def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if (engine := engines.get(id(self))) is not None:
+                if function.__name__ == "__del__":
+                    engine.gate.refuse_newcomers()
+                else:
+                    engine.close()
+            return function(self, *args, **kwargs)
+
+        return close_queue_then  # type: ignore[return-value]
+
+    def configure(self, read: Callable[[], dict[str, Any]]) -> None:
+        """Take over the settings that `read` returns; admit what may run under them."""
+        with self.configuring:
+            settings = read()  # with the lock held, so that the last word is not overtaken by one before it
+            if settings == self.settings:
+                return
+            self.settings = settings
+            if settings["retry_budget"] is None and settings["circuit_breaker"] is None:
+                self.health = None
+            else:
+                self.health = self.health or Health()
+                self.health.configure(
+                    settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
+                )
+            self.careful = self.health is not None or settings["total_timeout"] is not None
+            if settings["reuse_connections"]:
+                self.connections = self.connections or Connections()
+            elif self.connections is not None:
+                self._close_connections()
+                self.connections = None
+            enabled = settings["queue_enabled"]
+            self.gate.resize(
+                settings["max_concurrent_requests"] if enabled else math.inf,
+                settings["queue_size"] if enabled else math.inf,
+            )
+
+    def after_fork(self) -> None:
+        """In the child of a fork: start with fresh locks and an empty queue."""
+        self.configuring = threading.Lock()
+        if self.connections is not None:
+            self.connections = Connections()
+        if self.health is not None:
+            self.health.lock = threading.Lock()
+        self.gate.reset()
+
+    @property
+    def waiting(self) -> Sequence[Any]:
+        """The requests that wait, oldest first."""
+        return _WaitingRequests(self.gate)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are in flight."""
+        if self.gate.abandoned:
+            self.gate.pump()
+        return self.gate.active
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts since the first request, and how things stand now.
+
+        `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
+        last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
+        slot, and `backoff_seconds`: between attempts, of all requests together.
+        """
+        if self.gate.abandoned:
+            self.gate.pump()
+        return self.gate.stats()
+
+    @contextlib.contextmanager
+    def priority(self, level: "str | int") -> Iterator[None]:
+        """Let the requests made inside the `with` block wait in a line before or behind the others.
+
+        Args:
+            level: "high", "normal", "low", or a number; lower ones go first.
+        """
+        rank = RANKS.get(level) if isinstance(level, str) else operator.index(level)
+        if rank is None:
+            raise ValueError(f"priority must be one of {', '.join(RANKS)} or a whole number, not {level!r}")
+        token = ranks.set({**ranks.get(), self.gate: rank})
+        try:
+            yield
+        finally:
+            ranks.reset(token)
+
+    def close(self, join: bool = True) -> None:
+        """Fail the waiting requests, let the running ones end, and join the queue's threads."""
+        self.gate.close(join)
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        """Close the connections that are kept, unless a request may be using one."""
+        if self.connections is not None and not self.gate.active:
+            self.connections.close()
+
+
+class _WaitingRequests(Sequence[Any]):
+    """A live view of the requests that wait, oldest first; each is shown as a dict."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def __len__(self) -> int:
+        return self._gate.waiting
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+    def __getitem__(self, index: Any) -> Any:
+        return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} waiting requests>"
+
+
+def _forget(key: int, reference: Any) -> None:
+    engine = engines.get(key)
+    if engine is not None and engine.reference is reference:
+        del engines[key]

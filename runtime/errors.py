@@ -1,0 +1,21 @@
+"""The exceptions of the queue."""
+
+
+class QueueError(RuntimeError):
+    """A request was not made, or not waited for, because of the queue; the API has no part in it."""
+
+
+class RequestQueueFull(QueueError, ValueError):
+    """As many requests wait already as `queue_size` allows."""
+
+
+class RequestTimeout(QueueError, TimeoutError):
+    """A request waited longer than `queue_timeout`, or took longer than `total_timeout`."""
+
+
+class QueueClosed(QueueError):
+    """The backend was closed while the request waited, or before it was made."""
+
+
+class CircuitOpen(QueueError):
+    """The last `circuit_breaker` attempts failed, so the API is left alone for a while."""

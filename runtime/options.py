@@ -1,0 +1,133 @@
+"""The table of the settings."""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or (number := operator.index(value)) < 0:
+        raise ValueError
+    return number
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool | str) or not 0 <= value < math.inf:
+        raise ValueError
+    return value if isinstance(value, int | float) else float(value)  # a Decimal cannot be added to a time
+
+
+def _seconds_or_none(value: Any) -> "float | None":
+    return None if value is None else _seconds(value)
+
+
+def _factor(value: Any) -> float:
+    if _seconds(value) == 0:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+def _count_or_none(value: Any) -> "int | None":
+    if value is not None and _count(value) == 0:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+class Option(NamedTuple):
+    """A setting.
+
+    Attributes:
+        check: returns the value, or raises TypeError or ValueError where it makes no sense.
+        allowed: what makes sense, in words.
+        neutral: the value where the class has no such block; of `max_retries` None, as it has no backoff then.
+        block: the block that has it.
+        default: the value that the block gives it.
+        about: what it is, in a line.
+    """
+
+    name: str
+    check: Callable[[Any], Any]
+    allowed: str
+    neutral: Any
+    block: str
+    default: Any
+    about: str
+
+
+_COUNT, _SECONDS = (_count, "a whole number, 0 or more"), (_seconds, "seconds, 0 or more")
+_MAYBE_SECONDS = (_seconds_or_none, "seconds, 0 or more, or None")
+_MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
+_FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
+_FRACTION = (_seconds, "a fraction, 0 or more")
+
+# name, check and what is allowed, neutral, block, default, about
+OPTIONS: dict[str, Option] = {
+    option.name: option
+    for option in (
+        Option("queue_enabled", *_FLAG, False, "queue", True, "limit how many requests run at once"),
+        Option("max_concurrent_requests", *_COUNT, 5, "queue", 5, "how many requests run at once"),
+        Option(
+            "queue_size", *_COUNT, 100, "queue", 100, "how many requests may wait; another one is refused"
+        ),
+        Option("queue_timeout", *_MAYBE_SECONDS, None, "queue", None, "longest wait for a slot, in seconds"),
+        Option(
+            "total_timeout",
+            *_MAYBE_SECONDS,
+            None,
+            "queue",
+            None,
+            "longest time for a request with its retries, in seconds",
+        ),
+        Option(
+            "reuse_connections",
+            *_FLAG,
+            False,
+            "queue",
+            False,
+            "let `requests.get` and similar functions reuse connections",
+        ),
+        Option("max_retries", *_COUNT, None, "backoff", 5, "how often a failed request is retried"),
+        Option("initial_retry_delay", *_SECONDS, 1, "backoff", 1, "the first backoff, in seconds"),
+        Option("backoff_factor", *_FACTOR, 2, "backoff", 2, "each backoff is the previous one times this"),
+        Option("max_retry_delay", *_SECONDS, 60, "backoff", 60, "longest backoff, in seconds"),
+        Option(
+            "max_retry_after",
+            *_SECONDS,
+            120,
+            "backoff",
+            120,
+            "longest wait that a server may ask for, in seconds",
+        ),
+        Option(
+            "retry_jitter",
+            *_FRACTION,
+            0.1,
+            "backoff",
+            0.1,
+            "random part of a backoff while others back off too",
+        ),
+        Option(
+            "retry_budget",
+            *_MAYBE_COUNT,
+            None,
+            "backoff",
+            None,
+            "how many retries until successes refill the budget",
+        ),
+        Option(
+            "circuit_breaker",
+            *_MAYBE_COUNT,
+            None,
+            "backoff",
+            None,
+            "how many failures in a row stop all requests for a while",
+        ),
+    )
+}

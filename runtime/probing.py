@@ -1,0 +1,92 @@
+"""Reads attributes, headers and flags of other people's objects without being hurt; logging that cannot hurt."""
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+# Arguments that are no body to be rewound; results that are neither a failure nor a stream.
+PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
+PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
+CO_COROUTINE = 0x80
+
+
+def attribute(thing: Any, name: str) -> Any:
+    """Return an attribute of somebody else's object, or None; such attributes can raise anything."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:
+        return None
+
+
+def has_method(thing: Any, method: str) -> bool:
+    return callable(attribute(thing, method))
+
+
+def status_in(thing: Any) -> "int | None":
+    """Return the HTTP status that an object carries: a real integer of three digits, so that a mock has none."""
+    for name in ("status_code", "status", "code"):
+        value = attribute(thing, name)
+        if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
+            return int(value)
+    return None
+
+
+def header(headers: Any, name: str) -> Any:
+    """Return a header by its lower-case name from any kind of mapping, or None; only text and numbers count."""
+    get = attribute(headers, "get")
+    if not callable(get):
+        return None
+    try:
+        value = get(name)
+        if value is None and isinstance(headers, Mapping):  # one that heeds case
+            value = next((v for k, v in headers.items() if _text(k).lower() == name), None)
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(_text, value))
+    except Exception:
+        return None
+    if isinstance(value, bytes):
+        value = _text(value)
+    return value if isinstance(value, str | int | float) else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def flags_of(function: Any) -> int:
+    flags = attribute(attribute(function, "__code__"), "co_flags")
+    return flags if isinstance(flags, int) else 0
+
+
+def is_coroutine_function(function: Any) -> bool:
+    return bool(flags_of(function) & CO_COROUTINE)
+
+
+def is_settled(result: Any) -> bool:
+    """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
+    if type(result) in PLAIN_TYPES:
+        return True
+    try:
+        if type(result.status_code) is not int or result.status_code >= 400:
+            return False
+        read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
+        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
+    except Exception:
+        return False
+
+
+def twin_of(thing: Any, **changes: Any) -> Any:
+    twin = object.__new__(type(thing))
+    twin.__dict__.update(vars(thing), **changes)
+    return twin
+
+
+def safe_log(logger: logging.Logger, level: int, message: str, *args: Any) -> None:
+    """Log a line; a handler or filter that raises harms no request."""
+    with contextlib.suppress(Exception):
+        logger.log(level, message, *args)
+
+
+def logger_of(owner: Any) -> logging.Logger:
+    return logging.getLogger((owner if isinstance(owner, type) else type(owner)).__module__)

@@ -1,0 +1,129 @@
+"""Sending twice."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .probing import PLAIN_ARGUMENTS, attribute, has_method
+
+_BODY_NAMES = frozenset(
+    {"data", "content", "files", "file", "body", "Body", "Fileobj", "fileobj", "image", "audio"}
+)
+_INFERENCE = re.compile(
+    r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderat|responses|similarity"
+    r"|transcri|translat|invoke|invocation|count_?tokens|tokens\.count|speech|\bocr\b|\bfim\b|agents\.stream"
+    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/",
+    re.IGNORECASE,
+)
+# What makes something that stays, or runs for long and is billed, though its name has a word of those above.
+_MAKES = re.compile(
+    r"batch(?!_?embed)|job|thread|upload|fine.?tun|video|long_?running|functions/|create_inference|\bstart_"
+    r"|async_?invoke|invoke_?\w*async|\blambda\.invoke",
+    re.IGNORECASE,
+)
+_READ_ONLY = re.compile(
+    r"get|head|options|list|retrieve|download|describe|put|delete|show|search|whoami|compute_tokens|\w+_info"
+    r"|\w+_exists$|content$|results$|ps$",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\s]*)(\S*)", re.IGNORECASE)
+_TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
+
+
+def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return True if a request whose answer was lost may be made again without harm (RFC 9110 section 9.2.2).
+
+    GET, PUT, DELETE and their like may; a POST may if it asks a model for something, judged by its path or, where an
+    SDK hides the path, by the name of the function.
+    """
+    call, args, kwargs = without_partial(call, args, kwargs)
+    name = str(attribute(call, "__name__") or "")
+    request: Any = args[0] if args else kwargs.get("request")
+    path = attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
+    if not name and isinstance(path, bytes):
+        name = path.decode().rpartition("/")[2]
+    if has_method(request, "get_method"):  # urllib.request's, which `urlopen` is given
+        args = (request.get_method(), str(attribute(request, "full_url")))
+    elif isinstance(attribute(request, "method"), str):  # a request of requests or httpx, made beforehand
+        args = (request.method, str(attribute(request, "url")))
+    elif name in ("urlopen", "open", "urlretrieve") and "://" in str(request):
+        args = ("GET" if kwargs.get("data", *args[1:2]) is None else "POST", request)
+    words = [
+        str(arg)
+        for arg in (*args[:2], kwargs.get("method"), kwargs.get("url"))
+        if isinstance(arg, str) or attribute(arg, "scheme") is not None  # a URL of httpx or yarl
+    ]
+    if name in _TAKES_METHOD and words and words[0].isalpha():
+        name, words = words[0], words[1:]
+    url = _URL.fullmatch(words[0]) if words else None
+    if name.lower() == "post" or (url and not _READ_ONLY.match(name)):
+        path = url[2] if url else "".join(words[:1])  # below a client's `base_url`
+        path = path.partition("?")[0].lstrip("/")
+        return bool(_INFERENCE.search(path)) and not _MAKES.search(path) and not kwargs.get("files")
+    owner = type(attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__"))
+    if _READ_ONLY.match(name):
+        return True
+    # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
+    full_name = ".".join((*owner.__module__.split(".")[-2:], owner.__name__, name))
+    return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
+
+
+def without_partial(
+    call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> "tuple[Any, Sequence[Any], Mapping[str, Any]]":
+    """Return what a `functools.partial` calls, and with which arguments; anything else as it is."""
+    while isinstance(call, partial):
+        call, args, kwargs = call.func, (*call.args, *args), {**call.keywords, **kwargs}
+    return call, args, kwargs
+
+
+def may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return False, quickly, where no argument is a file or an iterator that a second attempt would find used up."""
+    for value in args:
+        if type(value) not in PLAIN_ARGUMENTS:
+            return True
+    return bool(kwargs) and not _BODY_NAMES.isdisjoint(kwargs)
+
+
+class Rewinder:
+    """Puts the files in a request's body back to where they stood before the first attempt."""
+
+    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self.rewindable = True
+        self.marks: list[tuple[Any, int]] = []
+        for value in (*args, *(value for name, value in kwargs.items() if name in _BODY_NAMES)):
+            self._look_into(value, 5)
+
+    def _look_into(self, value: Any, depth: int) -> None:
+        if isinstance(value, str | bytes | int | float) or value is None:
+            return
+        if has_method(value, "get_method"):  # urllib.request's
+            self._look_into(attribute(value, "data"), depth - 1)
+            return
+        if isinstance(attribute(value, "method"), str):  # a request of requests or httpx, made beforehand
+            self._look_into(attribute(value, "body"), depth - 1)
+            if has_method(value, "read") and attribute(value, "_content") is None:
+                self.rewindable = False
+            return
+        if isinstance(value, Mapping):
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            for item in value if depth else ():
+                self._look_into(item, depth - 1)
+        elif callable(attribute(value, "read")):
+            try:
+                self.marks.append((value, value.tell()))
+            except Exception:
+                self.rewindable = False
+        elif callable(attribute(value, "__next__")) or callable(attribute(value, "__anext__")):
+            self.rewindable = False
+
+    def rewind(self) -> bool:
+        """Return True if the body can be sent again, and make it so."""
+        try:
+            for stream, mark in self.marks:
+                stream.seek(mark)
+        except Exception:
+            return False
+        return self.rewindable

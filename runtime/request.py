@@ -1,0 +1,100 @@
+"""One logical request."""
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from .errors import CircuitOpen
+from .failures import failure_by_status, failure_in_exception, failure_in_result
+from .repeating import Rewinder, may_hold_a_body, without_partial
+from .retry_policy import delay_after
+from .slots import Slot, current_slot, take_in_hand
+
+if TYPE_CHECKING:
+    from .engine import RequestEngine
+
+
+class Request:
+    """One logical request: its call, how many attempts were made, and the outcome of the last one."""
+
+    __slots__ = (
+        "args", "call", "deadline", "engine", "error", "holds", "is_method", "is_nested", "kwargs", "name", "result",
+        "retries", "retry", "rewinder",
+    )  # fmt: skip
+
+    def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
+        self.engine = engine
+        self.call, self.args, self.kwargs = call, args, kwargs
+        self.retry = retry
+        self.retries = 0
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.holds = False  # the server asked all requests to wait until the next attempt
+        self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
+        self.is_nested = False  # it runs under the slot of another request
+        self.name = ""
+        total = engine.settings["total_timeout"]
+        self.deadline = math.inf if total is None else time.monotonic() + total
+        self.rewinder: Rewinder | None = None
+        if retry:
+            _, args, kwargs = without_partial(call, args, kwargs)
+            if may_hold_a_body(args, kwargs):
+                self.rewinder = Rewinder(args, kwargs)
+
+    def attempt(self, slot: Slot) -> "float | None":
+        """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
+        if not self.is_nested:
+            slot.over = slot.judged = False
+        token = take_in_hand(slot)
+        try:
+            if not self.is_method:
+                check_health(self.engine)
+            self.result, self.error = self.call(*self.args, **self.kwargs), None
+        except BaseException as error:
+            self.result, self.error = None, error
+        finally:
+            current_slot.reset(token)
+        return self.judge(slot)
+
+    def judge(self, slot: Slot, body: Any = None) -> "float | None":
+        """Return the delay before the next attempt, or None if the outcome of the last one stands.
+
+        Args:
+            body: the decoded body of an error response, where the response does not give it at once.
+        """
+        if self.is_method or (slot.judged and not self.is_nested):
+            return None
+        error = self.error
+        failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
+        if failure is not None and body is not None:
+            failure = failure_by_status(failure.status or 0, failure.headers, body)
+        if self.engine.health is not None:
+            self.engine.health.note(failure)
+        delay = None if failure is None else delay_after(self.engine, failure, self, slot)
+        if self.is_nested:
+            slot.judged = failure is not None and delay is None
+        if failure is None:
+            return None
+        slot.gate.count("failed" if delay is None else "retried")
+        return delay
+
+    def outcome(self) -> Any:
+        """Return what the call returned, or raise what it raised."""
+        error, self.error = self.error, None
+        result, self.result = self.result, None  # a stream knows its request: no cycle of references
+        if error is None:
+            return result
+        try:
+            raise error
+        finally:
+            del error
+
+
+def check_health(engine: "RequestEngine") -> None:
+    """Raise CircuitOpen while the circuit breaker is open; the attempt is not counted as sent."""
+    try:
+        if engine.health is not None:
+            engine.health.check()
+    except CircuitOpen:
+        engine.gate.count("unsent")
+        raise

@@ -1,0 +1,145 @@
+"""Delay or give up."""
+
+import contextlib
+import logging
+import random
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from .failures import HOLDING_STATUSES, Failure
+from .probing import attribute, is_coroutine_function
+from .repeating import may_be_repeated
+from .server_delay import backoff_delay, requested_delay
+from .slots import Slot, current_slot
+
+if TYPE_CHECKING:
+    from .engine import RequestEngine
+    from .request import Request
+
+
+def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", slot: Slot) -> "float | None":
+    """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
+    request.holds = False
+    retries = engine.settings["max_retries"]
+    if not failure.retry or retries is None or engine.gate.closed:
+        return None
+    asked = requested_delay(failure.headers, failure.body)
+    too_long = asked is not None and asked[0] > engine.settings["max_retry_after"]
+    holds = asked is not None and not too_long and failure.status in HOLDING_STATUSES
+    if not (request.retry and retries):
+        if asked is not None and holds:
+            engine.gate.hold(asked[0])
+        return None
+    request.name = request.name or caller_name(engine)
+    delay, source = asked or (_backoff(engine, request.retries + 1), "backoff")
+    if not holds and engine.settings["retry_jitter"] and engine.gate.is_backing_off():
+        delay *= 1 + random.uniform(0, engine.settings["retry_jitter"])
+    if too_long:
+        reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
+    else:
+        reason = _why_no_retry(engine, failure, request, delay)
+    if reason:
+        if holds:
+            engine.gate.hold(delay)
+        _tell(engine, failure, request, slot, None, f"giving up: {reason}")
+        with contextlib.suppress(Exception):
+            if request.error is not None and hasattr(request.error, "add_note"):
+                request.error.add_note(f"{engine.label}.{request.name} gave up: {reason}")
+        return None
+    request.retries += 1
+    request.holds = holds
+    if request.error is None:
+        _discard(request.result)
+    turn = f"{request.retries}/{retries}"
+    _tell(engine, failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
+    slot.over = slot.over or not request.is_nested
+    return delay
+
+
+def _backoff(engine: "RequestEngine", retry: int) -> float:
+    settings = engine.settings
+    return backoff_delay(
+        retry, settings["initial_retry_delay"], settings["backoff_factor"], settings["max_retry_delay"]
+    )
+
+
+def _why_no_retry(engine: "RequestEngine", failure: Failure, request: "Request", delay: float) -> str:
+    """Return why a request that may well succeed after `delay` seconds is not made again, or nothing."""
+    if request.retries >= engine.settings["max_retries"]:
+        return f"{request.retries} retries were made"
+    if not failure.never_sent and not _may_send_again(engine, failure, request):
+        return "sending it twice could do harm"
+    if time.monotonic() + delay > request.deadline:
+        return "total_timeout would be over before the next attempt"
+    return engine.health.why_no_retry(delay) if engine.health is not None else ""
+
+
+def _may_send_again(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
+    if request.rewinder is not None and not request.rewinder.rewind():
+        return False
+    return failure.status is not None or may_be_repeated(request.call, request.args, request.kwargs)
+
+
+def _tell(
+    engine: "RequestEngine",
+    failure: Failure,
+    request: "Request",
+    slot: Slot,
+    delay: "float | None",
+    outcome: str,
+) -> None:
+    """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request.
+
+    They hear of it under the slot, so that one that calls the backend does not wait for itself.
+    """
+    event = {
+        "event": "gave up" if delay is None else "retry",
+        "backend": engine.label,
+        "method": request.name,
+        "request": slot.number,
+        "status": failure.status,
+        "why": failure.why,
+        "retries": request.retries,
+        "delay": delay,
+    }
+    level = logging.ERROR if delay is None else logging.WARNING
+    text = f"{engine.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
+    token = current_slot.set(slot)
+    try:
+        for hear in (lambda _: engine.logger.log(level, "%s", text), *engine.listeners):
+            with contextlib.suppress(Exception):
+                hear(dict(event))
+    finally:
+        current_slot.reset(token)
+
+
+def caller_name(engine: "RequestEngine", above: int = 0) -> str:
+    """Return the name of the owner's method that makes the request now, a public one if possible, for the log.
+
+    Args:
+        above: how many frames above the caller's are the engine's own, which need no look.
+    """
+    owner = engine.reference()
+    frame: Any = sys._getframe(1 + above)
+    names: list[str] = []
+    for _ in range(40):
+        code = frame.f_code
+        if code.co_varnames[:1] in (("self",), ("cls",)) or "self" in code.co_freevars:
+            local = frame.f_locals
+            if local.get("self") is owner or local.get("cls") is owner:
+                names.append(code.co_name)
+                if not code.co_name.startswith("_"):
+                    break
+        frame = frame.f_back
+        if frame is None or owner is None:
+            break
+    return next((name for name in reversed(names) if not name.startswith("_")), (names or ["request"])[0])
+
+
+def _discard(response: Any) -> None:
+    """Close a response that nobody will see, so that its connection is free for the next attempt."""
+    close = attribute(response, "close")
+    if callable(close) and not is_coroutine_function(close):
+        with contextlib.suppress(Exception):
+            close()

@@ -1,0 +1,132 @@
+"""Settings."""
+
+import weakref
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from .engine import CallT, RequestEngine, engines
+from .options import OPTIONS
+
+# Class -> its settings by name, to know them again where a plain value was assigned to the class.
+_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting]]" = weakref.WeakKeyDictionary()
+
+
+class Setting(property):
+    """An attribute that can be changed on a live instance; a senseless value is refused.
+
+    It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
+    is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
+
+    Args:
+        default: the value until one is assigned.
+        option: what it sets, where the attribute has another name.
+    """
+
+    def __init__(self, default: Any, option: str = "") -> None:
+        super().__init__()
+        self.default = default
+        self.option = option
+        self.attribute = option
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+        self.option = self.option or name
+        self.default = self.checked(self.default)
+        _declared.setdefault(owner, {})[name] = self
+
+    def checked(self, value: Any) -> Any:
+        """Return `value`; raise ValueError, naming the attribute, where it makes no sense."""
+        option = OPTIONS[self.option]
+        try:
+            return option.check(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.attribute} must be {option.allowed}, not {value!r}") from None
+
+    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+        return self.default if instance is None else values_of(instance).get(self.attribute, self.default)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        values_of(instance)[self.attribute] = self.checked(value)
+        engine = engines.get(id(instance))
+        if engine is not None:
+            engine.configure(partial(_settings_of, instance, engine.values))
+
+    def __delete__(self, instance: Any) -> None:
+        self.__set__(instance, self.default)
+        del values_of(instance)[self.attribute]
+
+
+def values_of(instance: Any) -> dict[str, Any]:
+    """Return where the values of an instance's settings are kept: its `__dict__`, or its engine if it has slots."""
+    try:
+        return instance.__dict__  # type: ignore[no-any-return]
+    except AttributeError:
+        return engine_of(instance).values
+
+
+def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option -> value for an instance, or for a class that holds a queue itself.
+
+    `max_retries` is None where the class has no backoff.
+
+    A plain value in the body of a subclass, or assigned to a class, hides the Setting: a Setting is put in its place,
+    so that later assignments are noticed. A property in a subclass stays, and is asked when the settings are read.
+    """
+    values = {name: option.neutral for name, option in OPTIONS.items()}
+    classes = (owner if isinstance(owner, type) else type(owner)).__mro__
+    settings: dict[str, Setting] = {}
+    computed: set[str] = set()
+    for cls in reversed(classes):
+        declared = _declared.get(cls, {})
+        for name, value in list(vars(cls).items()):
+            hidden = settings.get(name) or declared.get(name)
+            if hidden is not None and not hasattr(value, "__get__"):
+                value = Setting(value, hidden.option)
+                value.__set_name__(cls, name)
+                setattr(cls, name, value)
+            if isinstance(value, Setting):
+                settings[name] = value
+            elif hidden is not None:
+                computed.add(name)
+    own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
+    for name, setting in settings.items():
+        if name in computed and not isinstance(owner, type):
+            values[setting.option] = setting.checked(getattr(owner, name))
+        else:
+            values[setting.option] = setting.checked(own[name]) if name in own else setting.default
+    return values
+
+
+def engine_of(owner: Any) -> RequestEngine:
+    """Return the engine of an instance or class, and make it at first use."""
+    engine = engines.get(id(owner))
+    if engine is None:
+        engine = RequestEngine(owner)
+        engine.configure(partial(_settings_of, owner, engine.values))
+        engine = engines.setdefault(id(owner), engine)
+        engine.configure(
+            partial(_settings_of, owner, engine.values)
+        )  # a setting may have been changed meanwhile
+    elif engine.owner_is_class:
+        engine.configure(partial(_settings_of, owner, engine.values))
+    return engine
+
+
+class Wrap(Protocol):
+    """The type of `self._queued`: to a type checker, what it returns is what it was given."""
+
+    def __call__(self, call: CallT, /, retry: bool = True) -> CallT: ...
+
+
+class EntryPoint(property):
+    """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
+
+    Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
+    """
+
+    def __get__(self, instance: Any, owner: "type | None" = None) -> "Wrap":  # type: ignore[override]
+        try:
+            return engines[id(instance)].wrap
+        except KeyError:
+            return engine_of(owner if instance is None else instance).wrap

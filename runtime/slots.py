@@ -1,0 +1,140 @@
+"""Slots, tickets."""
+
+import contextvars
+import math
+import weakref
+from collections.abc import Mapping
+from threading import get_ident
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .gate import Gate
+
+WAITING, GRANTED, RUNNING, GONE = range(4)
+RANKS = {"high": -1, "normal": 0, "low": 1}
+# Gate -> rank of the requests that this context makes; lower numbers go first.
+ranks: "contextvars.ContextVar[Mapping[Gate, int]]" = contextvars.ContextVar(
+    "ranks", default=MappingProxyType({})
+)
+
+
+class Slot:
+    """The right to have one attempt in flight. Giving it back twice does no harm."""
+
+    held = 0  # the generation of the gate when it was taken; 0 while it is not held
+    over = False  # no attempt of its request is under way; during one, what runs under it gives it back and takes it
+    number = 0  # its place in line, given once
+    rank: "int | None" = None  # given with its first ticket
+    outer: "Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    judged = False  # a request made under it has failed, and was retried as often as it may be
+    of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
+    watch: "Watch | None" = None  # of the stream that holds it
+    gate: "Gate"
+
+    def release(self) -> None:
+        """Give the slot back, also when a signal handler raises in the middle of it."""
+        try:
+            self.gate.leave(self)
+        except BaseException:
+            self.gate.leave(self)
+            raise
+
+    def abandon(self) -> None:
+        """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
+        if not self.over:
+            try:
+                self.gate.abandon(self)
+            except BaseException:  # as above
+                self.gate.abandon(self)
+                raise
+
+
+class Watch(weakref.ref[Any]):
+    """Gives a slot back when the stream that holds it is collected. Its callback is a C function, which no signal interrupts."""
+
+    __slots__ = ("slot",)
+    slot: Slot
+
+
+class Ticket:
+    """A place in line. The subclasses say who is told when it is handed a slot."""
+
+    __slots__ = ("ready_at", "since", "slot", "state")
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        if slot.rank is None:
+            slot.rank = ranks.get().get(slot.gate, 0)
+        self.since = 0.0  # when it began to wait for a slot
+        self.ready_at = 0.0
+        self.state = RUNNING  # its owner has it in hand
+
+    @property
+    def place(self) -> "tuple[float, int]":
+        """Its place in line: first in, first out within each rank; before all where it needs no slot of its own."""
+        rank = self.slot.rank or 0
+        return -math.inf if self.slot.held == self.slot.gate.generation else rank, self.slot.number
+
+    def __lt__(self, other: "Ticket") -> bool:  # only among tickets of the same place: of one slot
+        return id(self) < id(other)
+
+    def hand_over(self) -> bool:
+        """Tell the owner that it has a slot now; False if the owner cannot be told. A second call does nothing."""
+        raise NotImplementedError
+
+    def fail(self, error: Exception) -> None:
+        """Tell the owner that its turn will not come."""
+        raise NotImplementedError
+
+
+current_slot: "contextvars.ContextVar[Slot | None]" = contextvars.ContextVar("current_slot", default=None)
+# The slots of the streams that this context has opened, so that a reader does not wait for itself.
+_open_streams: "contextvars.ContextVar[tuple[weakref.ref[Slot], ...]]" = contextvars.ContextVar(
+    "open_streams", default=()
+)
+
+
+def reset_current_slot(token: "contextvars.Token[Slot | None]") -> None:
+    """End what `current_slot.set()` began, except where the collector closes a coroutine, in another context."""
+    try:  # noqa: SIM105, it is faster
+        current_slot.reset(token)
+    except ValueError:
+        pass
+
+
+def _under_way(slot: "Slot | None") -> "Slot | None":
+    """Return the first slot that is not over, from this one outwards: methods that submit one another make long chains."""
+    while slot is not None and slot.over:
+        slot = slot.outer
+    return slot
+
+
+def take_in_hand(slot: Slot) -> "contextvars.Token[Slot | None]":
+    """Let the code that runs from here on run under `slot`; return what undoes that."""
+    outer = _under_way(current_slot.get())
+    if outer is not slot:
+        slot.outer = outer
+        if outer is not None:
+            outer.outer = _under_way(outer.outer)
+    return current_slot.set(slot)
+
+
+def slot_in_hand(gate: "Gate") -> "Slot | None":
+    """Return the slot under which this code runs, if it is one of this gate."""
+    slot = gate.threads.get(get_ident()) or current_slot.get()
+    while slot is not None and (slot.over or slot.gate is not gate):
+        slot = slot.outer
+    return slot
+
+
+def note_open_stream(slot: Slot) -> None:
+    """Remember in this context that it has the stream of this slot, and forget those that have ended."""
+    still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and not other.over)
+    _open_streams.set((*still_open, weakref.ref(slot)))
+
+
+def slot_of_open_stream(gate: "Gate") -> "Slot | None":
+    """Return the slot of a stream that this context reads, so that it does not wait for itself."""
+    slots = (reference() for reference in _open_streams.get())
+    return next((slot for slot in slots if slot is not None and not slot.over and slot.gate is gate), None)

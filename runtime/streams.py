@@ -1,0 +1,271 @@
+"""What holds a slot."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .probing import attribute, has_method, is_settled, status_in
+from .request import Request
+from .slots import Slot, current_slot, note_open_stream, reset_current_slot
+from .vendor import VENDORS
+from .waiting import wait_for_slot
+
+
+def is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
+    if type(result) is not dict:
+        if is_settled(result):
+            return False
+        if _has_shape_of_stream(result, kwargs):
+            return True
+    return any(vendor.is_stream is not None and vendor.is_stream(result) for vendor in VENDORS)
+
+
+def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
+    name = type(result).__name__
+    if name in ("generator", "async_generator"):
+        return True
+    # httpx's and the SDKs' `with client.stream(...)`
+    if name.endswith("Manager") and has_method(result, "__enter__"):
+        return True
+    if kwargs.get("stream") and (has_method(result, "close") or has_method(result, "__anext__")):
+        return True
+    # An iterator over what it reads from a response: Mistral's streams of events.
+    iterates = has_method(result, "__next__") or has_method(result, "__anext__")
+    return iterates and status_in(attribute(result, "response")) is not None
+
+
+def finish(request: Request, slot: Slot) -> None:
+    """Give the slot back, or let it stay with the stream that was returned."""
+    if request.error is None and is_stream(request.result, request.kwargs):
+        request.result = _hold(request, slot)
+    else:
+        slot.release()
+
+
+def _hold(request: Request, slot: Slot) -> Any:
+    """Let a streamed result keep its slot until it is exhausted, closed or collected; return what to hand out.
+
+    A response of requests, httpx or aiohttp stays the very same object: what it reads from is watched.
+    """
+    result = request.result
+    note_open_stream(slot)
+    for vendor in VENDORS:
+        if vendor.hold is not None and vendor.hold(result, slot):
+            return result
+    if status_in(result) is not None:
+        slot.release()
+        return result
+    is_async = has_method(result, "__anext__") or has_method(result, "__aiter__")
+    is_sync = has_method(result, "__next__") or has_method(result, "__iter__")
+    return HELD_STREAMS.get((is_sync, is_async), HeldStream)(result, slot, request)
+
+
+def hold_body(response: Any, place: str, is_read: str, slot: Slot) -> bool:
+    """Let what a response reads its body from keep the slot; return False where there is nothing to be read.
+
+    Args:
+        place: name of the attribute by which it reads.
+        is_read: name of the one that says that it has; of a mock it is neither True nor False.
+    """
+    body = attribute(response, place)
+    if attribute(response, is_read) is False and (has_method(body, "close") or has_method(body, "aclose")):
+        with contextlib.suppress(Exception):  # it takes no attribute
+            setattr(response, place, HeldBody(body, slot))
+            return True
+    return False
+
+
+class Held:
+    """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
+
+    _slot: Any = None
+    _stream: Any = None
+    _items: Any = None  # what iterating over the stream gives, once that has begun; often the stream itself
+
+    def __init__(self, stream: Any, slot: Slot, request: "Request | None" = None) -> None:
+        self._stream = stream
+        self._slot = slot
+        slot.gate.watch(self, slot)
+        # Until the first item has come: a failure is retried by making the call again.
+        self._request = request
+        if request is not None:
+            request.result = None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # so that isinstance() says what it said before
+        return type(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __del__(self) -> None:
+        if self._slot is not None:
+            # First what closes its connection when nobody refers to it: the server is not to see the next request before.
+            self._stream = self._items = None
+            self._slot.abandon()
+
+    @contextlib.contextmanager
+    def _under_slot(self, release: bool = False) -> Iterator[None]:
+        """Run the stream's own code under the slot, and give the slot back if it fails, or after it if `release`."""
+        token = current_slot.set(None if self._slot.over else self._slot)
+        try:
+            yield
+        except BaseException:
+            self._slot.release()
+            raise
+        finally:
+            reset_current_slot(token)
+        if release:
+            self._slot.release()
+
+    def close(self) -> Any:
+        """Close the stream and give its slot back."""
+        with self._under_slot(release=True):
+            return self._stream.close()
+
+    async def aclose(self) -> None:
+        """Close the stream and give its slot back."""
+        with self._under_slot(release=True):
+            await self._stream.aclose()
+
+
+class HeldBody(Held):
+    """What a response reads its body from."""
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        with self._under_slot():
+            data = self._stream.read(*args, **kwargs)
+        if not data or not any(type(size) is int and size >= 0 for size in (*args, *kwargs.values())):
+            self._slot.release()
+        return data
+
+    def readline(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
+        return self._read_with(self._stream.readline, *args)
+
+    def read1(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        return self._read_with(self._stream.read1, *args)
+
+    def readinto(self, buffer: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        return self._read_with(self._stream.readinto, buffer)
+
+    def _read_with(self, read: Callable[..., Any], *args: Any) -> Any:
+        with self._under_slot():
+            got = read(*args)
+        if not got:
+            self._slot.release()
+        return got
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Stream as before; the end of the body gives the slot back."""
+        yield from self._until_its_end(self._stream.stream(*args, **kwargs))
+
+    def _until_its_end(self, parts: Any) -> Iterator[Any]:
+        try:
+            yield from parts
+        except GeneratorExit:  # read in part: the connection is still open, and can be read on
+            raise
+        except BaseException:
+            self._slot.release()
+            raise
+        self._slot.release()
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._until_its_end(self._stream)
+
+    async def __aiter__(self) -> Any:
+        try:
+            async for part in self._stream:
+                yield part
+        except GeneratorExit:  # as above
+            raise
+        except BaseException:
+            self._slot.release()
+            raise
+        self._slot.release()
+
+
+class HeldStream(Held):
+    """An iterator, a generator or a context manager that an API's stream comes as."""
+
+    def __iter__(self) -> "HeldStream":
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._next()
+        except BaseException:  # its end is one
+            self._slot.release()
+            raise
+
+    def _next(self) -> Any:
+        while True:
+            request = self._request
+            try:
+                if self._items is None:
+                    stream = self._stream
+                    self._items = stream if hasattr(stream, "__next__") else iter(stream)
+                token = current_slot.set(None if self._slot.over else self._slot)
+                try:
+                    item = next(self._items)
+                finally:
+                    current_slot.reset(token)
+            except Exception as error:
+                if request is None or isinstance(error, StopIteration):
+                    raise
+                request.error = error
+            else:
+                self._request = None
+                return item
+            self._stream, self._items = self._again(request, request.judge(self._slot)), None
+
+    def _again(self, request: Request, delay: "float | None") -> Any:
+        """After a failure before the first item: make the call again, in its turn; raise if it is not to be."""
+        while delay is not None:
+            wait_for_slot(request.engine, self._slot, delay, request)
+            delay = request.attempt(self._slot)
+        return request.outcome()
+
+    def __enter__(self) -> Any:
+        try:
+            entered = self._entered()
+        except BaseException:
+            self._slot.release()
+            raise
+        return self if entered is self._stream else entered
+
+    def _entered(self) -> Any:
+        """Enter the stream; where that fails and is to be retried, make the call again, in its turn."""
+        request = self._request
+        while True:
+            token = current_slot.set(None if self._slot.over else self._slot)
+            try:
+                result, error = self._stream.__enter__(), None
+            except Exception as raised:
+                if request is None:
+                    raise
+                result, error = None, raised
+            finally:
+                current_slot.reset(token)
+            if request is None:
+                return result
+            request.result, request.error = result, error
+            del result, error  # no cycle of references
+            if (delay := request.judge(self._slot)) is None:
+                return request.outcome()
+            if request.error is None:
+                with contextlib.suppress(Exception):
+                    self._stream.__exit__(None, None, None)
+            self._stream = self._again(request, delay)
+
+    def __exit__(self, *exc: Any) -> Any:
+        with self._under_slot(release=True):
+            return self._stream.__exit__(*exc)
+
+
+# (can be read, can be read with `async`) -> what holds its slot; those of `async_streams` are added to it.
+HELD_STREAMS: dict[tuple[bool, bool], type[Held]] = {(True, False): HeldStream}

@@ -1,0 +1,1 @@
+"""What the runtime knows of single libraries: a file, and a row of `VENDORS`, for each."""

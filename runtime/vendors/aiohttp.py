@@ -1,0 +1,36 @@
+"""aiohttp: its methods give something to be awaited or entered; a response keeps its slot until its connection is released."""
+
+from typing import Any
+
+from ..probing import attribute, has_method
+from ..slots import Slot
+from ..vendor import VENDORS, Vendor
+
+
+def _aiohttp_connection(result: Any) -> Any:
+    """Return what a response of aiohttp reads from; None where its body came with the headers, or it is something else."""
+    if not type(result).__module__.startswith("aiohttp."):
+        return None
+    connection = attribute(result, "connection")
+    return connection if has_method(connection, "add_callback") else None
+
+
+def _is_unread_by_aiohttp(result: Any) -> bool:
+    return _aiohttp_connection(result) is not None
+
+
+def _hold_aiohttp(result: Any, slot: Slot) -> bool:
+    connection = _aiohttp_connection(result)
+    if connection is None:
+        return False
+    connection.add_callback(slot.abandon)  # a response may be released by the collector
+    return True
+
+
+def _awaits_in_aiohttp(call: Any, owner: type) -> bool:
+    return owner.__module__.partition(".")[0] == "aiohttp"
+
+
+VENDORS.append(
+    Vendor("aiohttp", is_stream=_is_unread_by_aiohttp, hold=_hold_aiohttp, awaits=_awaits_in_aiohttp)
+)

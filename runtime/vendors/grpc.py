@@ -1,0 +1,44 @@
+"""gRPC: failures by code, answers that come as a stream, calls of grpc.aio."""
+
+import re
+from typing import Any
+
+from ..failures import Failure
+from ..vendor import VENDORS, Vendor
+
+# gRPC's codes as statuses (google/rpc/code.proto), and what its UNAVAILABLE says where no server has answered.
+_GRPC_STATUSES = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429}
+_GRPC_LOST = re.compile(
+    "socket closed|connection reset|broken pipe|stream removed|watchdog|goaway|cancelling all calls",
+    re.IGNORECASE,
+)
+
+
+def _failure_in_grpc(error: Any, name: str) -> "Failure | None":
+    """Return the failure that an `RpcError` stands for. Its `code()` waits for a call that runs: only ask what was raised."""
+    if all(cls.__name__ != "RpcError" for cls in type(error).__mro__):
+        return None
+    try:
+        code, details = error.code().name, str(error.details())
+        headers = {name.lower(): value for name, value in error.trailing_metadata() or ()}
+    except Exception:
+        return None
+    why = f"{type(error).__name__} ({code})"
+    if code == "DEADLINE_EXCEEDED" or (code == "UNAVAILABLE" and _GRPC_LOST.search(details)):
+        return Failure(why, True)
+    status = _GRPC_STATUSES.get(code)
+    if status is None:
+        return Failure(why, False)
+    return Failure(why, True, status, headers, None, "failed to connect" in details.lower())
+
+
+def _is_stream_of_grpc(result: Any) -> bool:
+    """Return True for the answers of a gRPC method that streams them. A mock's class has no such methods."""
+    return hasattr(type(result), "__next__") and hasattr(type(result), "trailing_metadata")
+
+
+def _awaits_in_grpc(call: Any, owner: type) -> bool:
+    return type(call).__module__.startswith("grpc.aio")
+
+
+VENDORS.append(Vendor("grpc", failure=_failure_in_grpc, is_stream=_is_stream_of_grpc, awaits=_awaits_in_grpc))

@@ -1,0 +1,53 @@
+"""httpx, its fork httpx2, and the responses of httpx inside those of SDKs."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..probing import attribute, status_in, twin_of
+from ..slots import Slot
+from ..streams import hold_body
+from ..vendor import VENDORS, Vendor
+
+if TYPE_CHECKING:
+    from ..engine import RequestEngine
+
+
+def _is_httpx(client: Any) -> bool:
+    """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if it is told to."""
+    return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
+
+
+def _httpx_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+    """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
+    if not _is_httpx(owner):
+        return None
+    known = engine.without_retries
+    transports = {"": attribute(owner, "_transport"), **(attribute(owner, "_mounts") or {})}
+    without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
+    if all(without[key] is transport for key, transport in transports.items()):
+        known.clear()
+        known.update(transports)
+        return call
+    return getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__)
+
+
+def _without_reconnecting(transport: Any) -> Any:
+    pool = attribute(transport, "_pool")
+    retries = attribute(pool, "_retries")
+    if not isinstance(retries, int) or not retries:
+        return transport
+    return twin_of(transport, _pool=twin_of(pool, _retries=0))
+
+
+def _is_unread_by_httpx(result: Any) -> bool:
+    inner = attribute(result, "http_response")  # of the SDKs' `with_raw_response`
+    return any(attribute(response, "is_stream_consumed") is False for response in (result, inner))
+
+
+def _hold_httpx(result: Any, slot: Slot) -> bool:
+    if status_in(result) is None:
+        return False
+    responses = (result, attribute(result, "http_response"))
+    return any(hold_body(response, "stream", "is_closed", slot) for response in responses)
+
+
+VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, once=_httpx_once))
