@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 78169b3a6f
+# Put here by add-queue-backoff; retrofit:runtime v1 efefa20e05
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -3512,21 +3512,27 @@ _OUTSIDE = (" in the environment", " in .env")  # where a key is looked for once
 
 
 class ApiKey(property):
-    """An API key: as assigned, else from the instance's `metadata`, the environment, or a `.env` file, else "".
+    """An API key: as assigned, else from the instance's `metadata`, the environment, or a `.env` file.
 
     Args:
         variables: names of environment variables, first choice first.
         metadata_names: names in `metadata`; `api_key` and those given.
         empty_is_missing: take an assigned "" for a missing key; otherwise it means that there is to be none.
+        missing: given where no key is found; None: what was assigned, so that `if self.api_key is None` still holds.
     """
 
     def __init__(
-        self, *variables: str, metadata_names: Sequence[str] = (), empty_is_missing: bool = False
+        self,
+        *variables: str,
+        metadata_names: Sequence[str] = (),
+        empty_is_missing: bool = False,
+        missing: "str | None" = None,
     ) -> None:
         super().__init__()
         self.variables = variables
         self.metadata_names = ("api_key", *metadata_names)
         self.empty_is_missing = empty_is_missing
+        self.missing = missing
         self.attribute = "api_key"
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -3546,7 +3552,8 @@ class ApiKey(property):
     def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
         if instance is None:
             return self
-        assigned = values_of(instance).get(self.attribute)
+        values = values_of(instance)
+        assigned = values.get(self.attribute)
         if assigned == "" and not self.empty_is_missing:
             return ""
         if assigned is not None and not isinstance(assigned, str):
@@ -3562,7 +3569,12 @@ class ApiKey(property):
             found = self._outside(instance)
         if found is None:
             keys.pop(self.attribute, None)
-            return ""
+            if self.missing is not None:
+                return self.missing
+            if self.attribute not in values:
+                name = type(instance).__name__
+                raise AttributeError(f"{name!r} object has no attribute {self.attribute!r}")
+            return assigned
         if found != known:
             keys[self.attribute] = found
             name = type(instance).__name__

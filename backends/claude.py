@@ -181,11 +181,12 @@ class claude:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 a781f35d23
+    # >>> retrofit:env_key v1 3e00b31286
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "ANTHROPIC_API_KEY",
         "CLAUDE_API_KEY",
         metadata_names=("claude_api_key", "anthropic_api_key"),
+        missing="",
     )
     # <<< retrofit:env_key

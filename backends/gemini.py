@@ -193,12 +193,13 @@ class gemini:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 3f65c5a023
+    # >>> retrofit:env_key v1 8a55606bf0
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "GOOGLE_API_KEY",
         "GEMINI_API_KEY",
         metadata_names=("gemini_api_key", "google_api_key"),
+        missing="",
     )
     # <<< retrofit:env_key
 

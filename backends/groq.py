@@ -183,11 +183,12 @@ class groq:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 faf430f2e4
+    # >>> retrofit:env_key v1 89fabafe6c
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "GROQ_API_KEY",
         metadata_names=("groq_api_key",),
+        missing="",
     )
     # <<< retrofit:env_key
 

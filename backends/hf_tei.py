@@ -178,11 +178,12 @@ class hf_tei:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 16ae8341bf
+    # >>> retrofit:env_key v1 58bda60635
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "HF_TOKEN",
         "HUGGING_FACE_HUB_TOKEN",
         metadata_names=("hf_tei_api_key", "hf_token", "hugging_face_hub_token"),
+        missing="",
     )
     # <<< retrofit:env_key

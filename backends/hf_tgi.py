@@ -192,11 +192,12 @@ class hf_tgi:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 ce1fb7c844
+    # >>> retrofit:env_key v1 1d9a67d831
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "HF_TOKEN",
         "HUGGING_FACE_HUB_TOKEN",
         metadata_names=("hf_tgi_api_key", "hf_token", "hugging_face_hub_token"),
+        missing="",
     )
     # <<< retrofit:env_key

@@ -183,10 +183,11 @@ class llvm:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 1107d34873
+    # >>> retrofit:env_key v1 89c7cd2677
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "LLVM_API_KEY",
         metadata_names=("llvm_api_key",),
+        missing="",
     )
     # <<< retrofit:env_key

@@ -184,11 +184,12 @@ class ollama:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 9ba6ae99ec
+    # >>> retrofit:env_key v1 1e851e07bb
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OLLAMA_API_KEY",
         metadata_names=("ollama_api_key",),
+        missing="",
     )
     # <<< retrofit:env_key
 

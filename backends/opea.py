@@ -181,11 +181,12 @@ class opea:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 39a3cbde44
+    # >>> retrofit:env_key v1 db6c9d4459
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OPEA_API_KEY",
         metadata_names=("opea_api_key",),
+        missing="",
     )
     # <<< retrofit:env_key
 

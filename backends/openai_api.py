@@ -170,10 +170,11 @@ class openai_api:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 989b1dc00f
+    # >>> retrofit:env_key v1 b06a4beb58
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OPENAI_API_KEY",
         metadata_names=("openai_api_key",),
+        missing="",
     )
     # <<< retrofit:env_key

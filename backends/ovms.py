@@ -235,11 +235,12 @@ class ovms:
     circuit_breaker = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 b63217fd7c
+    # >>> retrofit:env_key v1 0d5e143004
     # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
     api_key = RequestEngine.api_key(
         "OVMS_API_KEY",
         metadata_names=("ovms_api_key",),
+        missing="",
     )
     # <<< retrofit:env_key
 

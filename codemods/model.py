@@ -53,7 +53,11 @@ class Options:
     merge: bool = False
     """Bring edited blocks up to date and keep the edits, where the two do not meet."""
     key_variables: tuple[str, ...] = ()
-    """Environment variables of the API key; empty: from the table, or from the class's name."""
+    """Environment variables of the API key; empty: those that the class reads, from the table, or from its name."""
+    key_variables_of: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The same of single classes: name and variables."""
+    missing_key: str | None = None
+    """What is given where no key is found; None: what the constructor assigned."""
     existing: str = "queue-only"
     """What to do with a call that a loop or a decorator retries already: `queue-only`, `wrap` or `skip`."""
     guess: bool = True
@@ -119,6 +123,8 @@ class ClassPlan:
     line: int
     blocks: tuple[BlockChange, ...]
     notes: tuple[str, ...] = ()
+    key_variables: tuple[str, ...] = ()
+    """Environment variables that its API key is read from."""
 
 
 @dataclass(frozen=True)

@@ -103,10 +103,11 @@ def _key_values(code: str) -> Iterator[dict[str, Any]]:
         attribute = ast.unparse(node.targets[0])
     except (SyntaxError, ValueError, AssertionError):
         return
-    for empty_is_missing in (False, True):
+    for empty_is_missing, missing in product((False, True), (None, "")):
         yield {
             "attribute": attribute,
             "variables": variables,
             "metadata_names": given.get("metadata_names", ()),
             "empty_is_missing": empty_is_missing,
+            "missing": missing,
         }

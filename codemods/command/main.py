@@ -25,7 +25,7 @@ from ..reporting.sarif import sarif_log
 from ..source.visible import visible_name
 from . import own_backends, pyproject, stdin
 from .ctrl_c import INTERRUPTED, interruptible
-from .options import Parser, parser
+from .options import Parser, key_variables, parser
 
 DONE, CHANGES, USAGE, LEFT_ALONE = 0, 1, 2, 3
 _PROGRESS_FROM = 100
@@ -228,13 +228,15 @@ def _meant(path: Path) -> str:
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """Return what the arguments ask of the planner."""
+    of_all, of_one = key_variables(arguments.key_env)
     return Options(
         blocks=arguments.blocks,
         remove=arguments.remove,
         runtime=arguments.runtime,
         overwrite_edited=arguments.overwrite_edited,
         merge=arguments.merge,
-        key_variables=tuple(arguments.key_env),
+        key_variables=of_all,
+        key_variables_of=of_one,
         existing=arguments.existing,
         guess=arguments.guess,
         transports=getattr(arguments, "transports", ()),

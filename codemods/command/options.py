@@ -106,9 +106,23 @@ def _api(text: str) -> str:
 
 
 def _variable(text: str) -> str:
-    if not text.isidentifier():
-        raise argparse.ArgumentTypeError(f"takes the name of an environment variable, not {text!r}")
+    """Check `NAME` or `CLASS=NAME`."""
+    owner, given, name = text.rpartition("=")
+    if not name.isidentifier() or (given and not owner.isidentifier()):
+        raise argparse.ArgumentTypeError(
+            f"takes the name of an environment variable, or CLASS=NAME for one class, not {text!r}"
+        )
     return text
+
+
+def key_variables(given: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Return the variables for all classes, and those for single ones, each in the order in which they were given."""
+    of_all: list[str] = []
+    of_one: dict[str, list[str]] = {}
+    for text in given:
+        owner, _, name = text.rpartition("=")
+        (of_one.setdefault(owner, []) if owner else of_all).append(name)
+    return tuple(of_all), tuple((owner, tuple(names)) for owner, names in of_one.items())
 
 
 def _report(text: str) -> Path:
@@ -207,7 +221,7 @@ def _add_how(result: Parser) -> None:
         action="append",
         default=[],
         type=_variable,
-        metavar="VAR",
+        metavar="[CLASS=]VAR",
         help="environment variable of the API key",
     )
     edited = how.add_mutually_exclusive_group()

@@ -71,6 +71,7 @@ def plan_apis(names: list[str], options: Options, from_plain: bool = False) -> l
     """
     folder = backends_folder()
     plain = folder / "plain"
+    options = replace(options, missing_key="")  # as they document it
     support = [path.name for path in sorted(plain.glob("*.py")) if path.stem not in APIS]
     plans = []
     for name in (*support, *(f"{name}.py" for name in names)):

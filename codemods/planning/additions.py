@@ -24,7 +24,7 @@ from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
 from ..source.text import Source, apply
 from ..tables.lookup import catalogue
-from . import class_blocks, insertion
+from . import class_blocks, insertion, keys
 from .block_changes import plan_block
 from .block_states import blocks_by_class
 from .class_blocks import ClassWork
@@ -211,8 +211,11 @@ def _plan_class(
         for member, other in sorted(work.names.items())
     ]
     notes += class_blocks.notes(work, words)
+    variables: tuple[str, ...] = ()
     for name in work.blocks:
         rendered = class_blocks.render_block(work, name, engine, options)
+        if name == "env_key" and not isinstance(rendered, str):
+            variables = keys.variables_in(rendered.code)
         if name in regions:
             change, edit = plan_block(file.source, regions[name], rendered, info, engine, options)
             changes.append(change)
@@ -222,12 +225,12 @@ def _plan_class(
         else:
             new.append(rendered)
             changes.append(_added(info, name, was_there=name in wrapped_by.get(id(info), ())))
-            if name == "env_key" and (note := class_blocks.key_note(work, rendered)):
+            if name == "env_key" and (note := class_blocks.key_note(work, variables)):
                 notes.append(note)
     for name in dict.fromkeys(work.inherited):
         if name not in work.blocks:
             changes.append(BlockChange(name, info.node.lineno, "kept", "it is inherited from a base class"))
-    told = ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes))
+    told = ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes), variables)
     added = insertion.append(file.source, info, new, regions.values()) if new else None
     return _ClassEdits(info, told, edits, added, bool(new or regions))
 

@@ -11,11 +11,11 @@ from functools import lru_cache
 from ..blocks import templates, wraps
 from ..blocks.wraps import ENTRY_POINTS
 from ..model import BLOCKS, Options
-from ..source.scopes import ClassInfo, Scope
+from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name, shown
 from ..source.text import Source
-from ..tables import key_variables
 from ..tables.libraries import NONE, OFF, Library
+from . import keys
 
 _MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})
 _MODEL_DECORATORS = frozenset({"dataclass", "define", "attrs", "s", "frozen", "mutable"})
@@ -227,97 +227,35 @@ def _is_plain_method(node: ast.FunctionDef | ast.AsyncFunctionDef | None) -> boo
 
 
 def _render_env_key(work: ClassWork, engine: str, options: Options) -> templates.Block | str:
-    info = work.info
-    if is_model(info):
+    if is_model(work.info):
         return "the key is a field of a model or dataclass"
-    attribute = _key_attribute(info)
-    if not attribute:
-        names = ", ".join(key_variables.KEY_ATTRIBUTES[:2])
-        return f"the class keeps no API key in an attribute ({names}, ...)"
-    if attribute in info.defined:
-        return f"the class defines `{attribute}` itself"
-    assigned = [ast.unparse(value) for value, _ in info.attributes[attribute]]
-    if any("environ" in text or "getenv" in text for text in assigned):
-        return f"`self.{attribute}` is read from the environment already"
-    bare = all(_is_parameter(value, scope) for value, scope in info.attributes[attribute])
-    name = info.node.name
-    words = frozenset(library.name.partition(".")[0] for library in work.libraries)
-    variables = options.key_variables or key_variables.key_variables(name, words, attribute)
+    libraries = frozenset(library.name.partition(".")[0] for library in work.libraries)
+    key = keys.key_of(work.info, libraries, options)
+    if isinstance(key, str):
+        return key
     return templates.block(
         "env_key",
         engine,
         {},
-        attribute=attribute,
-        variables=variables,
-        metadata_names=key_variables.metadata_names(name, variables),
-        empty_is_missing=not bare,
+        attribute=key.attribute,
+        variables=key.variables,
+        metadata_names=key.metadata_names,
+        empty_is_missing=key.empty_is_missing,
+        missing=options.missing_key,
     )
 
 
-def _key_attribute(info: ClassInfo) -> str:
-    """Return the attribute in which a class keeps its API key, or nothing."""
-    attribute = next((a for a in key_variables.KEY_ATTRIBUTES if a in info.attributes), "")
-    return attribute or next((a for a in key_variables.TOKEN_ATTRIBUTES if _is_given_token(info, a)), "")
-
-
-def _is_given_token(info: ClassInfo, attribute: str) -> bool:
-    """Return True if an attribute is what the constructor is given, and stays so; a token of a login is none of ours.
-
-    Nor is one that is compared with None, since a key that is nowhere to be found is an empty string.
-    """
-    if has_foreign_bases(info):
-        return False
-    values = [(value, scope) for cls in info.lineage() for value, scope in cls.attributes.get(attribute, ())]
-    if len(values) != 1 or attribute not in info.attributes or not _is_parameter(*values[0]):
-        return False
-    if getattr(values[0][1].node, "name", "") != "__init__":
-        return False
-    for node in ast.walk(info.node):
-        if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Del):
-            return False
-        if isinstance(node, ast.AugAssign) and getattr(node.target, "attr", "") == attribute:
-            return False
-        if (
-            isinstance(node, ast.Compare)
-            and getattr(node.left, "attr", "") == attribute
-            and any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
-        ):
-            return False
-    return True
-
-
-def key_note(work: ClassWork, block: templates.Block) -> str:
+def key_note(work: ClassWork, variables: tuple[str, ...]) -> str:
     """Return what a user has to know of a key that may be none, or nothing.
 
     Args:
-        block: the env_key block of the class.
+        variables: that the class's block reads it from.
     """
-    attribute = _key_attribute(work.info)
-    if attribute not in key_variables.TOKEN_ATTRIBUTES:
+    attribute = keys.key_attribute(work.info)
+    if not keys.is_token(attribute):
         return ""
-    variables = ", ".join(re.findall(r'^    "(\w+)",$', block.code, re.MULTILINE))
-    return f"`self.{attribute}` is taken for the API key: where none is given, it is read from {variables}"
-
-
-def _is_parameter(value: ast.expr, scope: Scope) -> bool:
-    """Return True if a value is just a parameter of the function in which it is assigned."""
-    node = scope.node
-    if not isinstance(value, ast.Name) or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    given = [*node.args.defaults, *node.args.kw_defaults]
-    bound_again = any(
-        isinstance(bound, ast.AST) and not any(bound is default for default in given)
-        for bound in scope.bindings.get(value.id, ())
-    )
-    return any(arg.arg == value.id for arg in args) and not bound_again
-
-
-def has_foreign_bases(info: ClassInfo) -> bool:
-    """Return True if a class derives from one that this file does not show."""
-    known = list(info.lineage())
-    own = {cls.node.name for cls in known}
-    return bool(_base_names(cls.node for cls in known) - own - _HARMLESS_BASES)
+    told = ", ".join(variables)
+    return f"`self.{attribute}` is taken for the API key: where none is given, it is read from {told}"
 
 
 def is_model(info: ClassInfo) -> bool:

@@ -45,6 +45,8 @@ class ClassFacts(TypedDict):
     line: int
     notes: list[str]
     blocks: list[BlockFacts]
+    key_variables: list[str]
+    """Environment variables that its API key is read from, first choice first."""
 
 
 class SiteFacts(TypedDict):
@@ -188,6 +190,7 @@ def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
             }
             for block in cls.blocks
         ],
+        "key_variables": list(cls.key_variables),
     }
 
 

@@ -33,6 +33,7 @@ _STYLES = {
     "unchanged": "dim",
 }
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold", "n": "bold", "\\": "dim"}
+_NEW = frozenset({"added", "upgraded", "merged"})
 _LABEL_WIDTH = max(len(decision.value) for decision in Decision)
 
 
@@ -149,7 +150,23 @@ def print_problems(console: Terminal, facts: Facts) -> None:
 
 def print_summary(console: Terminal, facts: Facts, removing: bool = False) -> None:
     """Print one line that sums the run up."""
+    if not removing:
+        _print_keys(console, facts)
     console.put(summary_line(facts, removing), style="bold")
+
+
+def _print_keys(console: Terminal, facts: Facts) -> None:
+    """Print for each class that gets a key block, or another one, where its key is read from."""
+    told = [
+        f"  {cls['name']}: {', '.join(cls['key_variables'])}"
+        for file in facts["files"]
+        for cls in file["classes"]
+        if any(block["block"] == "env_key" and block["change"] in _NEW for block in cls["blocks"])
+    ]
+    if told:
+        console.put("API keys that are not given are read from:")
+        for line in dict.fromkeys(told):
+            console.put(line)
 
 
 def summary_line(facts: Facts, removing: bool = False) -> str:

@@ -35,7 +35,7 @@ class Api:
     retry_budget = RequestEngine.setting(None)
     circuit_breaker = RequestEngine.setting(None)
     api_key = RequestEngine.api_key(
-        "RUNTIME_TEST_KEY", "RUNTIME_TEST_TOKEN", metadata_names=("runtime_api_key",)
+        "RUNTIME_TEST_KEY", "RUNTIME_TEST_TOKEN", metadata_names=("runtime_api_key",), missing=""
     )
     _queued = RequestEngine.entry_point()
 

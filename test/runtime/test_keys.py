@@ -1,4 +1,4 @@
-"""SPEC section 5: K1 to K4."""
+"""SPEC section 5: K1 to K5."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from backend_retrofit_runtime import RequestEngine
 from test.runtime.conftest import Api
 
 SECRET = "sk-canary-0123456789"
@@ -48,8 +49,6 @@ def test_K1_explicit_empty_means_no_key(monkeypatch):
 
 
 def test_K1_explicit_empty_may_be_declared_missing(monkeypatch):
-    from backend_retrofit_runtime import RequestEngine
-
     class Lenient:
         api_key = RequestEngine.api_key("RUNTIME_TEST_KEY", empty_is_missing=True)
 
@@ -152,4 +151,58 @@ def test_K1_a_wrapped_secret_or_a_function_in_metadata_is_left_alone():
     secret = Secret()
     assert Api({"api_key": secret}).api_key is secret
     assert Api({"api_key": len}).api_key is len
+    assert Api({"api_key": 5}).api_key == ""
+
+
+class Guarded:
+    """A class of somebody else's, that tells a missing key from an empty one."""
+
+    api_key = RequestEngine.api_key("RUNTIME_TEST_KEY")
+
+    def __init__(self, api_key=None):
+        self.api_key = api_key
+
+
+@pytest.mark.parametrize("assigned", [None, "", "  "])
+def test_K5_where_no_key_is_found_the_class_keeps_what_was_assigned(assigned):
+    kept = Guarded(assigned).api_key
+    assert type(kept) is type(assigned)
+    assert kept == assigned
+
+
+def test_K5_a_key_that_comes_later_is_found_and_one_that_goes_is_none_again(monkeypatch):
+    guarded = Guarded()
+    assert guarded.api_key is None
+    monkeypatch.setenv("RUNTIME_TEST_KEY", "from-environment")
+    assert guarded.api_key == "from-environment"
+    other = Guarded()
+    other.metadata = {"api_key": "from-metadata"}
+    assert other.api_key == "from-metadata"
+    monkeypatch.delenv("RUNTIME_TEST_KEY")
+    other.metadata = {}
+    assert other.api_key is None
+
+
+def test_K5_what_was_never_assigned_is_no_attribute(monkeypatch):
+    bare = Guarded.__new__(Guarded)
+    assert not hasattr(bare, "api_key")
+    with pytest.raises(AttributeError, match="'Guarded' object has no attribute 'api_key'"):
+        assert bare.api_key
+    monkeypatch.setenv("RUNTIME_TEST_KEY", "from-environment")
+    assert bare.api_key == "from-environment"
+
+
+def test_K5_a_class_with_slots_keeps_none_too():
+    class Slotted:
+        __slots__ = ("__weakref__",)
+        api_key = RequestEngine.api_key("RUNTIME_TEST_KEY")
+
+        def __init__(self):
+            self.api_key = None
+
+    assert Slotted().api_key is None
+
+
+def test_K5_the_projects_own_backends_give_the_empty_string():
+    assert Api().api_key == ""
     assert Api({"api_key": 5}).api_key == ""

@@ -326,14 +326,13 @@ def test_merge_says_so_when_the_template_has_changed(monkeypatch):
 
 KEY = CLIENT.replace(
     "class Client:\n",
-    "class Client:\n    def __init__(self, api_key=None):\n        self.api_key = api_key\n\n",
+    "class ShopClient:\n    def __init__(self, api_key=None):\n        self.api_key = api_key\n\n",
 )
 
 
 def test_merge_of_a_key_block():
     done = planned(KEY).after.decode()
-    edited = done.replace('metadata_names=("client_api_key",)', 'metadata_names=("own_key",)')
-    edited = edited if edited != done else done.replace("metadata_names=(", 'metadata_names=("own_key", ')
+    edited = done.replace('metadata_names=("shop_api_key",)', 'metadata_names=("own_key",)')
     assert edited != done
     check_refused(edited, "edited by hand")
     result = check_noop(edited, merge=True)

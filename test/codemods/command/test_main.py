@@ -30,6 +30,18 @@ class Weather:
 def ping(url):
     return requests.head(url)
 """
+KEYS = "import requests\n" + "".join(
+    f"""
+
+class {name}:
+    def __init__(self, api_key=None):
+        self.api_key = api_key
+
+    def get(self, url):
+        return requests.get(url)
+"""
+    for name in ("WeatherClient", "Client")
+)
 
 
 @pytest.fixture
@@ -107,7 +119,12 @@ def test_a_file_that_cannot_be_handled_ends_with_3_and_the_others_are_done(folde
         (["nowhere"], "there is no file or folder 'nowhere'."),
         (["clients/wether.py"], "Did you mean clients/weather.py?"),
         (["openai_api"], "Did you mean --api openai_api?"),
-        (["--key-env", "A-B", "clients"], "takes the name of an environment variable, not 'A-B'"),
+        (["--key-env", "A-B", "clients"], "takes the name of an environment variable, or CLASS=NAME"),
+        (
+            ["--key-env", "Weather Client=KEY", "clients"],
+            "CLASS=NAME for one class, not 'Weather Client=KEY'",
+        ),
+        (["--key-env", "=KEY", "clients"], "CLASS=NAME for one class, not '=KEY'"),
         (["--jobs", "many", "clients"], "takes a number of processes"),
         (["--report", "review.pdf", "clients"], "takes the name of an .html file"),
         (["--report", "nowhere/review.html", "clients"], "there is no folder 'nowhere' to write to"),
@@ -151,6 +168,17 @@ def test_after_a_run_that_wrote_line_numbers_are_those_of_the_changed_file(folde
     text = (folder / "weather.py").read_text().splitlines()
     for site in file["sites"]:
         assert site["callee"] in text[site["line"] - 1]
+
+
+def test_K6_the_summary_lists_each_class_with_the_variables_of_its_key(folder, run):
+    (folder / "weather.py").write_text(KEYS)
+    _, out, _ = run("clients", "--key-env", "Client=SHOP_KEY", "--key-env", "Client=SHOP_TOKEN")
+    told = out.partition("API keys that are not given are read from:\n")[2].splitlines()[:2]
+    assert told == ["  WeatherClient: WEATHER_API_KEY", "  Client: SHOP_KEY, SHOP_TOKEN"]
+    _, out, _ = run("clients", "--key-env", "Client=SHOP_KEY", "--key-env", "Client=SHOP_TOKEN")
+    assert "API keys" not in out
+    _, out, _ = run("clients", "--remove")
+    assert "API keys" not in out
 
 
 def test_quiet_prints_only_what_went_wrong(folder, run):

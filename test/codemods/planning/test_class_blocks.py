@@ -404,7 +404,7 @@ def test_K2_a_class_reads_the_variables_of_its_api_or_of_its_name_or_of_the_flag
     for variable in variables:
         monkeypatch.delenv(variable, raising=False)
     owner = getattr(load(KEY.format("api_key").replace("WeatherClient", name), **options), name)
-    assert owner().api_key == ""
+    assert owner().api_key is None
     for variable in reversed(variables):
         monkeypatch.setenv(variable, f"from-{variable}")
         assert owner().api_key == f"from-{variable}"
