@@ -1,7 +1,7 @@
 """Settings."""
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -113,6 +113,20 @@ def engine_of(owner: Any) -> RequestEngine:
     return engine
 
 
+def _declare_the_rest(owner: type, own: frozenset[str]) -> None:
+    """Make attributes of the settings that a class's blocks do not name; a name that it has already stays its own."""
+    members = {name: value for cls in reversed(owner.__mro__) for name, value in vars(cls).items()}
+    options = {value.option or name for name, value in members.items() if isinstance(value, Setting)}
+    blocks = {OPTIONS[option].block for option in options if option in OPTIONS}
+    taken = own | options | members.keys()
+    taken |= {name for cls in owner.__mro__ for name in vars(cls).get("__annotations__", ())}
+    for option in OPTIONS.values():
+        if option.block in blocks and option.name not in taken:
+            setting = Setting(option.default)
+            setattr(owner, option.name, setting)
+            setting.__set_name__(owner, option.name)
+
+
 class Wrap(Protocol):
     """The type of `self._queued`: to a type checker, what it returns is what it was given."""
 
@@ -123,7 +137,18 @@ class EntryPoint(property):
     """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
 
     Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
+    It makes attributes of the settings that the class's blocks do not name.
+
+    Args:
+        own: names of settings that the class uses for something else; they are left alone.
     """
+
+    def __init__(self, own: Collection[str] = ()) -> None:
+        super().__init__()
+        self.own = frozenset(own)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        _declare_the_rest(owner, self.own)
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> "Wrap":  # type: ignore[override]
         try:

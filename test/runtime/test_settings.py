@@ -205,3 +205,37 @@ def test_a_number_of_another_kind_becomes_one_that_can_be_added_to_a_time(delays
     assert api.initial_retry_delay == 0.5
     assert api.call(Flaky(ConnectionRefusedError())) == "done"
     assert delays == [0.5]
+
+
+class Short:
+    """A class whose blocks name few settings."""
+
+    max_concurrent_requests = RequestEngine.setting(5)
+    my_retries = RequestEngine.setting(2, "max_retries")
+    _queued = RequestEngine.entry_point(own=("retry_budget",))
+    circuit_breaker: object
+
+
+def test_settings_that_the_blocks_do_not_name_are_attributes_all_the_same():
+    short = Short()
+    assert (short.queue_timeout, short.max_retry_after) == (None, 120)
+    short.queue_size = 7
+    assert RequestEngine.of(short).gate.size == 7
+    with pytest.raises(ValueError, match="max_retry_delay"):
+        short.max_retry_delay = -1
+
+
+def test_names_that_a_class_uses_itself_are_no_settings():
+    short = Short()
+    short.max_retries = short.retry_budget = short.circuit_breaker = "mine"
+    settings = RequestEngine.of(short).settings
+    assert [settings[name] for name in ("max_retries", "retry_budget", "circuit_breaker")] == [2, None, None]
+
+
+def test_a_class_without_a_backoff_block_gets_no_settings_of_backoff():
+    class Queued:
+        max_concurrent_requests = RequestEngine.setting(5)
+        _queued = RequestEngine.entry_point()
+
+    assert not hasattr(Queued, "max_retries")
+    assert RequestEngine.of(Queued()).settings["max_retries"] is None
