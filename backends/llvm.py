@@ -1,7 +1,9 @@
-"""A generic LLM inference server: models, completions, chat and embeddings under OpenAI's paths.
+"""A generic LLM inference server: responses, chat, completions, embeddings under OpenAI's paths; reranking, tokens.
 
 vLLM, llama.cpp's server, LMDeploy, SGLang and others speak this format.
-API reference: https://platform.openai.com/docs/api-reference
+API reference: https://platform.openai.com/docs/api-reference, and for what is not OpenAI's
+https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md and
+https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html (read in November 2026)
 """
 
 from __future__ import annotations
@@ -11,15 +13,20 @@ from typing import Any
 
 import requests
 
-from ._events import sse_json
+from ._events import response_ended, response_event, sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    Json,
+    as_json,
+    as_query,
     bearer,
+    by_relevance,
     checked,
     embeddings,
     failures_as,
     json_object,
+    merged_headers,
     model_ids,
     new_session,
     pick_base_url,
@@ -36,9 +43,13 @@ class LLVMError(BackendError):
 class llvm:
     """A client of an inference server of one's own that has OpenAI-style paths.
 
+    All methods take the API's own options: they go into the body of a POST, and into the query of a GET. One is not
+    the API's: `extra_headers`, a dict of headers for that request alone.
+
     Args:
         resources: whatever the caller wants to keep with the client; not used here.
-        metadata: `base_url` is read from it.
+        metadata: `base_url` is read from it, and `headers`: a dict of headers for all requests, which can be changed in
+            the attribute `headers`.
         api_key: sent as a bearer token, if the server wants one.
         base_url: where the API is, up to and including `/v1`.
 
@@ -57,27 +68,42 @@ class llvm:
         self.metadata = {} if metadata is None else metadata
         self.api_key = api_key
         self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:8000/v1")
+        self.headers: dict[str, str] = dict(self.metadata.get("headers") or {})
         self.timeout = DEFAULT_TIMEOUT
         self.session: requests.Session = new_session()
 
-    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-        """Return the chat completion of `messages`; `options` go into the request's body."""
+    def respond(self, model: str, input: str | list[Json], **options: Any) -> Json:
+        """Return the model's response to `input`, a text or a list of items, by OpenAI's Responses API."""
+        body = {**options, "model": model, "input": input}
+        return json_object(self._post("/responses", body), LLVMError)
+
+    def stream_response(self, model: str, input: str | list[Json], **options: Any) -> Iterator[Json]:
+        """Yield the typed events of a response as they come, from `response.created` to `response.completed`.
+
+        Raises:
+            LLVMError: also for the events `error` and `response.failed`.
+        """
+        body = {**options, "model": model, "input": input, "stream": True}
+        yield from sse_json(
+            self._post("/responses", body, stream=True), LLVMError, response_ended, response_event
+        )
+
+    def chat(self, model: str, messages: list[Json], **options: Any) -> Json:
+        """Return the chat completion of `messages`."""
         body = {**options, "model": model, "messages": messages}
         return json_object(self._post("/chat/completions", body), LLVMError)
 
-    def stream_chat(
-        self, model: str, messages: list[dict[str, Any]], **options: Any
-    ) -> Iterator[dict[str, Any]]:
+    def stream_chat(self, model: str, messages: list[Json], **options: Any) -> Iterator[Json]:
         """Yield the chunks of a chat completion as they come."""
         body = {**options, "model": model, "messages": messages, "stream": True}
         yield from sse_json(self._post("/chat/completions", body, stream=True), LLVMError)
 
-    def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
+    def complete(self, model: str, prompt: str, **options: Any) -> Json:
         """Return the text completion of `prompt`."""
         body = {**options, "model": model, "prompt": prompt}
         return json_object(self._post("/completions", body), LLVMError)
 
-    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[Json]:
         """Yield the chunks of a text completion as they come."""
         body = {**options, "model": model, "prompt": prompt, "stream": True}
         yield from sse_json(self._post("/completions", body, stream=True), LLVMError)
@@ -87,17 +113,31 @@ class llvm:
         body = {**options, "model": model, "input": texts}
         return read_json(self._post("/embeddings", body), LLVMError, embeddings)
 
-    def list_models(self) -> list[str]:
-        """Return the ids of the models that the server has."""
-        return read_json(self._get("/models"), LLVMError, model_ids)
+    def rerank(self, model: str, query: str, documents: list[str], **options: Any) -> list[Json]:
+        """Return `index` (into `documents`) and `relevance_score` of each, the best answer to `query` first."""
+        body = {**options, "model": model, "query": query, "documents": documents}
+        return read_json(self._post("/rerank", body), LLVMError, by_relevance)
 
-    def model_info(self, model: str) -> dict[str, Any]:
+    def tokenize(self, model: str, text: str, **options: Any) -> list[int]:
+        """Return the ids of the tokens of `text`. Its path is beside `/v1`, not below it."""
+        # vLLM reads the text in `prompt`, llama.cpp in `content`; each ignores the other.
+        body = {**options, "model": model, "prompt": text, "content": text}
+        response = self._request("POST", "/tokenize", as_json(body), root=self.base_url.removesuffix("/v1"))
+        return read_json(response, LLVMError, lambda answer: list(answer["tokens"]))
+
+    def list_models(self, **options: Any) -> list[str]:
+        """Return the ids of the models that the server has."""
+        return read_json(self._get("/models", options), LLVMError, model_ids)
+
+    def model_info(self, model: str, **options: Any) -> Json:
         """Return what the server says of `model`, such as its `max_model_len`.
 
         It is looked up in the list: vLLM and llama.cpp's server have no path for a single model.
         """
         models = read_json(
-            self._get("/models"), LLVMError, lambda answer: {each["id"]: each for each in answer["data"]}
+            self._get("/models", options),
+            LLVMError,
+            lambda answer: {each["id"]: each for each in answer["data"]},
         )
         if model not in models:
             raise LLVMError(None, f"the server has no model {model!r}, only: {', '.join(models)}")
@@ -111,21 +151,24 @@ class llvm:
         """Close the connections."""
         self.session.close()
 
-    def _get(self, path: str) -> requests.Response:
-        with failures_as(LLVMError):
-            response = self._queued(self.session.get)(
-                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
-            )
-        return checked(response, LLVMError)
+    def _get(self, path: str, options: Json) -> requests.Response:
+        return self._request("GET", path, as_query(options))
 
-    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+    def _post(self, path: str, body: Json, stream: bool = False) -> requests.Response:
+        return self._request("POST", path, as_json(body), stream)
+
+    def _request(
+        self, method: str, path: str, content: Json, stream: bool = False, root: str | None = None
+    ) -> requests.Response:
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
         with failures_as(LLVMError):
-            response = self._queued(self.session.post)(
-                self.base_url + path,
-                json=body,
-                headers=bearer(self.api_key),
+            response = self._queued(self.session.request)(
+                method,
+                (root or self.base_url) + path,
+                headers=headers,
                 timeout=self.timeout,
                 stream=stream,
+                **content,
             )
         return checked(response, LLVMError)
 

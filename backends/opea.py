@@ -1,11 +1,13 @@
-"""OPEA (Open Platform for Enterprise AI): chat and completion by a megaservice, embeddings.
+"""OPEA (Open Platform for Enterprise AI): chat and completion by a megaservice, embeddings, reranking, retrieval, dataprep.
 
-API reference: https://opea-project.github.io/latest/developer-guides/OPEA_API.html
+API reference: https://opea-project.github.io/latest/developer-guides/OPEA_API.html, and for what it leaves out the
+services themselves: https://github.com/opea-project/GenAIComps (read in November 2026)
 """
 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +17,18 @@ from ._events import event_object, sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    File,
+    Json,
+    as_form,
+    as_json,
+    as_query,
     bearer,
     checked,
     embeddings,
     failures_as,
+    json_list,
     json_object,
+    merged_headers,
     new_session,
     pick_base_url,
     read_json,
@@ -35,11 +44,14 @@ class OPEAError(BackendError):
 class opea:
     """A client of an OPEA gateway: a megaservice such as ChatQnA, or a single microservice.
 
+    All methods take the API's own options: they go into the body of a POST, and into the query of a GET. One is not
+    the API's: `extra_headers`, a dict of headers for that request alone.
+
     Args:
         resources: whatever the caller wants to keep with the client; not used here.
-        metadata: `base_url` is read from it, and `chat_path`: the service that answers `chat` and
-            `complete`, `/v1/chatqna` if it is not there. A microservice for text generation has
-            `/v1/chat/completions`.
+        metadata: `base_url` is read from it; `chat_path`: the service that answers `chat` and `complete`, `/v1/chatqna`
+            if it is not there (a microservice for text generation has `/v1/chat/completions`); and `headers`: a dict
+            of headers for all requests, which can be changed in the attribute `headers`.
         api_key: sent as a bearer token, if a gateway in front of the services wants one.
         base_url: where the gateway is, without `/v1`.
 
@@ -59,27 +71,26 @@ class opea:
         self.api_key = api_key
         self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:8888")
         self.chat_path = str(self.metadata.get("chat_path") or "/v1/chatqna")
+        self.headers: dict[str, str] = dict(self.metadata.get("headers") or {})
         self.timeout = DEFAULT_TIMEOUT
         self.session: requests.Session = new_session()
 
-    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-        """Return the chat completion of `messages`; `options` go into the request's body."""
+    def chat(self, model: str, messages: list[Json], **options: Any) -> Json:
+        """Return the chat completion of `messages`."""
         return self._completion(model, messages, options)
 
-    def stream_chat(
-        self, model: str, messages: list[dict[str, Any]], **options: Any
-    ) -> Iterator[dict[str, Any]]:
+    def stream_chat(self, model: str, messages: list[Json], **options: Any) -> Iterator[Json]:
         """Yield the chunks of a chat completion as they come, all in OpenAI's form."""
         yield from self._stream(model, messages, options)
 
-    def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
+    def complete(self, model: str, prompt: str, **options: Any) -> Json:
         """Return the answer to `prompt`, as a chat completion.
 
         OPEA has no service for this alone: its chat takes a text in place of the messages.
         """
         return self._completion(model, prompt, options)
 
-    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[Json]:
         """Yield the chunks of the answer to `prompt` as they come, all in OpenAI's form."""
         yield from self._stream(model, prompt, options)
 
@@ -88,9 +99,45 @@ class opea:
         body = {**options, "model": model, "input": texts}
         return read_json(self._post("/v1/embeddings", body), OPEAError, embeddings)
 
-    def health(self) -> dict[str, Any]:
+    def rerank(self, query: str, texts: list[str], **options: Any) -> list[Json]:
+        """Return `text` and `score` of the texts, the best answer to `query` first; only that one without `top_n`."""
+        documents = [{"text": text} for text in texts]
+        response = self._post("/v1/reranking", {**options, "input": query, "retrieved_docs": documents})
+        return read_json(response, OPEAError, lambda answer: list(answer["reranked_docs"]))
+
+    def retrieve(self, text: str, embedding: list[float], **options: Any) -> list[Json]:
+        """Return the documents in the vector store that are nearest to `embedding`, with their `text`.
+
+        Args:
+            text: what `embedding` was made of.
+            options: such as `k=4`, `search_type="similarity_score_threshold"`, `score_threshold=0.2`.
+        """
+        response = self._post("/v1/retrieval", {**options, "text": text, "embedding": embedding})
+        return read_json(response, OPEAError, lambda answer: list(answer["retrieved_docs"]))
+
+    def ingest(self, files: list[File] | None = None, links: list[str] | None = None, **options: Any) -> Json:
+        """Have documents read, cut into pieces, embedded, and put into the vector store.
+
+        Args:
+            files: the name and the content of each.
+            links: pages of the web.
+            options: such as `chunk_size=1500`, `chunk_overlap=100`.
+        """
+        fields = {**options, **({"link_list": json.dumps(links)} if links else {})}
+        form = as_form(fields, *(("files", file) for file in files or ()))
+        return json_object(self._request("POST", "/v1/dataprep/ingest", form), OPEAError)
+
+    def list_files(self, **options: Any) -> list[Json]:
+        """Return `name`, `id`, `type` and `parent` of the documents that were ingested."""
+        return json_list(self._post("/v1/dataprep/get", options), OPEAError)
+
+    def delete_file(self, file_path: str, **options: Any) -> Json:
+        """Take a document out of the vector store; `"all"` takes out all."""
+        return json_object(self._post("/v1/dataprep/delete", {**options, "file_path": file_path}), OPEAError)
+
+    def health(self, **options: Any) -> Json:
         """Return the title and the description of the service, which it gives while it is up."""
-        return json_object(self._get("/v1/health_check"), OPEAError)
+        return json_object(self._get("/v1/health_check", options), OPEAError)
 
     def test_connection(self) -> bool:
         """Return True if the gateway can be reached and accepts the key."""
@@ -100,30 +147,26 @@ class opea:
         """Close the connections."""
         self.session.close()
 
-    def _completion(self, model: str, messages: Any, options: dict[str, Any]) -> dict[str, Any]:
+    def _completion(self, model: str, messages: Any, options: dict[str, Any]) -> Json:
         # The megaservices stream unless they are told not to.
         body = {**options, "model": model, "messages": messages, "stream": False}
         return json_object(self._post(self.chat_path, body), OPEAError)
 
-    def _stream(self, model: str, messages: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _stream(self, model: str, messages: Any, options: dict[str, Any]) -> Iterator[Json]:
         body = {**options, "model": model, "messages": messages, "stream": True}
         yield from sse_json(self._post(self.chat_path, body, stream=True), OPEAError, decode=_chunk)
 
-    def _get(self, path: str) -> requests.Response:
-        with failures_as(OPEAError):
-            response = self._queued(self.session.get)(
-                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
-            )
-        return checked(response, OPEAError)
+    def _get(self, path: str, options: Json) -> requests.Response:
+        return self._request("GET", path, as_query(options))
 
-    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+    def _post(self, path: str, body: Json, stream: bool = False) -> requests.Response:
+        return self._request("POST", path, as_json(body), stream)
+
+    def _request(self, method: str, path: str, content: Json, stream: bool = False) -> requests.Response:
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
         with failures_as(OPEAError):
-            response = self._queued(self.session.post)(
-                self.base_url + path,
-                json=body,
-                headers=bearer(self.api_key),
-                timeout=self.timeout,
-                stream=stream,
+            response = self._queued(self.session.request)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
             )
         return checked(response, OPEAError)
 
@@ -191,7 +234,7 @@ class opea:
     # <<< retrofit:env_key
 
 
-def _chunk(data: str, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
+def _chunk(data: str, response: requests.Response, error: type[BackendError]) -> Json:
     """Return the chunk of a stream in OpenAI's form, from either of the two formats that OPEA's services write.
 
     A text generation microservice sends OpenAI's chunks. ChatQnA and others send the text only, as

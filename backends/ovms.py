@@ -1,26 +1,33 @@
-"""OpenVINO Model Server: inference by KServe v2, TensorFlow Serving's REST API, and OpenAI's.
+"""OpenVINO Model Server, 2026.3 and later: OpenAI's API and Cohere's reranking under `/v3`, inference by KServe v2.
 
-API reference: https://docs.openvino.ai/2025/model-server/ovms_docs_server_api.html
+API reference: https://docs.openvino.ai/2026/model-server/ovms_docs_server_api.html (read in November 2026). Two methods
+need an older server: `predict` and `model_status` speak TensorFlow Serving's REST API, which 2026.3 removed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
 
 import requests
 
-from ._events import sse_json
+from ._events import response_ended, response_event, sse_json
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    Json,
+    as_json,
+    as_query,
     bearer,
+    by_relevance,
     checked,
     embeddings,
     failures_as,
+    in_path,
     json_object,
+    merged_headers,
     new_session,
     pick_base_url,
     read_json,
@@ -32,6 +39,9 @@ NOT_READY = frozenset(range(400, 600)) - {401, 403}
 """What the server answers if it, or a model, is not ready: "otherwise 4xx", says its reference."""
 
 
+REMOVED = "this needs a server before 2026.3, which removed TensorFlow Serving's REST API"
+
+
 class OVMSError(BackendError):
     """OpenVINO Model Server said no."""
 
@@ -41,9 +51,13 @@ class ovms:
 
     Where a method takes a `version`, None stands for the latest.
 
+    All methods take the API's own options: they go into the body of a POST, and into the query of a GET. One is not
+    the API's: `extra_headers`, a dict of headers for that request alone.
+
     Args:
         resources: whatever the caller wants to keep with the client; not used here.
-        metadata: `base_url` is read from it.
+        metadata: `base_url` is read from it, and `headers`: a dict of headers for all requests, which can be changed in
+            the attribute `headers`.
         api_key: sent as a bearer token, if the server or a proxy before it wants one.
         base_url: where the REST port is (the server's `--rest_port`; 9000 is usually the gRPC port).
 
@@ -62,27 +76,41 @@ class ovms:
         self.metadata = {} if metadata is None else metadata
         self.api_key = api_key
         self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:8000")
+        self.headers: dict[str, str] = dict(self.metadata.get("headers") or {})
         self.timeout = DEFAULT_TIMEOUT
         self.session: requests.Session = new_session()
 
-    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-        """Return the chat completion of `messages`; `options` go into the request's body."""
+    def respond(self, model: str, input: str | list[Json], **options: Any) -> Json:
+        """Return the model's response to `input`, a text or a list of items, by OpenAI's Responses API."""
+        body = {**options, "model": model, "input": input}
+        return json_object(self._post("/v3/responses", body), OVMSError)
+
+    def stream_response(self, model: str, input: str | list[Json], **options: Any) -> Iterator[Json]:
+        """Yield the typed events of a response as they come, from `response.created` to `response.completed`.
+
+        Raises:
+            OVMSError: also for the events `error` and `response.failed`.
+        """
+        body = {**options, "model": model, "input": input, "stream": True}
+        response = self._post("/v3/responses", body, stream=True)
+        yield from sse_json(response, OVMSError, response_ended, response_event)
+
+    def chat(self, model: str, messages: list[Json], **options: Any) -> Json:
+        """Return the chat completion of `messages`."""
         body = {**options, "model": model, "messages": messages}
         return json_object(self._post("/v3/chat/completions", body), OVMSError)
 
-    def stream_chat(
-        self, model: str, messages: list[dict[str, Any]], **options: Any
-    ) -> Iterator[dict[str, Any]]:
+    def stream_chat(self, model: str, messages: list[Json], **options: Any) -> Iterator[Json]:
         """Yield the chunks of a chat completion as they come."""
         body = {**options, "model": model, "messages": messages, "stream": True}
         yield from sse_json(self._post("/v3/chat/completions", body, stream=True), OVMSError)
 
-    def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
+    def complete(self, model: str, prompt: str, **options: Any) -> Json:
         """Return the text completion of `prompt`."""
         body = {**options, "model": model, "prompt": prompt}
         return json_object(self._post("/v3/completions", body), OVMSError)
 
-    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[Json]:
         """Yield the chunks of a text completion as they come."""
         body = {**options, "model": model, "prompt": prompt, "stream": True}
         yield from sse_json(self._post("/v3/completions", body, stream=True), OVMSError)
@@ -92,9 +120,12 @@ class ovms:
         body = {**options, "model": model, "input": texts}
         return read_json(self._post("/v3/embeddings", body), OVMSError, embeddings)
 
-    def infer(
-        self, model: str, inputs: list[dict[str, Any]], version: int | None = None, **options: Any
-    ) -> list[dict[str, Any]]:
+    def rerank(self, model: str, query: str, documents: list[str], **options: Any) -> list[Json]:
+        """Return `index` (into `documents`) and `relevance_score` of each, the best answer to `query` first."""
+        body = {**options, "model": model, "query": query, "documents": documents}
+        return read_json(self._post("/v3/rerank", body), OVMSError, by_relevance)
+
+    def infer(self, model: str, inputs: list[Json], version: int | None = None, **options: Any) -> list[Json]:
         """Return the output tensors for `inputs` (KServe v2).
 
         A tensor is `{"name": …, "shape": […], "datatype": "FP32", "data": […]}`. `data` may be bytes: numbers in
@@ -104,46 +135,58 @@ class ovms:
         """
         path = _model_path("/v2", model, version) + "/infer"
         tensors, binary = _without_bytes(inputs)
-        response = self._post(path, {**options, "inputs": tensors}, binary=binary)
+        content = as_json({**options, "inputs": tensors})
+        if binary:
+            content = _behind_json(content, binary)
+        response = self._request("POST", path, content)
         return read_json(response, OVMSError, lambda answer: list(answer["outputs"]))
 
     def predict(
-        self, model: str, inputs: list[Any] | dict[str, Any], version: int | None = None, **options: Any
+        self, model: str, inputs: list[Any] | Json, version: int | None = None, **options: Any
     ) -> Any:
-        """Return the model's predictions (TensorFlow Serving).
+        """Return the model's predictions, from a server before 2026.3; from a later one, `infer` does.
 
         A list is sent as rows (`instances`), a dict of tensors by name as columns (`inputs`); the
         answer comes in the same order. An image goes as `{"b64": …}`, in base64.
         """
         by_row = isinstance(inputs, list)
         body = {**options, "instances" if by_row else "inputs": inputs}
-        response = self._post(_model_path("/v1", model, version) + ":predict", body)
+        with _older_server():
+            response = self._post(_model_path("/v1", model, version) + ":predict", body)
         return read_json(response, OVMSError, lambda answer: answer["predictions" if by_row else "outputs"])
 
-    def list_models(self) -> list[str]:
+    def list_models(self, **options: Any) -> list[str]:
         """Return the names of the models and graphs that the server has."""
-        return list(json_object(self._get("/v1/config"), OVMSError))
+        return list(json_object(self._get("/v1/config", options), OVMSError))
 
-    def model_status(self, model: str, version: int | None = None) -> list[dict[str, Any]]:
-        """Return `version`, `state` and `status` of each version of `model`."""
-        response = self._get(_model_path("/v1", model, version))
+    def model_status(self, model: str, version: int | None = None, **options: Any) -> list[Json]:
+        """Return `version`, `state` and `status` of each version of `model`, from a server before 2026.3.
+
+        From a later one, `model_ready` tells whether it can be used.
+        """
+        with _older_server():
+            response = self._get(_model_path("/v1", model, version), options)
+        if (
+            json_object(response, OVMSError).get("object") == "model"
+        ):  # OpenAI's, which has the path since then
+            raise OVMSError(response.status_code, REMOVED)
         return read_json(response, OVMSError, lambda answer: list(answer["model_version_status"]))
 
-    def model_metadata(self, model: str, version: int | None = None) -> dict[str, Any]:
+    def model_metadata(self, model: str, version: int | None = None, **options: Any) -> Json:
         """Return the platform, the inputs and the outputs of `model`."""
-        return json_object(self._get(_model_path("/v2", model, version)), OVMSError)
+        return json_object(self._get(_model_path("/v2", model, version), options), OVMSError)
 
-    def model_ready(self, model: str, version: int | None = None) -> bool:
+    def model_ready(self, model: str, version: int | None = None, **options: Any) -> bool:
         """Return True if `model` can be used for inference."""
-        return self._is_up(_model_path("/v2", model, version) + "/ready")
+        return self._is_up(_model_path("/v2", model, version) + "/ready", options)
 
-    def server_live(self) -> bool:
+    def server_live(self, **options: Any) -> bool:
         """Return True if the server is running."""
-        return self._is_up("/v2/health/live")
+        return self._is_up("/v2/health/live", options)
 
-    def server_ready(self) -> bool:
+    def server_ready(self, **options: Any) -> bool:
         """Return True if all models can be used for inference."""
-        return self._is_up("/v2/health/ready")
+        return self._is_up("/v2/health/ready", options)
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and lets this client list its models."""
@@ -153,31 +196,20 @@ class ovms:
         """Close the connections."""
         self.session.close()
 
-    def _is_up(self, path: str) -> bool:
-        return succeeds(lambda: self._get(path), OVMSError, NOT_READY)
+    def _is_up(self, path: str, options: Json) -> bool:
+        return succeeds(lambda: self._get(path, options), OVMSError, NOT_READY)
 
-    def _get(self, path: str) -> requests.Response:
-        with failures_as(OVMSError):
-            response = self._queued(self.session.get)(
-                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
-            )
-        return checked(response, OVMSError)
+    def _get(self, path: str, options: Json) -> requests.Response:
+        return self._request("GET", path, as_query(options))
 
-    def _post(
-        self, path: str, body: dict[str, Any], stream: bool = False, binary: bytes = b""
-    ) -> requests.Response:
-        head = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **bearer(self.api_key)}
-        if binary:
-            headers["Content-Type"] = "application/octet-stream"
-            headers["Inference-Header-Content-Length"] = str(len(head))
+    def _post(self, path: str, body: Json, stream: bool = False) -> requests.Response:
+        return self._request("POST", path, as_json(body), stream)
+
+    def _request(self, method: str, path: str, content: Json, stream: bool = False) -> requests.Response:
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
         with failures_as(OVMSError):
-            response = self._queued(self.session.post)(
-                self.base_url + path,
-                data=head + binary,
-                headers=headers,
-                timeout=self.timeout,
-                stream=stream,
+            response = self._queued(self.session.request)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
             )
         return checked(response, OVMSError)
 
@@ -246,13 +278,31 @@ class ovms:
 
 
 def _model_path(api: str, model: str, version: int | None) -> str:
-    path = f"{api}/models/{quote(model, safe='')}"
+    path = f"{api}/models/{in_path(model)}"
     return path if version is None else f"{path}/versions/{version}"
 
 
-def _without_bytes(tensors: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
+@contextmanager
+def _older_server() -> Iterator[None]:
+    """Say what a call needs that a server does not know, or no longer; it says so of a model that it does not have, too."""
+    try:
+        yield
+    except OVMSError as failure:
+        if failure.status not in (404, 405):
+            raise
+        raise OVMSError(failure.status, f"{failure.message} ({REMOVED})") from None
+
+
+def _behind_json(content: Json, binary: bytes) -> Json:
+    """Return what a request is made of that has `binary` behind its JSON."""
+    head = json.dumps(content["json"]).encode()
+    kind = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    return {"data": head + binary, "headers": {**(content["headers"] or {}), **kind}}
+
+
+def _without_bytes(tensors: list[Json]) -> tuple[list[Json], bytes]:
     """Return `tensors` with the size in place of data that is bytes, and those bytes, one after the other."""
-    described: list[dict[str, Any]] = []
+    described: list[Json] = []
     binary = b""
     for tensor in tensors:
         data = tensor.get("data")

@@ -88,7 +88,7 @@ class Load:
     def _call(self, number: int) -> None:
         while not self.stopping.is_set() and number < self.wanted:
             try:
-                self.api.chat("gpt-4o", [{"role": "user", "content": "Hello"}])
+                self.api.chat("gpt-6-luna", [{"role": "user", "content": "Hello"}])
             except Exception:
                 with self.lock:
                     self.failed += 1

@@ -60,6 +60,13 @@ class Reset:
     delay: float = 0.0
 
 
+@dataclass
+class Raw:
+    """Send these bytes as they are, and cut the connection."""
+
+    data: bytes
+
+
 App = Callable[[Request], Reply]
 
 
@@ -105,6 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
         )  # fmt: skip
         with loopback.counting(request) as counting:
             reply = counting.reply
+            if isinstance(reply, Raw):
+                self.wfile.write(reply.data)
+                self.close_connection = True
+                return
             if reply.delay:
                 loopback.stopping.wait(reply.delay)
             if isinstance(reply, Reset):
@@ -220,7 +231,7 @@ class LoopbackServer:
         self.connections = 0
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._script: deque[Reply | Reset] = deque()
+        self._script: deque[Reply | Reset | Raw] = deque()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.loopback = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -231,7 +242,7 @@ class LoopbackServer:
             )
             self.url = f"https://localhost:{self._server.server_address[1]}"
 
-    def script(self, *replies: Reply | Reset) -> None:
+    def script(self, *replies: Reply | Reset | Raw) -> None:
         """Give these answers to the next requests, before the app is asked again."""
         with self._lock:
             self._script.extend(replies)

@@ -29,7 +29,7 @@ def api(server):
 
 
 def test_the_documented_snippet_works_as_written(api, capsys):
-    result = api.chat("gpt-4o", [{"role": "user", "content": "Hello"}])
+    result = api.chat("gpt-6-luna", [{"role": "user", "content": "Hello"}])
     assert result["choices"][0]["message"]["content"] == "Echo: Hello"
 
     api.queue_enabled = True
@@ -70,7 +70,7 @@ def test_200_threads_at_once_never_more_than_the_limit_in_flight_in_order_none_l
 
     def call(number: int) -> None:
         try:
-            answer = api.chat("gpt-4o", [{"role": "user", "content": str(number)}])
+            answer = api.chat("gpt-6-luna", [{"role": "user", "content": str(number)}])
             assert answer["choices"][0]["message"]["content"] == f"Echo: {number}"
             done.append(number)
         except RuntimeError as error:
@@ -103,7 +103,7 @@ def test_200_threads_at_once_never_more_than_the_limit_in_flight_in_order_none_l
 
 def test_429_with_retry_after_2_is_retried_after_two_seconds_and_once(api, server, caplog):
     server.script(Reply(429, {"error": {"message": "slow down"}}, {"Retry-After": "2"}))
-    api.chat("gpt-4o", HELLO)
+    api.chat("gpt-6-luna", HELLO)
     first, second = server.requests
     assert second.at - first.at >= 2
     assert [record.getMessage().partition("; ")[2] for record in caplog.records] == [
@@ -115,13 +115,13 @@ def test_a_server_that_always_answers_503_counts_six_requests(api, server):
     server.app = lambda request: Reply(503, {"error": {"message": "overloaded"}})
     api.initial_retry_delay = 0.01
     with pytest.raises(Exception, match="overloaded") as caught:
-        api.chat("gpt-4o", HELLO)
+        api.chat("gpt-6-luna", HELLO)
     assert type(caught.value).__name__ == "OpenAIError"
     assert len(server.requests) == 6
 
 
 def test_submit_returns_a_future_at_once(api):
-    futures = [api.submit(api.chat, "gpt-4o", HELLO) for _ in range(20)]
+    futures = [api.submit(api.chat, "gpt-6-luna", HELLO) for _ in range(20)]
     answers = [future.result(30) for future in futures]
     assert {answer["choices"][0]["message"]["content"] for answer in answers} == {"Echo: Hello"}
 

@@ -38,6 +38,23 @@ def finished(chunk: dict[str, Any]) -> bool:
     return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
 
 
+def response_event(data: str, response: requests.Response, error: type[BackendError]) -> dict[str, Any]:
+    """Return one event of a streamed answer of OpenAI's Responses API; raise `error` if it tells of a failure.
+
+    Source: https://platform.openai.com/docs/api-reference/responses-streaming
+    """
+    event = event_object(data, response, error)
+    if event.get("type") in ("error", "response.failed"):
+        said = message_in(event) or message_in(event.get("response"))
+        raise error(None, without_key(said or "the response failed", response))
+    return event
+
+
+def response_ended(event: dict[str, Any]) -> bool:
+    """Return True for the event that ends a streamed answer of OpenAI's Responses API."""
+    return event.get("type") in ("response.completed", "response.incomplete")
+
+
 def sse_json(
     response: requests.Response,
     error: type[BackendError],

@@ -1,26 +1,34 @@
-"""What the plain backends share: a session, the key's header, errors, and the reading of answers.
+"""What the plain backends share: a session, headers, the parts of a request, errors, and the reading of answers.
 
-No request is made here; each backend makes its own. Streams are read in `_events`.
+No request is made here; each backend makes its own. Streams are read in `_events`, connections kept in `_connections`.
 """
 
 from __future__ import annotations
 
 import json
+import mimetypes
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import requests
-from requests.adapters import HTTPAdapter
+
+from ._connections import KeptConnections
 
 T = TypeVar("T")
+Json = dict[str, Any]
+"""A JSON object."""
+
+File = tuple[str, bytes]
+"""The name of a file, whose ending tells its format, and its content."""
 
 DEFAULT_TIMEOUT = (10.0, 300.0)
 """Seconds to wait for a connection, and between two reads of an answer."""
 
-KEY_HEADERS = ("Authorization", "x-goog-api-key")
-"""The headers in which a vendor takes the key."""
+KEY_HEADER = re.compile(r"auth|key$|token$|secret", re.IGNORECASE)
+"""Matches the names of headers whose values are not for others: a vendor's, or a gateway's."""
 
 
 class BackendError(Exception):
@@ -53,7 +61,7 @@ def new_session(connections: int = 16) -> requests.Session:
     session = requests.Session()
     session.max_redirects = 0
     session.auth = _headers_as_they_are
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
+    adapter = KeptConnections(pool_connections=4, pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -84,6 +92,71 @@ def key_header(name: str, api_key: str | None, scheme: str = "") -> dict[str, st
 def bearer(api_key: str | None) -> dict[str, str]:
     """Return the header that carries the key as a bearer token (RFC 6750), or none without a key."""
     return key_header("Authorization", api_key, "Bearer ")
+
+
+def merged_headers(*parts: Mapping[str, str] | None) -> dict[str, str]:
+    """Return all headers of `parts`, a later one in place of an earlier one of its name in any case.
+
+    Raises:
+        ValueError: a value that no header can carry. requests would say so too, and show it.
+    """
+    merged: dict[str, tuple[str, str]] = {}
+    for name, value in (header for part in parts for header in (part or {}).items()):
+        if not (isinstance(value, str) and value.isprintable()):
+            raise ValueError(f"the header {name!r} is not a string, or has a line break in it")
+        merged[name.lower()] = (name, value)
+    return dict(merged.values())
+
+
+def as_query(options: Mapping[str, Any]) -> Json:
+    """Return what a request without a body is made of: `extra_headers`, and all other options as its query."""
+    return {
+        "params": {name: value for name, value in options.items() if name != "extra_headers"},
+        **_extra(options),
+    }
+
+
+def as_json(body: Mapping[str, Any]) -> Json:
+    """Return what a request with JSON is made of: `extra_headers`, and all else as its body."""
+    return {"json": {name: value for name, value in body.items() if name != "extra_headers"}, **_extra(body)}
+
+
+def as_form(fields: Mapping[str, Any], *files: tuple[str, File]) -> Json:
+    """Return what a request with a form is made of (multipart/form-data).
+
+    Args:
+        fields: `extra_headers`, and all other fields. A list is sent as `name[]`, a dict as `name[key]`, each as often as
+            it has elements, as the vendors' own clients do; True and False in small letters.
+        files: the name of a field, and the file in it.
+    """
+    parts: list[tuple[str, Any]] = []
+    for name, value in fields.items():
+        if name != "extra_headers" and value is not None:
+            parts += [(field, (None, text)) for field, text in _fields(name, value)]
+    for name, (filename, content) in files:
+        kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+        parts.append((name, (filename, content, kind)))
+    return {"files": parts, **_extra(fields)}
+
+
+def _fields(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _fields(f"{name}[{key}]", each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _fields(f"{name}[]", each)
+    else:
+        yield name, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _extra(options: Mapping[str, Any]) -> Json:
+    return {"headers": options.get("extra_headers")}
+
+
+def in_path(part: str) -> str:
+    """Return an id as one part of a path, whatever is in it."""
+    return quote(part, safe="")
 
 
 @contextmanager
@@ -143,6 +216,40 @@ def _a(kind: type[T]) -> Callable[[Any], T]:
     return read
 
 
+def all_pages(
+    get: Callable[[str, Json], requests.Response],
+    path: str,
+    options: Mapping[str, Any],
+    error: type[BackendError],
+    next_page: Callable[[Json], Json],
+    items: Callable[[Json], list[Any]] = lambda page: page["data"],
+) -> list[Any]:
+    """Return the items of a list that the API gives page by page.
+
+    Args:
+        get: makes the request for the page of a path and a query.
+        options: the query of the first page; that of the others has it too.
+        next_page: what to add to the query for the page after the given one; nothing after the last.
+        items: the items of a page.
+    """
+    found: list[Any] = []
+    query = dict(options)
+    while True:
+        page = json_object(response := get(path, query), error)
+        found += read_json(response, error, lambda page: list(items(page)))
+        more = read_json(response, error, lambda _, page=page: next_page(page))  # type: ignore[misc]
+        if not more:
+            return found
+        if more.items() <= query.items():
+            raise error(None, "the page of a list after this one is this one")
+        query.update(more)
+
+
+def after_last(page: Json) -> Json:
+    """Return the query for the page after `page`, in OpenAI's form; nothing after the last one."""
+    return {"after": page["data"][-1]["id"]} if page.get("has_more") and page["data"] else {}
+
+
 def model_ids(answer: Any) -> list[str]:
     """Return the ids in a list of models in OpenAI's form."""
     return [model["id"] for model in answer["data"]]
@@ -151,6 +258,11 @@ def model_ids(answer: Any) -> list[str]:
 def embeddings(answer: Any) -> list[list[float]]:
     """Return the embeddings in an answer in OpenAI's form, in the order of the texts."""
     return [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+
+
+def by_relevance(answer: Any) -> list[Json]:
+    """Return the results of a reranking in Cohere's form, the most relevant one first."""
+    return sorted(answer["results"], key=lambda result: -result["relevance_score"])
 
 
 def succeeds(
@@ -203,8 +315,7 @@ def without_key(message: str, response: requests.Response) -> str:
 
     OpenAI's 401 repeats the key: a short one whole, of a longer one the ends around asterisks.
     """
-    for name in KEY_HEADERS:
-        sent = response.request.headers.get(name)
-        if key := str(sent or "").removeprefix("Bearer "):
+    for name, sent in response.request.headers.items():
+        if KEY_HEADER.search(name) and (key := str(sent).removeprefix("Bearer ")):
             message = message.replace(key, "***")
     return re.sub(r"[^\s\"',;:.]+", lambda word: "***" if "****" in word[0] else word[0], message).strip()

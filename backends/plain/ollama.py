@@ -1,6 +1,6 @@
-"""Ollama: chat, completions, embeddings, models, on one's own machine or on ollama.com.
+"""Ollama: chat, completions, embeddings, and the models that it keeps, on one's own machine or on ollama.com.
 
-API reference: https://docs.ollama.com/api
+API reference: https://docs.ollama.com/api (read in November 2026, beside Ollama's client 0.6)
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from ._events import json_lines
 from ._http import (
     DEFAULT_TIMEOUT,
     BackendError,
+    Json,
+    as_json,
+    as_query,
     bearer,
     checked,
     failures_as,
     json_object,
+    merged_headers,
     new_session,
     pick_base_url,
     read_json,
@@ -32,9 +36,13 @@ class OllamaError(BackendError):
 class ollama:
     """A client of Ollama's HTTP API.
 
+    All methods take the API's own options: they go into the body of a POST, and into the query of a GET. One is not
+    the API's: `extra_headers`, a dict of headers for that request alone.
+
     Args:
         resources: whatever the caller wants to keep with the client; not used here.
-        metadata: `base_url` is read from it.
+        metadata: `base_url` is read from it, and `headers`: a dict of headers for all requests, which can be changed in
+            the attribute `headers`.
         api_key: sent as a bearer token, which ollama.com wants and a server of one's own does not.
         base_url: where the API is, without `/api`; `https://ollama.com` for Ollama's cloud.
 
@@ -53,30 +61,29 @@ class ollama:
         self.metadata = {} if metadata is None else metadata
         self.api_key = api_key
         self.base_url = pick_base_url(base_url, self.metadata, "http://localhost:11434")
+        self.headers: dict[str, str] = dict(self.metadata.get("headers") or {})
         self.timeout = DEFAULT_TIMEOUT
         self.session: requests.Session = new_session()
 
-    def chat(self, model: str, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+    def chat(self, model: str, messages: list[Json], **options: Any) -> Json:
         """Return the model's answer to `messages`.
 
-        `options` go into the request's body, such as `options={"temperature": 0}` or `keep_alive="5m"`.
+        Some options: `options={"temperature": 0}`, `keep_alive="5m"`.
         """
         body = {**options, "model": model, "messages": messages, "stream": False}
         return json_object(self._post("/api/chat", body), OllamaError)
 
-    def stream_chat(
-        self, model: str, messages: list[dict[str, Any]], **options: Any
-    ) -> Iterator[dict[str, Any]]:
+    def stream_chat(self, model: str, messages: list[Json], **options: Any) -> Iterator[Json]:
         """Yield the pieces of the model's answer as they come; the last one has `done` and the counts of tokens."""
         body = {**options, "model": model, "messages": messages, "stream": True}
         yield from json_lines(self._post("/api/chat", body, stream=True), OllamaError, _is_done)
 
-    def complete(self, model: str, prompt: str, **options: Any) -> dict[str, Any]:
+    def complete(self, model: str, prompt: str, **options: Any) -> Json:
         """Return the text that the model generates after `prompt`."""
         body = {**options, "model": model, "prompt": prompt, "stream": False}
         return json_object(self._post("/api/generate", body), OllamaError)
 
-    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[dict[str, Any]]:
+    def stream_complete(self, model: str, prompt: str, **options: Any) -> Iterator[Json]:
         """Yield the pieces of the text that the model generates after `prompt`, as they come."""
         body = {**options, "model": model, "prompt": prompt, "stream": True}
         yield from json_lines(self._post("/api/generate", body, stream=True), OllamaError, _is_done)
@@ -88,20 +95,47 @@ class ollama:
             self._post("/api/embed", body), OllamaError, lambda answer: list(answer["embeddings"])
         )
 
-    def list_models(self) -> list[str]:
+    def list_models(self, **options: Any) -> list[str]:
         """Return the names of the models that the server has."""
-        response = self._get("/api/tags")
+        response = self._get("/api/tags", options)
         return read_json(response, OllamaError, lambda answer: [model["name"] for model in answer["models"]])
 
-    def pull(self, model: str, **options: Any) -> Iterator[dict[str, Any]]:
+    def ps(self, **options: Any) -> list[Json]:
+        """Return the models that are in memory: `name`, `size_vram`, `expires_at` and more of each."""
+        return read_json(self._get("/api/ps", options), OllamaError, lambda answer: list(answer["models"]))
+
+    def show(self, model: str, **options: Any) -> Json:
+        """Return what the server knows of `model`: its `details`, `capabilities`, `parameters`, `template` and more."""
+        return json_object(self._post("/api/show", {**options, "model": model}), OllamaError)
+
+    def pull(self, model: str, **options: Any) -> Iterator[Json]:
         """Have the server download `model`, and yield its reports of progress up to `success`."""
         body = {**options, "model": model, "stream": True}
-        response = self._post("/api/pull", body, stream=True)
-        yield from json_lines(response, OllamaError, lambda report: report.get("status") == "success")
+        yield from json_lines(self._post("/api/pull", body, stream=True), OllamaError, _is_success)
 
-    def version(self) -> str:
+    def create(self, model: str, **options: Any) -> Iterator[Json]:
+        """Have the server make `model` of another, and yield its reports of progress up to `success`.
+
+        Some options: `system="Be brief."`, `parameters={"temperature": 0}`, `quantize="q4_K_M"`, and the other model in
+        `from`, a word that Python keeps for itself: `**{"from": "llama3.2"}`, or `from_="llama3.2"`.
+        """
+        body = {("from" if name == "from_" else name): value for name, value in options.items()}
+        response = self._post("/api/create", {**body, "model": model, "stream": True}, stream=True)
+        yield from json_lines(response, OllamaError, _is_success)
+
+    def copy(self, source: str, destination: str, **options: Any) -> None:
+        """Give the model `source` a second name."""
+        self._post("/api/copy", {**options, "source": source, "destination": destination})
+
+    def delete(self, model: str, **options: Any) -> None:
+        """Delete `model` from the server."""
+        self._request("DELETE", "/api/delete", as_json({**options, "model": model}))
+
+    def version(self, **options: Any) -> str:
         """Return the version of the server."""
-        return read_json(self._get("/api/version"), OllamaError, lambda answer: str(answer["version"]))
+        return read_json(
+            self._get("/api/version", options), OllamaError, lambda answer: str(answer["version"])
+        )
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached. ollama.com lists its models to all, whatever their key."""
@@ -111,24 +145,24 @@ class ollama:
         """Close the connections."""
         self.session.close()
 
-    def _get(self, path: str) -> requests.Response:
-        with failures_as(OllamaError):
-            response = self.session.get(
-                self.base_url + path, headers=bearer(self.api_key), timeout=self.timeout
-            )
-        return checked(response, OllamaError)
+    def _get(self, path: str, options: Json) -> requests.Response:
+        return self._request("GET", path, as_query(options))
 
-    def _post(self, path: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+    def _post(self, path: str, body: Json, stream: bool = False) -> requests.Response:
+        return self._request("POST", path, as_json(body), stream)
+
+    def _request(self, method: str, path: str, content: Json, stream: bool = False) -> requests.Response:
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
         with failures_as(OllamaError):
-            response = self.session.post(
-                self.base_url + path,
-                json=body,
-                headers=bearer(self.api_key),
-                timeout=self.timeout,
-                stream=stream,
+            response = self.session.request(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
             )
         return checked(response, OllamaError)
 
 
-def _is_done(piece: dict[str, Any]) -> bool:
+def _is_done(piece: Json) -> bool:
     return bool(piece.get("done"))
+
+
+def _is_success(report: Json) -> bool:
+    return report.get("status") == "success"

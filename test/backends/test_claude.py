@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ..vendors import claude
-from .cases import HELLO
+from ..vendors import claude, forms
+from .cases import HELLO, MESSAGE
+
+
+def routes(server):
+    return [(request.method, request.path) for request in server.requests]
 
 
 def test_chat_returns_the_message(api, server):
@@ -101,3 +105,85 @@ def test_error_has_its_status_and_message(api, backend):
         api.chat("claude-opus-5-5", [])
     assert caught.value.status == 400
     assert caught.value.message == "messages: at least one message is required"
+
+
+def test_betas_of_a_call_go_into_their_header(api, server):
+    api.chat("claude-opus-5-5", HELLO, betas=["fast-mode-2026-02-01", "other-2026-01-01"])
+    (request,) = server.requests
+    assert request.headers["anthropic-beta"] == "fast-mode-2026-02-01,other-2026-01-01"
+    assert "betas" not in request.json()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda api, **betas: list(api.stream_chat("claude-opus-5-5", HELLO, **betas)),
+        lambda api, **betas: api.count_tokens("claude-opus-5-5", HELLO, **betas),
+        lambda api, **betas: api.upload_file("a.txt", b"hi", **betas),
+        lambda api, **betas: api.list_files(**betas),
+        lambda api, **betas: list(api.batch_results("msgbatch_1", **betas)),
+        lambda api, **betas: api.delete_file("file_1", **betas),
+    ],
+)
+def test_all_methods_take_betas(api, server, call):
+    call(api, betas=["a-2026-01-01"])
+    assert {request.headers["anthropic-beta"] for request in server.requests} == {"a-2026-01-01"}
+    assert not any("betas" in request.query for request in server.requests)
+
+
+def test_betas_of_an_instance_are_among_its_headers(api, server):
+    api.headers["anthropic-beta"] = "a-2026-01-01"
+    api.chat("claude-opus-5-5", HELLO)
+    assert server.requests[0].headers["anthropic-beta"] == "a-2026-01-01"
+
+
+def test_create_batch(api, server):
+    assert api.create_batch([MESSAGE])["processing_status"] == "in_progress"
+    assert routes(server) == [("POST", "/v1/messages/batches")]
+    assert server.requests[0].json() == {"requests": [MESSAGE]}
+
+
+def test_batches_are_listed_read_stopped_and_deleted(api, server):
+    assert [batch["id"] for batch in api.list_batches()] == claude.BATCHES
+    assert api.get_batch("msgbatch_1")["processing_status"] == "ended"
+    assert api.cancel_batch("msgbatch_1")["processing_status"] == "canceling"
+    api.delete_batch("msgbatch_1")
+    assert server.requests[1].query == {"after_id": ["msgbatch_2"]}
+    assert routes(server)[2:] == [
+        ("GET", "/v1/messages/batches/msgbatch_1"),
+        ("POST", "/v1/messages/batches/msgbatch_1/cancel"),
+        ("DELETE", "/v1/messages/batches/msgbatch_1"),
+    ]
+
+
+def test_batch_results_yields_each_result(api, server):
+    results = list(api.batch_results("msgbatch_1"))
+    assert [result["custom_id"] for result in results] == ["b", "a"]
+    assert results[0]["result"]["message"]["content"][0]["text"] == "Echo: b"
+    assert routes(server) == [("GET", "/v1/messages/batches/msgbatch_1/results")]
+
+
+def test_upload_file_sends_the_kind_of_its_content(api, server):
+    assert api.upload_file("a.txt", b"hi")["size_bytes"] == 2
+    (request,) = server.requests
+    assert routes(server) == [("POST", "/v1/files")]
+    assert forms.form(request) == {"file": ("a.txt", b"hi")}
+    assert b"Content-Type: text/plain" in request.body
+
+
+def test_files_are_listed_described_read_and_deleted(api, server):
+    assert [file["id"] for file in api.list_files()] == claude.FILES
+    assert server.requests[1].query == {"page": ["2"]}
+    assert api.get_file("file_1")["filename"] == "a.txt"
+    assert api.download_file("file_1") == b"hi"
+    api.delete_file("file_1")
+    assert routes(server)[2:] == [
+        ("GET", "/v1/files/file_1"),
+        ("GET", "/v1/files/file_1/content"),
+        ("DELETE", "/v1/files/file_1"),
+    ]
+
+
+def test_model_info(api, server):
+    assert api.model_info("claude-opus-5-5")["display_name"] == "claude-opus-5-5"
+    assert routes(server) == [("GET", "/v1/models/claude-opus-5-5")]

@@ -115,3 +115,31 @@ def test_answer_that_is_no_list_is_refused(api, backend, server):
         api.embed("a")
     with pytest.raises(backend.TEIError, match="not JSON"):
         api.embed("a")
+
+
+def test_embed_all_has_an_embedding_for_each_token(api, server):
+    assert api.embed_all(["a bbb", "cc"], truncate=True) == [[[1.0], [3.0]], [[2.0]]]
+    assert server.requests[0].path == "/embed_all"
+    assert server.requests[0].json() == {"inputs": ["a bbb", "cc"], "truncate": True}
+
+
+def test_openai_embeddings_come_in_the_order_of_the_texts(api, server):
+    assert api.openai_embed(hf_tei.MODEL, ["a", "bbb"]) == [[1.0], [3.0]]
+    assert server.requests[0].path == "/v1/embeddings"
+    assert server.requests[0].json() == {"model": hf_tei.MODEL, "input": ["a", "bbb"]}
+
+
+def test_similarity(api, server):
+    assert api.similarity("a", ["b", "a"], truncate=True) == [0.0, 1.0]
+    assert server.requests[0].path == "/similarity"
+    assert server.requests[0].json() == {
+        "inputs": {"source_sentence": "a", "sentences": ["b", "a"]},
+        "parameters": {"truncate": True},
+    }
+
+
+def test_decode_of_one_text_or_several(api, server):
+    assert api.decode([97, 98], skip_special_tokens=False) == ["ab"]
+    assert api.decode([[97], [98]]) == ["a", "b"]
+    assert server.requests[0].path == "/decode"
+    assert server.requests[0].json() == {"ids": [97, 98], "skip_special_tokens": False}

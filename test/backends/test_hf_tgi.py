@@ -109,3 +109,23 @@ def test_error_has_its_status_and_message(api, backend):
         api.generate("")
     assert caught.value.status == 422
     assert caught.value.message == "Input validation error: `inputs` cannot be empty"
+
+
+def test_complete(api, server):
+    assert api.complete("tgi", "Hi", max_tokens=5)["choices"][0]["text"] == "Echo: Hi"
+    assert server.requests[0].path == "/v1/completions"
+    assert server.requests[0].json() == {"model": "tgi", "prompt": "Hi", "max_tokens": 5}
+
+
+def test_stream_complete_yields_the_chunks(api, server):
+    chunks = api.stream_complete("tgi", "Hi")
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "Echo: Hi "
+    assert server.requests[0].json() == {"model": "tgi", "prompt": "Hi", "stream": True}
+
+
+def test_chat_tokenize_returns_the_prompt_and_its_tokens(api, server):
+    answer = api.chat_tokenize("tgi", HELLO)
+    assert answer["templated_text"] == "<user>Hello there"
+    assert answer["tokenize_response"][0] == {"id": 0, "text": "<", "start": 0, "stop": 1}
+    assert server.requests[0].path == "/chat_tokenize"
+    assert server.requests[0].json() == {"model": "tgi", "messages": HELLO}

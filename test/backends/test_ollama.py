@@ -11,6 +11,10 @@ from ..vendors import ollama
 from .cases import HELLO
 
 
+def routes(server):
+    return [(request.method, request.path) for request in server.requests]
+
+
 def test_chat_returns_the_answer(api, server):
     answer = api.chat("llama3.2", HELLO, options={"temperature": 0})
     assert answer["message"] == {"role": "assistant", "content": "Echo: Hello there"}
@@ -114,3 +118,36 @@ def test_error_has_its_status_and_message(api, backend):
         api.chat("no-such-model", HELLO)
     assert caught.value.status == 404
     assert caught.value.message == "model 'no-such-model' not found"
+
+
+def test_ps(api, server):
+    assert [model["name"] for model in api.ps()] == ["llama3.2:latest"]
+    assert routes(server) == [("GET", "/api/ps")]
+
+
+def test_show(api, server):
+    assert api.show("llama3.2", verbose=True)["capabilities"] == ["completion"]
+    assert routes(server) == [("POST", "/api/show")]
+    assert server.requests[0].json() == {"model": "llama3.2", "verbose": True}
+
+
+def test_create_yields_the_progress(api, server):
+    reports = list(api.create("short", from_="llama3.2", system="Be brief."))
+    assert [report["status"] for report in reports] == ["creating new layer", "writing manifest", "success"]
+    assert routes(server) == [("POST", "/api/create")]
+    body = {"model": "short", "from": "llama3.2", "system": "Be brief.", "stream": True}
+    assert server.requests[0].json() == body
+
+
+def test_copy(api, server):
+    assert api.copy("llama3.2", "second") is None
+    assert routes(server) == [("POST", "/api/copy")]
+    assert server.requests[0].json() == {"source": "llama3.2", "destination": "second"}
+
+
+def test_delete(api, backend, server):
+    assert api.delete("llama3.2") is None
+    assert routes(server) == [("DELETE", "/api/delete")]
+    assert server.requests[0].json() == {"model": "llama3.2"}
+    with pytest.raises(backend.OllamaError, match="'gone' not found"):
+        api.delete("gone")

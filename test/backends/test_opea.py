@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..loopback import Reply, sse
-from ..vendors import opea
+from ..vendors import forms, opea
 from .cases import HELLO
 
 LLAMA = "meta-llama/Meta-Llama-3-8B-Instruct"
@@ -109,3 +109,47 @@ def test_failure_in_a_service_has_its_status(api, backend):
     with pytest.raises(backend.OPEAError) as caught:
         api.chat(LLAMA, [])
     assert (caught.value.status, caught.value.message) == (500, "Internal Server Error")
+
+
+def test_rerank_returns_the_best_text_first(api, server):
+    assert api.rerank("sky", ["blue", "the sky"], top_n=2) == [
+        {"text": "the sky", "score": 1.0},
+        {"text": "blue", "score": 0.0},
+    ]
+    assert server.requests[0].path == "/v1/reranking"
+    assert server.requests[0].json() == {
+        "input": "sky", "retrieved_docs": [{"text": "blue"}, {"text": "the sky"}], "top_n": 2,
+    }  # fmt: skip
+
+
+def test_retrieve_returns_the_nearest_documents(api, server):
+    documents = api.retrieve("the sky", [0.5, 0.25], k=2)
+    assert [document["text"] for document in documents] == ["0 about the sky", "1 about the sky"]
+    assert server.requests[0].path == "/v1/retrieval"
+    assert server.requests[0].json() == {"text": "the sky", "embedding": [0.5, 0.25], "k": 2}
+
+
+def test_ingest_sends_files_and_links_as_a_form(api, server):
+    answer = api.ingest([("a.txt", b"hi")], ["https://example.org"], chunk_size=500, process_table=True)
+    assert answer["message"] == "Data preparation succeeded"
+    assert server.requests[0].path == "/v1/dataprep/ingest"
+    assert forms.form(server.requests[0]) == {
+        "chunk_size": (None, b"500"),
+        "process_table": (None, b"true"),
+        "link_list": (None, b'["https://example.org"]'),
+        "files": ("a.txt", b"hi"),
+    }
+
+
+def test_ingest_sends_each_file_in_a_field_of_the_same_name(api, server):
+    api.ingest([("a.txt", b"hi"), ("b.txt", b"ho")])
+    assert server.requests[0].body.count(b'name="files"; filename=') == 2
+
+
+def test_ingested_files_are_listed_and_deleted(api, server):
+    assert [file["name"] for file in api.list_files()] == ["a.txt"]
+    assert api.delete_file("all") == {"status": True}
+    assert [(request.method, request.path, request.json()) for request in server.requests] == [
+        ("POST", "/v1/dataprep/get", {}),
+        ("POST", "/v1/dataprep/delete", {"file_path": "all"}),
+    ]

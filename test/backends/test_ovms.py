@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ..loopback import Reply, Reset
+from ..loopback import Reply, Reset, sse
 from ..vendors import ovms
 from .cases import HELLO
 
@@ -173,3 +173,55 @@ def test_error_has_its_status_and_message(api, backend):
         api.infer("resnet", [{"name": "data"}])
     assert caught.value.status == 400
     assert caught.value.message == "Invalid JSON structure. One of inputs has no data field"
+
+
+def test_respond_returns_the_response(api, server):
+    answer = api.respond(QWEN, "Hello there", temperature=0)
+    assert answer["output"][0]["content"][0]["text"] == "Echo: Hello there"
+    assert server.requests[0].path == "/v3/responses"
+    assert server.requests[0].json() == {"model": QWEN, "input": "Hello there", "temperature": 0}
+
+
+def test_stream_response_yields_the_typed_events(api, server):
+    events = list(api.stream_response(QWEN, "Hello there"))
+    assert events[-1]["type"] == "response.completed"
+    assert "".join(event.get("delta", "") for event in events) == "Echo: Hello there "
+    assert server.requests[0].json() == {"model": QWEN, "input": "Hello there", "stream": True}
+
+
+def test_event_of_a_failed_response_is_raised(api, backend, server):
+    server.script(sse([{"type": "response.failed", "response": {"error": {"message": "out of memory"}}}]))
+    with pytest.raises(backend.OVMSError, match=r"^out of memory$"):
+        list(api.stream_response(QWEN, "Hi"))
+
+
+def test_rerank_returns_the_best_document_first(api, server):
+    ranks = api.rerank(QWEN, "sky", ["blue", "the sky"], top_n=2)
+    assert [(rank["index"], rank["relevance_score"]) for rank in ranks] == [(1, 1.0), (0, 0.0)]
+    assert server.requests[0].path == "/v3/rerank"
+    assert server.requests[0].json() == {
+        "model": QWEN, "query": "sky", "documents": ["blue", "the sky"], "top_n": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "call", [lambda api: api.predict("resnet", [[1, 2]]), lambda api: api.model_status("resnet")]
+)
+def test_call_that_a_new_server_does_not_know_says_what_it_needs(api, backend, server, call):
+    server.app = ovms.new_app
+    with pytest.raises(backend.OVMSError, match=r"needs a server before 2026\.3"):
+        call(api)
+    assert len(server.requests) == 1
+
+
+def test_refused_key_is_not_taken_for_a_new_server(case, backend, server):
+    with pytest.raises(backend.OVMSError) as caught:
+        case.make(backend, server, "wrong").predict("resnet", [[1, 2]])
+    assert caught.value.message == "Unauthorized"
+
+
+def test_all_else_works_with_a_new_server(api, case, server):
+    server.app = ovms.new_app
+    for call in case.calls:
+        if not {"predict", "model_status"} & set(call.__code__.co_names):
+            call(api)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,8 +12,13 @@ from . import forms
 
 KEY = "test-canary-key"
 VERSIONS = ("2023-06-01", "2026-10-21")
-MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"]
+MODELS = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"]
+BATCHES = ["msgbatch_1", "msgbatch_2", "msgbatch_3"]
+FILES = ["file_1", "file_2", "file_3"]
 LARGEST_PAGE = 2
+STORED = re.compile(
+    r"/v1/(?P<kind>messages/batches|files|models)/(?P<id>[^/]+)(?P<action>/cancel|/results|/content)?"
+)
 
 
 def error(status: int, kind: str, message: str) -> Reply:
@@ -65,9 +71,13 @@ def app(request: Request) -> Reply:
     if (version := request.headers.get("anthropic-version")) not in VERSIONS:
         problem = f'"{version}" is not a valid version' if version else "header is required"
         return error(400, "invalid_request_error", f"anthropic-version: {problem}")
-    if request.path == "/v1/models" and request.method == "GET":
-        return _models(request)
-    if request.path not in ("/v1/messages", "/v1/messages/count_tokens"):
+    if request.path in LISTS and request.method == "GET":
+        return LISTS[request.path](request)
+    if request.path in MAKES and request.method == "POST":
+        return MAKES[request.path](request)
+    if request.path not in COUNTED and (stored := STORED.fullmatch(request.path)):
+        return _stored(request.method, **stored.groupdict())
+    if request.path not in COUNTED:
         return error(404, "not_found_error", "Not found")
     if request.method != "POST":
         return error(405, "invalid_request_error", "Method Not Allowed")
@@ -118,24 +128,95 @@ def _message(body: dict[str, Any]) -> Reply:
     return Reply(200, message(body["model"], text))
 
 
-def _models(request: Request) -> Reply:
+def _page(request: Request, items: list[dict[str, Any]]) -> Reply:
+    ids = [item["id"] for item in items]
     after = request.query.get("after_id")
-    first = MODELS.index(after[0]) + 1 if after else 0
+    first = ids.index(after[0]) + 1 if after else 0
     size = min(int(request.query.get("limit", ["20"])[0]), LARGEST_PAGE)
-    ids = MODELS[first : first + size]
-    body = {
-        "data": [
+    page = items[first : first + size]
+    more = {"first_id": page[0]["id"], "last_id": page[-1]["id"], "has_more": first + size < len(items)}
+    return Reply(200, {"data": page, **more})
+
+
+def _model(name: str) -> dict[str, Any]:
+    created = {"created_at": "2025-11-24T00:00:00Z", "lifecycle": "active"}
+    return {"type": "model", "id": name, "display_name": name, **created}
+
+
+def batch(batch_id: str, status: str = "ended") -> dict[str, Any]:
+    """Return a batch of messages."""
+    counts = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
+    return {
+        "id": batch_id, "type": "message_batch", "processing_status": status, "request_counts": counts,
+        "created_at": "2026-11-24T00:00:00Z", "expires_at": "2026-11-25T00:00:00Z", "ended_at": None,
+        "archived_at": None, "cancel_initiated_at": None,
+        "results_url": f"/v1/messages/batches/{batch_id}/results" if status == "ended" else None,
+    }  # fmt: skip
+
+
+def file_object(
+    file_id: str, filename: str = "a.txt", size: int = 2, kind: str = "text/plain"
+) -> dict[str, Any]:
+    """Return the description of a stored file."""
+    return {
+        "id": file_id, "type": "file", "filename": filename, "mime_type": kind, "size_bytes": size,
+        "created_at": "2026-11-24T00:00:00Z", "downloadable": file_id == FILES[0],
+    }  # fmt: skip
+
+
+def _files(request: Request) -> Reply:
+    first = int(request.query.get("page", ["0"])[0])
+    last = first + LARGEST_PAGE
+    page = [file_object(name) for name in FILES[first:last]]
+    return Reply(200, {"data": page, "next_page": str(last) if last < len(FILES) else None})
+
+
+def _new_batch(request: Request) -> Reply:
+    if not forms.is_json(request) or not request.json().get("requests"):
+        return error(400, "invalid_request_error", "requests: Field required")
+    for number, each in enumerate(request.json()["requests"]):
+        if problem := _problem(each["params"], str(request.headers["anthropic-version"]), counting=False):
+            return error(400, "invalid_request_error", f"requests.{number}.params.{problem}")
+    return Reply(200, batch("msgbatch_9", "in_progress"))
+
+
+def _new_file(request: Request) -> Reply:
+    if not forms.is_form(request) or "file" not in (fields := forms.form(request)):
+        return error(400, "invalid_request_error", "file: Field required")
+    filename, content = fields["file"]
+    return Reply(200, file_object("file_9", str(filename), len(content)))
+
+
+def _stored(method: str, kind: str, id: str, action: str | None) -> Reply:
+    known = {"messages/batches": BATCHES, "files": FILES, "models": MODELS}[kind]
+    if id not in known:
+        return error(404, "not_found_error", f"{kind}: {id}")
+    found = {"messages/batches": batch, "files": file_object, "models": _model}[kind]
+    if (method, action) == ("GET", None):
+        return Reply(200, found(id))
+    if (method, kind, action) == ("GET", "messages/batches", "/results"):
+        lines = [
             {
-                "type": "model",
-                "id": name,
-                "display_name": name,
-                "created_at": "2025-11-24T00:00:00Z",
-                "lifecycle": "active",
+                "custom_id": name,
+                "result": {"type": "succeeded", "message": message(MODELS[0], "Echo: " + name)},
             }
-            for name in ids
-        ],
-        "first_id": ids[0],
-        "last_id": ids[-1],
-        "has_more": first + size < len(MODELS),
-    }
-    return Reply(200, body)
+            for name in ("b", "a")
+        ]
+        chunks = (json.dumps(line).encode() + b"\n" for line in lines)
+        return Reply(200, chunks, {"Content-Type": "application/x-jsonl"})
+    if (method, kind, action) == ("GET", "files", "/content"):
+        return Reply(200, b"hi", {"Content-Type": "application/octet-stream"})
+    if (method, kind, action) == ("POST", "messages/batches", "/cancel"):
+        return Reply(200, batch(id, "canceling"))
+    if method == "DELETE" and kind != "models" and action is None:
+        return Reply(200, {"id": id, "type": "message_batch_deleted" if "batch" in id else "file_deleted"})
+    return error(405, "invalid_request_error", "Method Not Allowed")
+
+
+COUNTED = ("/v1/messages", "/v1/messages/count_tokens")
+LISTS = {
+    "/v1/models": lambda request: _page(request, [_model(name) for name in MODELS]),
+    "/v1/messages/batches": lambda request: _page(request, [batch(name) for name in BATCHES]),
+    "/v1/files": _files,
+}
+MAKES = {"/v1/messages/batches": _new_batch, "/v1/files": _new_file}

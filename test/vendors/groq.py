@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from email import message_from_bytes
+import re
 from typing import Any
+from urllib.parse import unquote
 
 from ..loopback import Reply, Request, sse
 from . import forms
 
 KEY = "test-canary-key"
-MODELS = ("llama-3.3-70b-versatile", "whisper-large-v3-turbo", "nomic-embed-text-v1_5")
+CHAT, WHISPER, EMBEDDING = "openai/gpt-oss-120b", "whisper-large-v3-turbo", "nomic-embed-text-v1_5"
+SPEECH = "canopylabs/orpheus-v1-english"
+MODELS = (CHAT, WHISPER, EMBEDDING, "whisper-large-v3", SPEECH)
+FILES = ("file-1", "file-2", "file-3")
+BATCHES = ("batch-1", "batch-2", "batch-3")
+STORED = re.compile(r"/openai/v1/(?P<kind>files|batches|models)/(?P<id>[^/]+)(?P<action>/cancel|/content)?")
 
 
 def error(status: int, message: str, code: str | None = None) -> Reply:
@@ -18,25 +24,30 @@ def error(status: int, message: str, code: str | None = None) -> Reply:
     return Reply(status, {"error": {**detail, **({"code": code} if code else {})}})
 
 
-def form(request: Request) -> dict[str, tuple[str | None, bytes]]:
-    """Return the fields of a multipart request: name to (file name, content)."""
-    head = b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
-    fields: dict[str, tuple[str | None, bytes]] = {}
-    for part in message_from_bytes(head + request.body).get_payload():
-        name = str(part.get_param("name", header="content-disposition"))
-        fields[name] = (part.get_filename(), part.get_payload(decode=True))
-    return fields
-
-
 def app(request: Request) -> Reply:
     """Answer like Groq's API."""
     if request.headers.get("authorization") != f"Bearer {KEY}":
         return error(401, "Invalid API Key", "invalid_api_key")
     if (request.method, request.path) == ("GET", "/openai/v1/models"):
         return Reply(200, forms.model_list(MODELS, "Meta", active=True, context_window=131072))
-    if (request.method, request.path) == ("POST", "/openai/v1/audio/transcriptions"):
-        return _transcription(request)
-    answers = {"/openai/v1/chat/completions": _chat, "/openai/v1/embeddings": _embeddings}
+    if (request.method, request.path) == ("GET", "/openai/v1/files"):
+        return Reply(200, {"object": "list", "data": [forms.file_object(name) for name in FILES]})
+    if (request.method, request.path) == ("GET", "/openai/v1/batches"):
+        return Reply(200, {"object": "list", "data": [forms.batch(name) for name in BATCHES]})
+    if request.method == "POST" and request.path.rpartition("/")[2] in (
+        "transcriptions",
+        "translations",
+        "files",
+    ):
+        return _form(request)
+    if (request.method, request.path) == ("POST", "/openai/v1/batches"):
+        return _new_batch(request)
+    if stored := STORED.fullmatch(request.path):
+        return _stored(request.method, **stored.groupdict())
+    answers = {
+        "/openai/v1/chat/completions": _chat, "/openai/v1/embeddings": _embeddings,
+        "/openai/v1/audio/speech": _speech,
+    }  # fmt: skip
     if request.method == "POST" and request.path in answers:
         if not forms.is_json(request):
             return error(400, "request body is not JSON")
@@ -67,10 +78,46 @@ def _embeddings(body: dict[str, Any]) -> Reply:
     return Reply(200, forms.embedding_list(body["model"], body["input"]))
 
 
-def _transcription(request: Request) -> Reply:
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+def _speech(body: dict[str, Any]) -> Reply:
+    if not body.get("input") or not body.get("voice"):
+        return error(400, "'input' and 'voice' are required")
+    return Reply(200, b"RIFF" + body["input"].encode(), {"Content-Type": "audio/wav"})
+
+
+def _form(request: Request) -> Reply:
+    if not forms.is_form(request):
         return error(400, "request Content-Type isn't multipart/form-data")
-    fields = form(request)
+    fields = forms.form(request)
+    if request.path == "/openai/v1/files":
+        if "file" not in fields or "purpose" not in fields:
+            return error(400, "purpose and file are required")
+        filename, content = fields["file"]
+        return Reply(200, forms.file_object("file-9", str(filename), len(content)))
     if "file" not in fields or "model" not in fields:
         return error(400, "model and file are required")
     return Reply(200, {"text": f"Heard {len(fields['file'][1])} bytes", "x_groq": {"id": "req_1"}})
+
+
+def _new_batch(request: Request) -> Reply:
+    body = request.json() if forms.is_json(request) else {}
+    for name in ("input_file_id", "endpoint", "completion_window"):
+        if not body.get(name):
+            return error(400, f"'{name}' : property '{name}' is missing")
+    return Reply(200, forms.batch("batch-9", "validating", **body))
+
+
+def _stored(method: str, kind: str, id: str, action: str | None) -> Reply:
+    known = {"files": FILES, "batches": BATCHES, "models": MODELS}[kind]
+    if unquote(id) not in known:
+        return error(404, f"The {kind} object `{id}` does not exist.", "not_found")
+    if (method, kind, action) == ("GET", "files", "/content"):
+        return Reply(200, b'{"custom_id": "a"}', {"Content-Type": "application/octet-stream"})
+    if (method, kind, action) == ("POST", "batches", "/cancel"):
+        return Reply(200, forms.batch(id, "cancelling"))
+    if (method, kind, action) == ("DELETE", "files", None):
+        return Reply(200, {"id": id, "object": "file", "deleted": True})
+    if (method, action) != ("GET", None):
+        return error(405, "Method Not Allowed")
+    if kind == "models":
+        return Reply(200, forms.model_list([unquote(id)], "OpenAI", context_window=131072)["data"][0])
+    return Reply(200, forms.file_object(id) if kind == "files" else forms.batch(id))

@@ -41,7 +41,7 @@ def open_app(request: Request) -> Reply:
     if not forms.is_json(request):
         return Reply(415, "Expected request with `Content-Type: application/json`")
     body = request.json()
-    field = "texts" if request.path == "/rerank" else "inputs"
+    field = {"/rerank": "texts", "/decode": "ids", "/v1/embeddings": "input"}.get(request.path, "inputs")
     if field not in body:
         return Reply(
             422, f"Failed to deserialize the JSON body into the target type: missing field `{field}`"
@@ -86,7 +86,29 @@ def _tokenize(body: dict[str, Any]) -> Reply:
     ])  # fmt: skip
 
 
+def _embed_all(body: dict[str, Any]) -> Reply:
+    return Reply(200, [[[float(len(word))] for word in text.split()] for text in _texts(body)])
+
+
+def _similarity(body: dict[str, Any]) -> Reply:
+    unknown = (body.get("parameters") or {}).keys() - {"truncate", "truncation_direction", "prompt_name"}
+    if unknown or body["inputs"].keys() != {"source_sentence", "sentences"}:
+        return Reply(422, "Failed to deserialize the JSON body into the target type")
+    source = body["inputs"]["source_sentence"]
+    return Reply(200, [float(source == sentence) for sentence in body["inputs"]["sentences"]])
+
+
+def _decode(body: dict[str, Any]) -> Reply:
+    texts = body["ids"] if isinstance(body["ids"][0], list) else [body["ids"]]
+    return Reply(200, ["".join(map(chr, ids)) for ids in texts])
+
+
+def _openai(body: dict[str, Any]) -> Reply:
+    return Reply(200, forms.embedding_list(MODEL, body["input"]))
+
+
 ANSWERS = {
     "/embed": _embed, "/embed_sparse": _embed_sparse, "/rerank": _rerank, "/predict": _predict,
-    "/tokenize": _tokenize,
+    "/tokenize": _tokenize, "/embed_all": _embed_all, "/similarity": _similarity, "/decode": _decode,
+    "/v1/embeddings": _openai,
 }  # fmt: skip

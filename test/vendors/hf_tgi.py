@@ -53,13 +53,7 @@ def open_app(request: Request) -> Reply:
         return Reply(200, INFO[request.path])
     if not forms.is_json(request):
         return Reply(415, "Expected request with `Content-Type: application/json`")
-    field = (
-        "messages"
-        if request.path.startswith("/v1/chat")
-        else "prompt"
-        if "/v1/" in request.path
-        else "inputs"
-    )
+    field = "messages" if "chat" in request.path else "prompt" if "/v1/" in request.path else "inputs"
     if field not in request.json():
         return Reply(
             422, f"Failed to deserialize the JSON body into the target type: missing field `{field}`"
@@ -94,11 +88,28 @@ def _chat(body: dict[str, Any]) -> Reply:
     return Reply(200, forms.completion(MODEL, text, system_fingerprint="3.3.5-native"))
 
 
+def _complete(body: dict[str, Any]) -> Reply:
+    text = "Echo: " + body["prompt"]
+    return (
+        sse(forms.text_chunks(MODEL, text))
+        if body.get("stream")
+        else Reply(200, forms.text_completion(MODEL, text))
+    )
+
+
+def _chat_tokenize(body: dict[str, Any]) -> Reply:
+    prompt = "<user>" + forms.said(body)
+    tokens = [{"id": i, "text": c, "start": i, "stop": i + 1} for i, c in enumerate(prompt)]
+    return Reply(200, {"tokenize_response": tokens, "templated_text": prompt})
+
+
 POSTS = {
     "/generate": _generate,
     "/generate_stream": _generate_stream,
     "/tokenize": _tokenize,
     "/v1/chat/completions": _chat,
+    "/v1/completions": _complete,
+    "/chat_tokenize": _chat_tokenize,
 }
 INFO: dict[str, Any] = {
     "/health": b"",

@@ -8,7 +8,7 @@ from ..loopback import Reply, Request, sse
 from . import forms
 
 KEY = "test-canary-key"
-MODELS = ("llama-3", "mistralai/Mistral-7B")
+MODELS = ("Qwen/Qwen3-8B", "BAAI/bge-reranker-v2-m3")
 
 
 def error(status: int, message: str, kind: str = "BadRequestError") -> Reply:
@@ -63,7 +63,16 @@ def _embed(body: dict[str, Any]) -> Reply:
     return Reply(200, forms.embedding_list(body["model"], body["input"]))
 
 
+def _tokenize(body: dict[str, Any]) -> Reply:
+    return Reply(
+        200, {"count": len(body["prompt"]), "max_model_len": 4096, "tokens": list(body["prompt"].encode())}
+    )
+
+
 ANSWERS = {
+    "/v1/responses": ("input", forms.response_reply),
+    "/v1/rerank": ("documents", forms.ranks),
+    "/tokenize": ("prompt", _tokenize),
     "/v1/chat/completions": ("messages", _chat),
     "/v1/completions": ("prompt", _complete),
     "/v1/embeddings": ("input", _embed),

@@ -44,16 +44,20 @@ def open_app(request: Request) -> Reply:
         return Reply(200, {"models": models})
     if (request.method, request.path) == ("GET", "/api/version"):
         return Reply(200, {"version": "0.13.0"})
+    if (request.method, request.path) == ("GET", "/api/ps"):
+        model = {"name": MODELS[0], "model": MODELS[0], "size_vram": 1, "expires_at": STAMP["created_at"]}
+        return Reply(200, {"models": [model]})
     if request.path not in ANSWERS:
         return Reply(404, "404 page not found", {"Content-Type": "text/plain"})
-    if request.method != "POST":
+    if request.method != ("DELETE" if request.path == "/api/delete" else "POST"):
         return Reply(405, "405 method not allowed", {"Content-Type": "text/plain"})
     if not request.body:
         return error(400, "missing request body")
     body = request.json()
     known = {*MODELS, *(name.removesuffix(":latest") for name in MODELS)}
-    if request.path != "/api/pull" and body.get("model", "") not in known:
-        return error(404, f"model '{body.get('model', '')}' not found")
+    name = body.get("source" if request.path == "/api/copy" else "model", "")
+    if request.path not in ("/api/pull", "/api/create") and name not in known:
+        return error(404, f"model '{name}' not found")
     return ANSWERS[request.path](body)
 
 
@@ -80,6 +84,26 @@ def _embed(body: dict[str, Any]) -> Reply:
     return Reply(200, {"model": body["model"], "embeddings": embeddings, "prompt_eval_count": len(texts)})
 
 
+def _show(body: dict[str, Any]) -> Reply:
+    details = {"format": "gguf", "family": "llama", "quantization_level": "Q4_K_M"}
+    return Reply(200, {"details": details, "capabilities": ["completion"], "template": "", "model_info": {}})
+
+
+def _create(body: dict[str, Any]) -> Reply:
+    if "from" not in body and "files" not in body:
+        return error(400, "neither 'from' or 'files' was specified")
+    reports = [{"status": "creating new layer"}, {"status": "writing manifest"}, {"status": "success"}]
+    return lines(reports) if body.get("stream", True) else Reply(200, reports[-1])
+
+
+def _copy(body: dict[str, Any]) -> Reply:
+    return Reply(200) if body.get("destination") else error(400, "invalid destination")
+
+
+def _delete(body: dict[str, Any]) -> Reply:
+    return Reply(200)
+
+
 def _pull(body: dict[str, Any]) -> Reply:
     layer = {"digest": "sha256:1", "total": 2}
     reports: list[dict[str, Any]] = [
@@ -91,4 +115,7 @@ def _pull(body: dict[str, Any]) -> Reply:
     return lines(reports) if body.get("stream", True) else Reply(200, reports[-1])
 
 
-ANSWERS = {"/api/chat": _chat, "/api/generate": _generate, "/api/embed": _embed, "/api/pull": _pull}
+ANSWERS = {
+    "/api/chat": _chat, "/api/generate": _generate, "/api/embed": _embed, "/api/pull": _pull, "/api/show": _show,
+    "/api/create": _create, "/api/copy": _copy, "/api/delete": _delete,
+}  # fmt: skip

@@ -1,4 +1,7 @@
-"""OpenVINO Model Server's REST APIs (https://docs.openvino.ai/2025/model-server/ovms_docs_server_api.html)."""
+"""OpenVINO Model Server's REST APIs (https://docs.openvino.ai/2026/model-server/ovms_docs_server_api.html).
+
+It answers like a server before 2026.3, which has TensorFlow Serving's API too, and `new_app` like a later one.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,16 @@ def app(request: Request) -> Reply:
     if request.headers.get("authorization") != f"Bearer {KEY}":
         return error(401, "Unauthorized")
     return open_app(request)
+
+
+def new_app(request: Request) -> Reply:
+    """Answer like OpenVINO Model Server since 2026.3: below `/v1/models` is OpenAI's API, and nothing else."""
+    if not request.path.startswith("/v1/models/"):
+        return app(request)
+    name = unquote(request.path.removeprefix("/v1/models/"))
+    if request.method == "GET" and name in MODELS:
+        return Reply(200, forms.model_list([name], "OVMS")["data"][0])
+    return error(404, "Invalid request URL" if ":" in name or "/" in name else "Model not found")
 
 
 def open_app(request: Request) -> Reply:
@@ -126,7 +139,10 @@ def _numbers(tensor: dict[str, Any], data: bytes) -> list[Any]:
     return list(struct.unpack(f"<{prod(tensor['shape'])}f", data))
 
 
-GENERATING = {"/v3/chat/completions": "messages", "/v3/completions": "prompt", "/v3/embeddings": "input"}
+GENERATING = {
+    "/v3/chat/completions": "messages", "/v3/completions": "prompt", "/v3/embeddings": "input",
+    "/v3/responses": "input", "/v3/rerank": "documents",
+}  # fmt: skip
 
 
 def _generate(request: Request) -> Reply:
@@ -140,6 +156,10 @@ def _generate(request: Request) -> Reply:
         return error(
             400, f"Mediapipe execution failed. MP status - INVALID_ARGUMENT: {field} missing in request"
         )
+    if request.path == "/v3/responses":
+        return forms.response_reply(body, done="[DONE]")
+    if request.path == "/v3/rerank":
+        return forms.ranks(body)
     if field == "input":
         return Reply(200, forms.embedding_list(model, body["input"]))
     chat = field == "messages"
