@@ -29,6 +29,7 @@ from .block_changes import plan_block
 from .block_states import blocks_by_class
 from .class_blocks import ClassWork
 from .decisions import Home, SiteDecision, decide
+from .opt_outs import WORDS, OptOuts, written
 from .reading import Outcome, ReadFile
 
 
@@ -55,7 +56,7 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
     # Where a class ends with another one inside it, the inner one's blocks come first.
     edits += [planned.new for planned in reversed(blocks) if planned.new is not None]
     edits += runtime.edits
-    classes = (*settled.refused, *(planned.told for planned in blocks), *runtime.told)
+    classes = (*settled.told, *(planned.told for planned in blocks), *runtime.told)
     told = tuple(_told(file, decision) for decision in settled.decisions)
     return Outcome(apply(file.source.text, edits), classes, told, runtime.beside)
 
@@ -85,15 +86,16 @@ def _inline_runtime(file: ReadFile) -> Region | None:
 
 @dataclass(frozen=True)
 class _Settled:
-    """What is decided about the call sites, and the classes that have or get blocks, or are refused them.
+    """What is decided about the call sites, and the classes that have or get blocks.
 
     Attributes:
+        told: of classes that are refused blocks, and of comments that say nothing.
         wrapped_by: `id` of a class -> the blocks that define what its calls go through already.
     """
 
     decisions: list[SiteDecision]
     works: list[ClassWork]
-    refused: list[ClassPlan]
+    told: list[ClassPlan]
     wrapped_by: dict[int, set[str]]
 
 
@@ -110,10 +112,11 @@ def _settle(
     sites_of: dict[int, list[Site]] = defaultdict(list)
     for site in sites:
         sites_of[id(site.info) if site.info is not None else 0].append(site)
-    decisions = [decide(site, None, options) for site in sites_of[0]]
+    opt_outs = OptOuts(file.text, file.tree)
+    decisions = [decide(site, None, options, opt_outs.of(site.node)) for site in sites_of[0]]
     used = class_blocks.names_used(names.classes)
     works: dict[int, ClassWork] = {}
-    refused: list[ClassPlan] = []
+    told: list[ClassPlan] = []
     for info in names.classes:
         own = regions.get(id(info), {})
         if not own and not sites_of[id(info)]:
@@ -131,22 +134,25 @@ def _settle(
             )
         in_file = [region for cls in info.lineage() for region in regions.get(id(cls), {}).values()]
         home = Home(why_refused, work, bool(entry_points(in_file)))
-        decided = [decide(site, home, options) for site in sites_of[id(info)]]
+        decided = [decide(site, home, options, opt_outs.of(site.node)) for site in sites_of[id(info)]]
         decisions += decided
         calling = [decision.site.library for decision in decided if decision.calls_for_blocks]
         if work is None or not (own or calling):
             continue
         if why_refused:
             change = BlockChange("all", info.node.lineno, "skipped", why_refused)
-            refused.append(ClassPlan(info.node.name, info.node.lineno, (change,)))
+            told.append(ClassPlan(info.node.name, info.node.lineno, (change,)))
         else:
             libraries = frozenset(library for library in calling if library is not None)
             works[id(info)] = replace(work, libraries=libraries)
+    for line, word in opt_outs.unknown:
+        note = f"{written(word)} says nothing to this tool; it is {' or '.join(map(written, WORDS))}"
+        told.append(ClassPlan("<module>", line, (), (note,)))
     wrapped_by: dict[int, set[str]] = defaultdict(set)
     for site in sites:
         if site.wrapper is not None:
             wrapped_by[id(site.info)].add(block_of(wraps_with(site.wrapper)))
-    return _Settled(decisions, list(works.values()), refused, wrapped_by)
+    return _Settled(decisions, list(works.values()), told, wrapped_by)
 
 
 def _told(file: ReadFile, decision: SiteDecision) -> CallSite:
@@ -167,9 +173,13 @@ def _wrap_edits(source: Source, decision: SiteDecision) -> Iterator[Edit]:
         retry = "" if decision.decision is Decision.WRAPPED else ", retry=False"
         yield Edit(start, start, opening(source.text, start, f"{site.owner}.{decision.entry_point}"))
         yield Edit(stop, stop, f"{retry})")
-    elif (name := wraps_with(wrapper)) != decision.entry_point:  # as when the queue comes to the backoff
-        stop = source.span(wrapper.func)[1]
-        yield Edit(stop - len(name), stop, decision.entry_point)
+    else:
+        if (name := wraps_with(wrapper)) != decision.entry_point:  # as when the queue comes to the backoff
+            stop = source.span(wrapper.func)[1]
+            yield Edit(stop - len(name), stop, decision.entry_point)
+        if decision.decision is Decision.QUEUED_ONLY and not wrapper.keywords:
+            stop = source.span(site.node)[1]
+            yield Edit(stop, stop, ", retry=False")
 
 
 # The blocks.

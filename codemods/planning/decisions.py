@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..finding.calls import Site
 from ..model import Decision, Options
 from .class_blocks import ClassWork
+from .opt_outs import NO_RETRY, SKIP, written
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class SiteDecision:
     calls_for_blocks: bool = False
 
 
-def decide(site: Site, home: Home | None, options: Options) -> SiteDecision:
+def decide(site: Site, home: Home | None, options: Options, opt_out: str = "") -> SiteDecision:
     """Decide about a call site.
 
     Args:
         home: its class; None if there is an obstacle to wrapping it.
+        opt_out: what the user has written beside it, see `opt_outs`.
     """
+    if opt_out == SKIP:
+        decision = Decision.SKIPPED if site.wrapper is None else Decision.UNWRAPPED
+        return SiteDecision(site, decision, f"{written(SKIP)} is written there")
     if home is None:
         return _left_alone(site, home, site.obstacle)
     work = home.work
@@ -64,7 +69,13 @@ def decide(site: Site, home: Home | None, options: Options) -> SiteDecision:
     if work is None or not work.entry_point:
         return _left_alone(site, home, "neither the queue nor the backoff block was asked for", wanted)
     decision, reason = Decision.WRAPPED, site.note
-    if site.wrapper is not None and site.wrapper.keywords:
+    if opt_out == NO_RETRY:
+        if not has_queue:
+            return _left_alone(
+                site, home, f"{written(NO_RETRY)} is written there, and the class has no queue"
+            )
+        decision, reason = Decision.QUEUED_ONLY, f"{written(NO_RETRY)} is written there"
+    elif site.wrapper is not None and site.wrapper.keywords:
         decision, reason = Decision.QUEUED_ONLY, site.note or "`retry=False` is written there"
     elif site.wrapper is not None and site.retried:
         reason = ""  # somebody has taken `retry=False` away
