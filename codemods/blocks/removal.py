@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..model import Edit
 from ..source.text import Source, apply, parse
 from . import markers
 from .markers import Markers, Region
-from .wraps import wraps_with
+from .wraps import mentioned, wraps_with
 
 _LINE_END = re.compile("[\r\n]")
 
@@ -19,6 +20,25 @@ def strip(data: bytes) -> bytes:
     """Return a file without anything that the retrofit put into it."""
     source = Source.decode(data)
     return source.encode(stripped(source, markers.find(source)))
+
+
+def plain_text(source: Source, marks: Markers) -> str:
+    """Return a file's text without wraps, and with the retrofit's own lines left blank, so that line numbers stay."""
+    text = markers.masked(source, marks)
+    masked = Source(text, source.encoding, source.bom)
+    rest = replace(marks, regions=(), import_line=0)
+    return apply(text, unwrap_edits(masked, rest, marks.entry_points))
+
+
+def plain_bytes(data: bytes) -> bytes:
+    """Return a file's bytes as `plain_text` has its text; as they are, if they cannot be read."""
+    if markers.MENTION.encode() not in data and not mentioned(data):
+        return data
+    try:
+        source = Source.decode(data)
+        return source.encode(plain_text(source, markers.find(source)))
+    except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError):
+        return data
 
 
 def stripped(source: Source, marks: Markers, tree: ast.Module | None = None) -> str:

@@ -8,14 +8,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from multiprocessing import connection, resource_tracker
 from pathlib import Path
 from typing import Any
 
 from ..blocks import templates
-from ..model import FilePlan, Options, Problem
+from ..finding.follow import View
+from ..finding.summary import Summary
+from ..model import FilePlan, Options
 from ..planning.file import is_candidate
-from .read import plan_file, read, unreadable
+from .project_files import module_path, project_of
+from .read import read, unreadable
+from .work import Planning, Summarising, Work
 
 _POOL_FROM = 1_000_000
 """Bytes of files that may have calls; starting processes takes as long as reading so many."""
@@ -36,24 +41,24 @@ def plan_files(
     """
     plans: dict[int, FilePlan] = {}
     sizes: dict[int, int] = {}
+    view = (
+        View() if options.remove else project_of(paths, options, summaries=partial(_summaries, options, jobs))
+    )
     for index, path in enumerate(paths):
         try:
             data = read(path)
         except OSError as error:
             plans[index] = unreadable(path, error)
             continue
-        if is_candidate(data, options):
+        if is_candidate(data, options) or view.module_of(module_path(path)) in view.concerned:
             sizes[index] = len(data)
         else:
             # Most files of a large project; their content is needed only where it imports the runtime.
             kept = data if templates.RUNTIME_MODULE.encode() in data else b""
             plans[index] = FilePlan(path, kept, kept)
     done = len(plans)
-    jobs = min(jobs or _cores(), len(sizes), _MOST_PROCESSES)
-    if jobs > 1 and sum(sizes.values()) >= _POOL_FROM:
-        outcomes = _in_processes({index: paths[index] for index in sizes}, sizes, options, jobs)
-    else:
-        outcomes = ((index, plan_file(paths[index], options)) for index in sizes)
+    wanted = {index: paths[index] for index in sizes}
+    outcomes = _each(wanted, sizes, Planning(options, view), jobs)
     with contextlib.closing(outcomes):  # so that Ctrl-C ends the processes here and now
         for index, planned in outcomes:
             plans[index] = planned
@@ -63,24 +68,43 @@ def plan_files(
     return [plans[index] for index in range(len(paths))]
 
 
+def _summaries(options: Options, jobs: int, modules: dict[str, str], wanted: list[str]) -> dict[str, Summary]:
+    """Return the summaries of files, given by their paths."""
+    sizes: dict[int, int] = {}
+    for index, path in enumerate(wanted):
+        with contextlib.suppress(OSError):
+            sizes[index] = os.path.getsize(path)
+    paths = {index: Path(wanted[index]) for index in sizes}
+    with contextlib.closing(_each(paths, sizes, Summarising(options, modules), jobs)) as outcomes:
+        return {wanted[index]: summary for index, summary in outcomes}
+
+
+def _each(
+    paths: dict[int, Path], sizes: dict[int, int], work: Work[Any], jobs: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Yield what comes of files, each with its number, as it comes; from several processes if there is enough to do."""
+    jobs = min(jobs or _cores(), len(paths), _MOST_PROCESSES)
+    if jobs > 1 and sum(sizes.values()) >= _POOL_FROM:
+        yield from _in_processes(paths, sizes, work, jobs)
+    else:
+        for index, path in paths.items():
+            yield index, work(path)
+
+
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _plan_chunk(chunk: list[tuple[int, Path]], options: Options) -> list[tuple[int, FilePlan]]:
-    return [(index, plan_file(path, options)) for index, path in chunk]
-
-
-_Outcome = list[tuple[int, FilePlan]]
+_Outcome = list[tuple[int, Any]]
 _Pipe = Any  # a multiprocessing.connection.Connection, or on Windows a PipeConnection
 _CRASHED = (EOFError, OSError)
 """What a pipe raises when the process at its other end is no more, also in the middle of an answer."""
 
 
-def _work(pipe: _Pipe, plan_chunk: Callable[[list[tuple[int, Path]], Options], _Outcome]) -> None:
-    """Plan chunks in a process of its own, until the main process goes away.
+def _work(pipe: _Pipe, work: Work[Any]) -> None:
+    """Work on portions of files in a process of its own, until the main process goes away.
 
     Ctrl-C, unless it is ignored, ends the process at once and without a word; it writes nothing.
     """
@@ -92,7 +116,7 @@ def _work(pipe: _Pipe, plan_chunk: Callable[[list[tuple[int, Path]], Options], _
         outcome: _Outcome = []  # says that it is ready
         while True:
             pipe.send(outcome)
-            outcome = plan_chunk(*pipe.recv())
+            outcome = [(index, work(path)) for index, path in pipe.recv()]
 
 
 @contextlib.contextmanager
@@ -120,7 +144,7 @@ def _ctrl_c_later() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _processes(number: int) -> Iterator[list[_Pipe]]:
+def _processes(number: int, work: Work[Any]) -> Iterator[list[_Pipe]]:
     """Start processes and give the pipes to them; kill them at the end, whatever it is that ends.
 
     A process may be killed at any moment, also by Ctrl-C in the middle of an answer, and nobody waits for the rest of
@@ -136,7 +160,7 @@ def _processes(number: int) -> Iterator[list[_Pipe]]:
                 pipe, other_end = context.Pipe()
                 pipes.append(pipe)
                 with other_end:
-                    process = context.Process(target=_work, args=(other_end, _plan_chunk), daemon=True)
+                    process = context.Process(target=_work, args=(other_end, work), daemon=True)
                     process.start()
                 processes.append(process)
         yield pipes.copy()
@@ -151,46 +175,45 @@ def _processes(number: int) -> Iterator[list[_Pipe]]:
 
 
 def _in_processes(
-    paths: dict[int, Path], sizes: dict[int, int], options: Options, jobs: int
-) -> Generator[tuple[int, FilePlan], None, None]:
-    """Yield the plans as they come. A file that crashes its process is tried once more alone, and then named."""
+    paths: dict[int, Path], sizes: dict[int, int], work: Work[Any], jobs: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Yield the outcomes as they come. A file that crashes its process is tried once more alone, and then named."""
     left = dict(paths)
     chunks = _chunks(paths, sizes)
-    with _processes(jobs) as pipes:
+    with _processes(jobs, work) as pipes:
         while pipes:
             ready: list[_Pipe] = connection.wait(pipes)
             for pipe in ready:
                 outcome: _Outcome = []
                 try:
                     outcome = pipe.recv()
-                    pipe.send((next(chunks), options))  # it only waits for that, so this cannot wait for it
+                    pipe.send(next(chunks))  # it only waits for that, so this cannot wait for it
                 except (*_CRASHED, StopIteration):
                     pipes.remove(pipe)
                 for index, planned in outcome:
                     del left[index]
                     yield index, planned
     while left:
-        yield from _one_by_one(left, options)
+        yield from _one_by_one(left, work)
 
 
-def _one_by_one(left: dict[int, Path], options: Options) -> Iterator[tuple[int, FilePlan]]:
-    """Yield plans that one process makes, up to the file that crashes it."""
-    with _processes(1) as (pipe,):
+def _one_by_one(left: dict[int, Path], work: Work[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield outcomes that one process makes, up to the file that crashes it."""
+    with _processes(1, work) as (pipe,):
         try:
             pipe.recv()
         except _CRASHED:  # no process can be started here
             for index, path in left.items():
-                yield index, plan_file(path, options)
+                yield index, work(path)
             left.clear()
             return
         for index, path in list(left.items()):
             del left[index]
             try:
-                pipe.send(([(index, path)], options))
+                pipe.send([(index, path)])
                 outcome: _Outcome = pipe.recv()
             except _CRASHED:
-                reason = "reading it crashed Python; please report this"
-                yield index, FilePlan(path, b"", b"", problems=(Problem(0, reason),))
+                yield index, work.crashed(path)
                 return
             yield from outcome
 

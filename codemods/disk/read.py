@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ..finding.project import Project
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan
 
@@ -21,14 +22,20 @@ def read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def plan_file(path: Path, options: Options, source: Path | None = None) -> FilePlan:
-    """Plan one file; `source` is where its original is read from, if not from the file itself."""
+def plan_file(
+    path: Path, options: Options, source: Path | None = None, project: Project | None = None
+) -> FilePlan:
+    """Plan one file; `source` is where its original is read from, if not from the file itself.
+
+    Args:
+        project: the other files, as far as they are known.
+    """
     try:
         before = b"" if source is not None and not path.exists() else read(path)
         data = before if source is None else read(source)
     except OSError as error:
         return unreadable(path, error)
-    planned = _plan_data(data, path, options)
+    planned = _plan_data(data, path, options, project)
     return planned if source is None else replace(planned, before=before, made_from=data)
 
 
@@ -36,10 +43,10 @@ def unreadable(path: Path, error: OSError) -> FilePlan:
     return FilePlan(path, b"", b"", problems=(Problem(0, f"it cannot be read: {error.strerror}"),))
 
 
-def _plan_data(data: bytes, path: Path, options: Options) -> FilePlan:
+def _plan_data(data: bytes, path: Path, options: Options, project: Project | None) -> FilePlan:
     in_package = (path.parent / "__init__.py").exists()
     try:
-        return plan(data, path, options, in_package)
+        return plan(data, path, options, in_package, project)
     except Exception as error:  # one file, whatever it does to us, never ends the run
         reason = f"this tool failed on it ({type(error).__name__}: {error}); please report this"
         return FilePlan(path, data, data, problems=(Problem(0, reason),))

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+from typing import Any
 
 from ..source.scopes import ClassInfo, FunctionNode, Scope, inside, outside
 from ..source.syntax import children, decorator_name
 from ..tables.lookup import Catalogue, catalogue
-from .resolve import UNKNOWN, Names
+from .resolve import UNKNOWN, Elsewhere, Names
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
+_TYPE_ALIAS: tuple[Any, ...] = (getattr(ast, "TypeAlias"),) if sys.version_info >= (3, 12) else ()  # noqa: B009
 _BINDING = (
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
     ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
-    ast.MatchMapping,
+    ast.MatchMapping, *_TYPE_ALIAS,
 )  # fmt: skip
 
 
-def build(tree: ast.Module, known: Catalogue | None = None) -> Names:
+def build(tree: ast.Module, known: Catalogue | None = None, elsewhere: Elsewhere | None = None) -> Names:
     """Read all bindings of a file.
 
     Args:
         known: the libraries; by default those of the table.
+        elsewhere: the other files of the project, if they are known.
     """
     module = Scope(tree, None)
     names = Names(module, {tree: module}, [], known or catalogue())
+    if elsewhere is not None:
+        names.elsewhere = elsewhere
+        elsewhere.classes = names.classes
     builder = _Builder(names)
     builder.fill(module, children(tree))
     used: dict[str, set[str]] = {}
@@ -42,7 +50,23 @@ def build(tree: ast.Module, known: Catalogue | None = None) -> Names:
     for scope, name, annotation, outer in builder.annotated:
         scope.bind(name, names.annotated(annotation, outer))
     names.forget()
+    _store(names, builder.stored)
     return names
+
+
+def _store(names: Names, stored: list[tuple[ast.Attribute, ast.expr, Scope]]) -> None:
+    """Note what is assigned to attributes of other things than `self`: `config.session = requests.Session()`."""
+    found: list[tuple[str, str, ast.expr, Scope]] = []
+    for target, value, scope in stored:
+        if kind := names.resolve(target.value, scope):
+            found.append((kind, target.attr, value, scope))
+    for kind, attribute, value, scope in found:
+        if (info := names.own_class(kind)) is not None:
+            info.attributes.setdefault(attribute, []).append((value, scope))
+        else:
+            names.stored.setdefault((kind, attribute), []).append((value, scope))
+    if found:
+        names.forget()
 
 
 class _Builder:
@@ -54,6 +78,8 @@ class _Builder:
         self.used: list[tuple[str, str]] = []
         """Names and the attributes that are used of them; some of the names are those of classes."""
         self.annotated: list[tuple[Scope, str, ast.expr, Scope]] = []
+        self.stored: list[tuple[ast.Attribute, ast.expr, Scope]] = []
+        """Assignments to attributes of other things than `self`."""
 
     def fill(self, scope: Scope, nodes: list[ast.AST]) -> None:
         """Bind what `nodes` bind in `scope`, and open the scopes inside them."""
@@ -76,10 +102,15 @@ class _Builder:
         args = node.args
         named = [*args.posonlyargs, *args.args]
         is_method = isinstance(scope.node, ast.ClassDef) and not _is_static(node)
+        _bind_type_parameters(inner, node)
+        told_apart = _types_in_comment(node, is_method)
         for index, arg in enumerate([*named, *args.kwonlyargs]):
             inner.bind(arg.arg, UNKNOWN)
-            if arg.annotation is not None and not (is_method and index == 0):
-                self.annotated.append((inner, arg.arg, arg.annotation, scope))
+            annotation = arg.annotation or _parsed(arg.type_comment) or told_apart.get(arg.arg)
+            if annotation is not None and not (is_method and index == 0):
+                self.annotated.append((inner, arg.arg, annotation, inner if inner.type_parameters else scope))
+            elif annotation is not None and scope.class_info is not None:
+                scope.class_info.self_types.append((annotation, scope))
         self._bind_defaults(inner, args, named)
         for arg in filter(None, (args.vararg, args.kwarg)):
             inner.bind(arg.arg, UNKNOWN)
@@ -113,6 +144,7 @@ class _Builder:
         inner = Scope(node, scope)
         info = ClassInfo(node, inner, len(self.names.classes))
         inner.class_info = info
+        _bind_type_parameters(inner, node)
         self.names.scopes[node] = inner
         self.names.classes.append(info)
         self.fill(inner, inside(node))
@@ -130,8 +162,12 @@ class _Builder:
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 self._assign(scope, target, node.value)
+            if (annotation := _parsed(node.type_comment)) is not None and len(node.targets) == 1:
+                self._annotate(scope, node.targets[0], annotation)
+        elif isinstance(node, _TYPE_ALIAS):
+            scope.bind(node.name.id, node.value)
         elif isinstance(node, ast.AnnAssign):
-            self._annotate(scope, node)
+            self._annotate(scope, node.target, node.annotation)
             if node.value is not None:
                 self._assign(scope, node.target, node.value)
         elif isinstance(node, ast.Return | ast.Yield):
@@ -155,6 +191,10 @@ class _Builder:
             attribute = node.args[1]
             if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
                 self._use(scope, node.args[0], attribute.value)
+                if getattr(node.func, "id", "") == "setattr" and len(node.args) == 3:
+                    self._assign(
+                        scope, ast.Attribute(node.args[0], attribute.value, ast.Store()), node.args[2]
+                    )
 
     @staticmethod
     def _hide(scope: Scope, name: str | None) -> None:
@@ -184,21 +224,23 @@ class _Builder:
         module = node.module or ""
         if not node.level:
             self.imported.add(module.partition(".")[0])
-        start = "." if node.level else ""
+        start = "." * node.level
         for alias in node.names:
+            if alias.name == "*":
+                self.names.stars.append(f"{start}{module}")
+                continue
             name = f"{start}{module}.{alias.name}" if module else f"{start}{alias.name}"
             scope.bind(alias.asname or alias.name, name)
 
-    def _annotate(self, scope: Scope, node: ast.AnnAssign) -> None:
-        target = node.target
+    def _annotate(self, scope: Scope, target: ast.expr, annotation: ast.expr) -> None:
         if isinstance(target, ast.Name) and isinstance(scope.node, ast.ClassDef) and scope.class_info:
             scope.class_info.defined.add(target.id)
-            scope.class_info.annotations.setdefault(target.id, []).append((node.annotation, scope))
+            scope.class_info.annotations.setdefault(target.id, []).append((annotation, scope))
         elif isinstance(target, ast.Name):
             scope.bind(target.id, UNKNOWN)
-            self.annotated.append((scope, target.id, node.annotation, scope))
+            self.annotated.append((scope, target.id, annotation, scope))
         elif isinstance(target, ast.Attribute) and (info := self.names.instance(target.value, scope)):
-            info.annotations.setdefault(target.attr, []).append((node.annotation, scope))
+            info.annotations.setdefault(target.attr, []).append((annotation, scope))
 
     def _assign(self, scope: Scope, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Name):
@@ -210,6 +252,8 @@ class _Builder:
             info = self.names.instance(target.value, scope)
             if info is not None:
                 info.attributes.setdefault(target.attr, []).append((value, scope))
+            else:
+                self.stored.append((target, value, scope))
         elif (
             isinstance(target, ast.Tuple | ast.List)
             and isinstance(value, ast.Tuple | ast.List)
@@ -226,6 +270,33 @@ def _function_that_binds(name: str, scope: Scope) -> Scope | None:
             return owner
         owner = owner.parent
     return None
+
+
+def _bind_type_parameters(scope: Scope, node: ast.AST) -> None:
+    """Note what bounds the type variables of a generic function or class: `def f[T: httpx.Client](client: T)`."""
+    for parameter in getattr(node, "type_params", ()):
+        if (bound := getattr(parameter, "bound", None)) is not None:
+            scope.type_parameters[parameter.name] = bound
+
+
+def _parsed(comment: str | None) -> ast.expr | None:
+    """Return the type that a comment names (PEP 484), or None."""
+    try:
+        return ast.parse(comment.strip(), mode="eval").body if comment else None
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _types_in_comment(node: FunctionNode, is_method: bool) -> dict[str, ast.expr]:
+    """Return parameter -> its type, from the comment behind a function's first line: `# type: (Session, str) -> None`."""
+    comment = getattr(node, "type_comment", None) or ""
+    match = re.match(r"\s*(\(.*\))\s*->", comment)
+    types = _parsed(match[1]) if match else None
+    if types is None:
+        return {}
+    given = types.elts if isinstance(types, ast.Tuple) else [types]
+    named = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
+    return dict(zip(named[int(is_method and len(named) > len(given)) :], given, strict=False))
 
 
 def _is_static(node: FunctionNode) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ..source.scopes import ClassInfo, Scope, own_nodes
 from ..tables.libraries import Library
 from ..tables.lookup import Transport
-from . import existing_retries, unknown_receivers
+from . import existing_retries, through, unknown_receivers
+from .project import Project
 from .resolve import Names
 
 _NOT_CALLERS = frozenset(
@@ -156,6 +157,9 @@ class _Finder:
         if known is not None:
             yield self._site_of(callee, known, wrapper, call)
             return
+        if name.startswith("@") and wrapper is None:
+            yield from self._through_project(callee, name, call)
+            return
         looks = unknown_receivers.look(
             self.names, self.scope, callee, name, call, entered=id(call) in self.entered
         )
@@ -170,6 +174,18 @@ class _Finder:
             reason = looks.reason
             if looks.taken_for is not None:
                 reason = f"{reason.replace(' is taken for ', ' looks like ', 1)}; but --no-guess was given"
+            yield self._obstructed(callee, None, reason)
+
+    def _through_project(self, callee: ast.expr, name: str, call: ast.Call) -> Iterator[Site]:
+        """Yield a call that makes requests through another file of the project: a module function, or like a client's."""
+        project = self.names.elsewhere
+        if not isinstance(project, Project):
+            return
+        if isinstance(callee, ast.Attribute) and not name.endswith(":"):
+            is_method = "." in name.partition(":")[2]
+            if is_method and not unknown_receivers.is_like_a_request(callee.attr, call):
+                return
+        if reason := through.goes_through(project.follower, name):
             yield self._obstructed(callee, None, reason)
 
     def _transport(self, name: str) -> Transport | None:
@@ -294,10 +310,17 @@ class _Callers:
             for loop in existing_retries.loops_around(inner.node, node):
                 if existing_retries.retries(self.names, inner, loop, node):
                     return f"the loop in line {loop.lineno}"
-            if by := self._through_calls(inner, seen):
+            if by := self._through_calls(inner, seen) or self._in_project(inner):
                 return by
             inner = inner.parent
         return ""
+
+    def _in_project(self, scope: Scope) -> str:
+        """Return what repeats a function, its decorator or its callers in the project, or nothing."""
+        project = self.names.elsewhere
+        if not isinstance(project, Project) or isinstance(scope.node, ast.Lambda):
+            return ""
+        return through.repeated(project.follower, f"@{project.module}:{scope.path}")
 
     def _through_calls(self, scope: Scope, seen: frozenset[int]) -> str:
         """Return what retries a function as a whole: if every call of it in the file is retried."""

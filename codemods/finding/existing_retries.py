@@ -71,6 +71,44 @@ def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
     return ""
 
 
+def repeaters(names: Names) -> dict[ast.AST, str]:
+    """Return the functions of a file that repeat a function which they are given, and how: a decorator of the project."""
+    found: dict[ast.AST, str] = {}
+    for node, scope in names.scopes.items():
+        if isinstance(node, ast.ClassDef | ast.Module):
+            continue
+        loops = _loops_in(node)
+        for call in (part for part in own_nodes(node) if isinstance(part, ast.Call)):
+            given = [call.func] if loops.statements else []
+            gives_result = isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Call)
+            if not gives_result and retrying_call(names, scope, call):
+                given += call.args[:1]
+            for value in given:
+                owner = _function_given(scope, value)
+                if owner is None or owner in found:
+                    continue
+                if value is not call.func:
+                    found[owner] = f"`{shown(call.func)}` in line {call.lineno}"
+                for loop in loops.around(value) if value is call.func else ():
+                    if retries(names, scope, loop, value):
+                        found[owner] = f"the loop in line {loop.lineno}"
+    return found
+
+
+def _function_given(scope: Scope, value: ast.expr) -> ast.AST | None:
+    """Return the function of which a name is a parameter that nothing binds again."""
+    if not isinstance(value, ast.Name):
+        return None
+    for owner in scope.outwards():
+        if value.id in owner.bindings and not isinstance(owner.node, ast.ClassDef):
+            if isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef) and owner.self_name != value.id:
+                args = owner.node.args
+                named = {arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)}
+                return owner.node if value.id in named else None
+            return None
+    return None
+
+
 def loops_around(function: ast.AST, node: ast.expr) -> list[Loop]:
     """Return the loops of a function that hold a node, whether in the function itself or deeper; the outermost first."""
     return _loops_in(function).around(node)

@@ -1,10 +1,12 @@
 """Resolves expressions to dotted names, such as `requests.post` or `requests.Session().post`.
 
-Only what can be read in the one file is used: imports, assignments, annotations, `with`, attributes of `self`, base
-classes, and helper methods that return a client. Nothing is imported or run. `bindings` reads the file.
+What can be read in the file is used: imports, assignments, annotations, `with`, attributes of `self`, base classes,
+and helper methods that return a client. What comes from other files is asked of `Elsewhere`. Nothing is imported or
+run. `bindings` reads the file.
 
 How names look: `requests.post` is what an import gives; `requests.Session()` is what calling gives, `X()[]` a container
 of such; `.http.fetch` comes from a relative import; `<2>` is the third class of the file, `<2>()` an instance of it.
+`@0/shop.http:Client` is a class or function of another file of the project (see `modules`).
 """
 
 from __future__ import annotations
@@ -38,10 +40,46 @@ _MANY = frozenset(
 )
 _ENTERS = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_context"})
 """Methods that give what they are given, or what they are called on, having entered it."""
+_NEW_TYPES = frozenset({"typing.NewType", "typing_extensions.NewType"})
+_TYPE_VARIABLES = frozenset({"typing.TypeVar", "typing_extensions.TypeVar"})
 _FACTORIES = frozenset({"field", "Field", "attrib", "ib", "PrivateAttr"})
 
 
 Nodes = list[tuple[ast.expr, Scope]]
+
+
+class Elsewhere:
+    """What is known of names that come from other files: here, only how they are written.
+
+    Attributes:
+        classes: those of the file itself.
+    """
+
+    classes: list[ClassInfo] = []
+
+    def imported(self, written: str) -> str:
+        """Return what an import gives: `requests.Session`, `..http.make_session`."""
+        return f".{written.lstrip('.')}" if written.startswith(".") else written
+
+    def attribute(self, name: str, attribute: str) -> str:
+        """Return the dotted name of an attribute of what a name stands for."""
+        return f"{name}.{attribute}"
+
+    def called(self, name: str) -> str:
+        """Return what calling gives."""
+        return f"{name}()"
+
+    def member(self, info: ClassInfo, name: str) -> str:
+        """Return what `self.name` is in a class of the file, none of whose bases in the file has it."""
+        return UNKNOWN
+
+    def star(self, module: str, name: str) -> str:
+        """Return what a name is that `from module import *` may have brought."""
+        return UNKNOWN
+
+    def client_base(self, name: str) -> str:
+        """Return the library's class that a base class of another file derives from, or nothing."""
+        return UNKNOWN
 
 
 @dataclass
@@ -54,6 +92,11 @@ class Names:
     catalogue: Catalogue
     libraries: frozenset[str] = frozenset()
     """First parts of what the file imports absolutely."""
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    stars: list[str] = field(default_factory=list)
+    """Modules of which the file imports all names."""
+    stored: dict[tuple[str, str], Nodes] = field(default_factory=dict)
+    """What an object is -> what is assigned to an attribute of it that nobody declares: `local.session = ...`."""
     _resolved: dict[tuple[int, int], tuple[str, ast.expr]] = field(default_factory=dict)
     """Holds the expressions, too, so that no other can get the `id` of one of them."""
     _known: dict[tuple[int, str], str] = field(default_factory=dict)
@@ -126,8 +169,12 @@ class Names:
         if isinstance(node, ast.Await | ast.NamedExpr):
             return self._resolve(node.value, scope, seen)
         if isinstance(node, ast.Subscript):
+            if decorator_name(node.value).rpartition(".")[2] in _SINGLE:
+                return self.annotated(node, scope).removesuffix("()")  # an alias of a type
             base = self._resolve(node.value, scope, seen)
             return base[:-2] if base.endswith("[]") else UNKNOWN
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self.annotated(node, scope).removesuffix("()")
         if isinstance(node, ast.BoolOp):
             return self._best([(value, scope) for value in node.values], seen)
         if isinstance(node, ast.IfExp):
@@ -139,16 +186,7 @@ class Names:
         return self._best_name(self._resolve(node, scope, seen) for node, scope in nodes)
 
     def _best_name(self, names: Iterable[str]) -> str:
-        found = [name for name in names if name]
-        clients = [name for name in found if name.endswith("()") and self.catalogue.is_client(name[:-2])]
-        if not clients:
-            return next(iter(found), UNKNOWN)
-        # What may be another class as well counts only where the method's name tells that it is a request.
-        if self.catalogue.any_method(clients[0][:-2]) and any(
-            name.endswith("()") and name not in clients for name in found
-        ):
-            return UNKNOWN
-        return clients[0]
+        return best(names, self.catalogue)
 
     def _resolve_name(self, name: str, scope: Scope, seen: frozenset[Seen]) -> str:
         owner: Scope | None = scope
@@ -166,13 +204,22 @@ class Names:
                 search = partial(self._resolve_bound, owner.bindings[name], owner)
                 return self._once((id(owner), name), seen, search)
             owner, first = owner.parent, False
-        return UNKNOWN
+        return self._starred(name)
+
+    def _starred(self, name: str) -> str:
+        """Return what a name is that no scope binds: one that `from module import *` brought."""
+        for module in self.stars:
+            if self.catalogue.has(f"{module}.{name}"):
+                return f"{module}.{name}"
+        return next((found for module in self.stars if (found := self.elsewhere.star(module, name))), UNKNOWN)
 
     def _resolve_bound(self, values: list[Binding], scope: Scope, seen: frozenset[Seen]) -> str:
         names: list[str] = []
         for value in values:
             if isinstance(value, str):
-                names.append(value)
+                by_user = f".{value.lstrip('.')}" if value.startswith(".") else value
+                is_own = self.catalogue.is_own(by_user)
+                names.append(by_user if is_own else self.elsewhere.imported(value))
             elif isinstance(value, ast.ClassDef):
                 info = self.scopes[value].class_info
                 names.append(f"<{info.index}>" if info is not None else UNKNOWN)
@@ -189,7 +236,13 @@ class Names:
             if node.attr == "__class__":
                 return base.removesuffix("()")
             return self._resolve_member(info, node.attr, seen)
-        return f"{base}.{node.attr}" if base and not base.endswith("[]") else UNKNOWN
+        if not base or base.endswith("[]"):
+            return UNKNOWN
+        if (base, node.attr) in self.stored:
+            stored = self.stored[base, node.attr]
+            if found := self._once((id(stored), node.attr), seen, lambda s: self._best(stored, s)):
+                return found
+        return self.elsewhere.attribute(base, node.attr)
 
     def _resolve_member(self, info: ClassInfo, name: str, seen: frozenset[Seen]) -> str:
         """Resolve `self.name` in a class: by assignments, by annotations, as a property, or as a client's own."""
@@ -213,10 +266,18 @@ class Names:
                 return found
             if method is not None:
                 return UNKNOWN
+            for annotation, scope in cls.self_types:
+                other = self.annotated(annotation, scope)
+                if (found_class := self.own_class(other)) is not None and found_class is not cls:
+                    found = self._resolve_member(found_class, name, seen)
+                elif other and found_class is None:
+                    found = self.elsewhere.attribute(other, name)
+                if found:
+                    return found
         maker = self.client_base(info)
         if maker and not passes_through(name, self._overridden(info)):
             return f"{maker}().{name}"
-        return UNKNOWN
+        return self.elsewhere.member(info, name)
 
     def _resolve_super(self, name: str, scope: Scope) -> str:
         owner: Scope | None = scope
@@ -238,6 +299,8 @@ class Names:
                 name = self.resolve(base, outer)
                 if self.catalogue.is_known_class(name):
                     return name
+                if found := self.elsewhere.client_base(name):
+                    return found
         return UNKNOWN
 
     @staticmethod
@@ -265,6 +328,13 @@ class Names:
         if name == "functools.partial" and node.args and isinstance(scope.node, ast.Module):
             # Inside a method what it is given is wrapped where it stands; at module level, where the result is called.
             return self._resolve(node.args[0], scope, seen)
+        if name == "importlib.import_module" and node.args and isinstance(node.args[0], ast.Constant):
+            return self.elsewhere.imported(str(node.args[0].value))
+        if name in _NEW_TYPES and len(node.args) == 2:
+            return self.annotated(node.args[1], scope).removesuffix("()")
+        if name in _TYPE_VARIABLES:
+            bounds = [*node.args[1:], *(k.value for k in node.keywords if k.arg == "bound")]
+            return self._best_name(self.annotated(bound, scope) for bound in bounds).removesuffix("()")
         if isinstance(function, ast.Attribute) and function.attr in _ENTERS:
             entered = node.args[0] if node.args else function.value
             return self._resolve(entered, scope, seen)
@@ -281,9 +351,9 @@ class Names:
                 )
             if target := self._target(function, scope, seen):
                 return self._returned(target, seen)
-        if self.own_class(name) is not None and name.endswith("()"):
-            return UNKNOWN  # an instance that is called
-        return f"{name}()" if name else UNKNOWN
+        if self.own_class(name) is not None:
+            return UNKNOWN if name.endswith("()") else f"{name}()"  # an instance that is called
+        return self.elsewhere.called(name) if name else UNKNOWN
 
     def _target(
         self, function: ast.Name | ast.Attribute, scope: Scope, seen: frozenset[Seen]
@@ -324,8 +394,10 @@ class Names:
             return annotated
         returns = [(value, scope) for value in scope.returns]
         found = self._best(returns, seen)
-        # What a helper returns is a client, or a thing of the file's own; a function that it returns is wrapped there.
-        return annotated if not found.endswith("()") else found
+        # What a helper returns is a client, a module, or a thing of the file's own; a function that it returns is
+        # wrapped there.
+        is_thing = found.endswith(("()", ":")) or self.catalogue.is_module(found)
+        return found if is_thing else annotated
 
     def annotated(self, annotation: ast.expr, scope: Scope) -> str:
         """Return `Client()` for an annotation that names a class, alone or in a union; for a client, if one is there."""
@@ -354,6 +426,11 @@ class Names:
             yield from self._class_named(annotation, scope)
 
     def _class_named(self, annotation: ast.expr, scope: Scope) -> Iterator[str]:
+        if isinstance(annotation, ast.Name):
+            for owner in scope.outwards():
+                if annotation.id in owner.type_parameters:
+                    yield from self._classes_in(owner.type_parameters[annotation.id], owner.parent or owner)
+                    return
         name = self.resolve(annotation, scope)
         if name and not name.startswith(("typing.", "typing_extensions.", "collections.")):
             yield f"{name}()"
@@ -374,6 +451,20 @@ class Names:
                 return owner if owner.self_name == name and len(owner.bindings[name]) == 1 else None
             owner = owner.parent
         return None
+
+
+def best(names: Iterable[str], catalogue: Catalogue) -> str:
+    """Return the one of several names that a thing is taken to be: a client, if one is among them."""
+    found = [name for name in names if name]
+    clients = [name for name in found if name.endswith("()") and catalogue.is_client(name[:-2])]
+    if not clients:
+        return next(iter(found), UNKNOWN)
+    # What may be another class as well counts only where the method's name tells that it is a request.
+    if catalogue.any_method(clients[0][:-2]) and any(
+        name.endswith("()") and name not in clients for name in found
+    ):
+        return UNKNOWN
+    return clients[0]
 
 
 def _is_property(decorator: ast.expr) -> bool:

@@ -102,6 +102,12 @@ def look(
     return Looks(None, _unknown(names, receiver))
 
 
+def is_like_a_request(method: str, call: ast.Call) -> bool:
+    """Return True if a method's name, or what it is given, is that of a client's request."""
+    keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
+    return method in HTTP_METHODS | SDK_METHODS or bool(keywords & HTTP_KEYWORDS)
+
+
 def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
     """Return why a method that is handed on looks like one that sends requests, or nothing: `call(self.session.get)`."""
     if not isinstance(value, ast.Attribute) or value.attr not in HTTP_METHODS - {"options", "send"}:

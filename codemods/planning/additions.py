@@ -16,14 +16,13 @@ from ..blocks.markers import Region, entry_points
 from ..blocks.removal import import_removal, region_removal, unwrap
 from ..blocks.wraps import block_of, only_in_wraps, opening, wraps_with
 from ..finding import calls
-from ..finding.bindings import build
 from ..finding.calls import Site
+from ..finding.kin import kin_of
 from ..finding.resolve import Names
 from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, State
 from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
 from ..source.text import Source, apply
-from ..tables.lookup import catalogue
 from . import class_blocks, insertion, keys
 from .block_changes import plan_block
 from .block_states import blocks_by_class
@@ -39,7 +38,7 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
     Args:
         only_classes_with_blocks: classes that have none get none.
     """
-    names = build(file.tree, catalogue(options.transports))
+    names = file.names(options)
     words = _words(file)
     engine = _engine_name(file, words)
     sites = calls.find(file.tree, names, file.marks.entry_points, options.guess)
@@ -114,7 +113,7 @@ def _settle(
         sites_of[id(site.info) if site.info is not None else 0].append(site)
     opt_outs = OptOuts(file.text, file.tree)
     decisions = [decide(site, None, options, opt_outs.of(site.node)) for site in sites_of[0]]
-    used = class_blocks.names_used(names.classes)
+    used = class_blocks.names_used(names.classes, lambda info: kin_of(names, info))
     works: dict[int, ClassWork] = {}
     told: list[ClassPlan] = []
     for info in names.classes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..blocks import templates, wraps
 from ..blocks.wraps import ENTRY_POINTS
+from ..finding.kin import Kin
 from ..model import BLOCKS, Options
 from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name, shown
@@ -27,6 +28,8 @@ _LOOKS_AT_ITS_NAMES = re.compile(
 _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 """The words by which code that does so is known, before anything is looked at."""
 _MEMBERS = frozenset(name for names in templates.MEMBERS.values() for name in names)
+_METHODS = frozenset({"submit", "priority", "queue_stats", "request_queue", "current_requests"})
+"""Of the members, those that hide what a base has of the same name; `close` goes on to the base's."""
 _BUILT_IN = frozenset({"dict", "float", "int", "object", "str"})
 """Types that the annotations of a block name."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
@@ -101,14 +104,25 @@ def settle(
     return ClassWork(info, blocks, names, entry_point, inherited)
 
 
-def names_used(classes: Iterable[ClassInfo]) -> dict[int, set[str]]:
-    """Return `id` of a class -> which of the names that blocks define it uses itself, or a class above or below it does."""
+def names_used(classes: Iterable[ClassInfo], kin: Callable[[ClassInfo], Kin]) -> dict[int, set[str]]:
+    """Return `id` of a class -> which of the names that blocks define it uses itself, or a class above or below it does.
+
+    Where nothing is known of a base, that is any name of a method.
+
+    Args:
+        kin: tells of the classes above and below one in other files.
+    """
     own = {id(info): (info.used | info.defined) & _MEMBERS for info in classes}
     used = {key: set(names) for key, names in own.items()}
     for info in classes:
         for base in info.lineage():
             used[id(info)] |= own[id(base)]
             used[id(base)] |= own[id(info)]
+    for info in classes:
+        others = kin(info)
+        used[id(info)] |= others.used & _MEMBERS
+        if others.out_of_sight:
+            used[id(info)] |= _METHODS
     return used
 
 

@@ -1,4 +1,4 @@
-"""Plans what is to become of one file: a pure function of its bytes and the options."""
+"""Plans what is to become of one file: a pure function of its bytes, the project around it, and the options."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..blocks import markers, wraps
+from ..finding.project import Project
 from ..model import FilePlan, Options, Problem, Refusal
 from ..source.text import Source
 from ..tables.lookup import catalogue
@@ -35,7 +36,9 @@ def is_candidate(data: bytes, options: Options) -> bool:
     return not options.remove and catalogue(options.transports).mentioned_in(data)
 
 
-def plan(data: bytes, path: Path, options: Options, in_package: bool = False) -> FilePlan:
+def plan(
+    data: bytes, path: Path, options: Options, in_package: bool = False, project: Project | None = None
+) -> FilePlan:
     """Return what is to become of a file. Nothing is read or written; no code of the file is run.
 
     Args:
@@ -43,14 +46,15 @@ def plan(data: bytes, path: Path, options: Options, in_package: bool = False) ->
         path: its name, for the report.
         options: what the user asked for.
         in_package: the file lies in a package, so that the runtime can lie beside it.
+        project: the other files, as far as they are known.
     """
     unchanged = FilePlan(path, data, data)
-    if not is_candidate(data, options):
+    if not is_candidate(data, options) and (project is None or not project.is_concerned):
         return unchanged
     if len(data) > options.largest and _is_candidate_without_texts(data, options):
         return replace(unchanged, problems=(Problem(0, _too_large(data, options)),))
     with _no_garbage_collection():
-        return _plan(unchanged, options, in_package)
+        return _plan(unchanged, options, in_package, project)
 
 
 def _is_candidate_without_texts(data: bytes, options: Options) -> bool:
@@ -101,7 +105,7 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(unchanged: FilePlan, options: Options, in_package: bool) -> FilePlan:
+def _plan(unchanged: FilePlan, options: Options, in_package: bool, project: Project | None) -> FilePlan:
     """Plan a file that may have calls or blocks."""
     data = unchanged.before
     try:
@@ -113,7 +117,7 @@ def _plan(unchanged: FilePlan, options: Options, in_package: bool) -> FilePlan:
         if marks.problems:
             return replace(unchanged, problems=marks.problems)
         block_states.check_blocks(marks, options)
-        file = ReadFile(source, marks, in_package)
+        file = ReadFile(source, marks, in_package, project)
         outcome = plan_removals(file, options) if options.remove else plan_additions(file, options)
         planned = _file_plan(unchanged, source, outcome)
         if planned.changed and len(planned.after) > max(len(data), options.largest):

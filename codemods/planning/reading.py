@@ -8,9 +8,14 @@ from functools import cached_property
 
 from ..blocks import markers
 from ..blocks.markers import Markers
-from ..model import CallSite, ClassPlan, Decision
+from ..blocks.removal import plain_text
+from ..finding.bindings import build
+from ..finding.project import Project
+from ..finding.resolve import Names
+from ..model import CallSite, ClassPlan, Decision, Options
 from ..source.syntax import shown
 from ..source.text import Source, parse
+from ..tables.lookup import catalogue
 from .block_states import why_no_python
 
 
@@ -20,11 +25,13 @@ class ReadFile:
 
     Attributes:
         in_package: it lies in a package, so that the runtime can lie beside it.
+        project: the other files, as far as they are known.
     """
 
     source: Source
     marks: Markers
     in_package: bool
+    project: Project | None = None
 
     @cached_property
     def text(self) -> str:
@@ -40,6 +47,15 @@ class ReadFile:
             if not self.marks.regions:
                 raise
             raise why_no_python(parse(self.source.text), self.marks, error) from None
+
+    def names(self, options: Options) -> Names:
+        """Return what the names of the file stand for."""
+        known = catalogue(options.transports)
+        tree, project = self.tree, self.project
+        if project is None:
+            plain = parse(plain_text(self.source, self.marks)) if self.marks.entry_points else tree
+            project = Project.of_one_file(plain, known)
+        return build(tree, known, project)
 
     def call_site(
         self, node: ast.expr, scope: str, library: str, decision: Decision, reason: str

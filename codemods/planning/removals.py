@@ -66,7 +66,7 @@ def _plan_rest(
     source = replace_text(file.source, apply(file.source.text, edits))
     blocks = tuple(block for block in BLOCKS if any(region.block == block for region in kept))
     rest = plan_additions(
-        ReadFile(source, markers.find(source), file.in_package),
+        ReadFile(source, markers.find(source), file.in_package, file.project),
         replace(options, blocks=blocks, remove=False, runtime="auto"),
         only_classes_with_blocks=True,
     )

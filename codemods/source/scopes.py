@@ -29,6 +29,8 @@ class Scope:
     class_info: ClassInfo | None = None
     self_name: str | None = None
     """In a method: the name of its first parameter, if that is the instance or the class."""
+    type_parameters: dict[str, ast.expr] = field(default_factory=dict)
+    """Type variables in brackets behind its name (PEP 695) -> what bounds them."""
     returns: list[ast.expr] = field(default_factory=list)
     """In a function: what it returns or yields."""
 
@@ -71,6 +73,8 @@ class ClassInfo:
     attributes: dict[str, list[tuple[ast.expr, Scope]]] = field(default_factory=dict)
     annotations: dict[str, list[tuple[ast.expr, Scope]]] = field(default_factory=dict)
     methods: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=dict)
+    self_types: list[tuple[ast.expr, Scope]] = field(default_factory=list)
+    """What its methods annotate `self` with, as a mixin does."""
     used: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import codecs
+import contextlib
 import io
 import re
 import tokenize
@@ -16,12 +17,19 @@ from itertools import accumulate
 from ..model import Edit
 
 _LINE_END = re.compile("\r\n|\r|\n")
+_TYPE_COMMENT = re.compile("#[ \t]*type:")
 
 
-def parse(text: str) -> ast.Module:
+def parse(text: str | bytes) -> ast.Module:
     """Parse a file's text; raise SyntaxError or ValueError. What Python would warn of is the author's to see, not ours."""
+    has_types = re.search(rb"#[ \t]*type:", text) if isinstance(text, bytes) else _TYPE_COMMENT.search(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if has_types:
+            with contextlib.suppress(SyntaxError):  # a comment where no type can stand
+                tree = ast.parse(text, type_comments=True)
+                tree.type_ignores = []  # of no use here, and in the way of comparing two trees
+                return tree
         return ast.parse(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,6 +63,15 @@ class Catalogue:
             for client in row.clients:
                 for maker in client.made_by:
                     self._add_relative(maker)
+        own_names = [*(f"{row.name}.{name}" for row in own for name in row.functions)]
+        own_names += [maker for row in own for client in row.clients for maker in client.made_by]
+        self._own = frozenset(part for name in own_names for part in _parts_of(name))
+        self._modules = frozenset(
+            part
+            for name in (*self._functions, *self._clients)
+            if not name.startswith(".")
+            for part in list(_beginnings(name.partition("()")[0]))[:-1]
+        )
         known = (*self._functions, *self._clients, *self._refused)
         words = {name.partition(".")[0] for name in known if not name.startswith(".")}
         own_words = {
@@ -69,8 +79,8 @@ class Catalogue:
         }
         own_words |= {name for row in own for name in row.functions}
         self._imported = re.compile(rb"\b(?:%s)\b" % "|".join(sorted(words)).encode())
-        own_names = [re.escape(word.encode()) for word in sorted(own_words)]
-        self._shapes = re.compile(b"|".join([*own_names, b"_pb2_grpc", SHAPES]))
+        patterns = [re.escape(word.encode()) for word in sorted(own_words)]
+        self._shapes = re.compile(b"|".join([*patterns, b"_pb2_grpc", SHAPES]))
 
     def mentioned_in(self, data: bytes) -> bool:
         """Return True for the bytes of any file that can contain a call, or what looks like one.
@@ -96,6 +106,18 @@ class Catalogue:
                 self._functions.setdefault(relative, self._functions[name])
             if name in self._clients:
                 self._clients.setdefault(relative, self._clients[name])
+
+    def is_own(self, name: str) -> bool:
+        """Return True for a name that the user's own rows have, or that one of theirs begins with."""
+        return name in self._own
+
+    def is_module(self, name: str) -> bool:
+        """Return True for the name of a library's module: `requests`, `google.genai`."""
+        return name in self._modules
+
+    def has(self, name: str) -> bool:
+        """Return True for a function, client or module of the table."""
+        return name in self._functions or name in self._clients or name in self._modules
 
     def transport(self, name: str) -> Transport | None:
         """Return what a resolved name calls, or None if it is no request."""
@@ -133,6 +155,22 @@ class Catalogue:
     def word(self, name: str) -> str:
         """Return the name of the library that makes a client, or nothing."""
         return self._clients[name][0].name if name in self._clients else ""
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """Yield a name's beginnings, the name itself last: `a`, `a.b`."""
+    parts = name.split(".")
+    for stop in range(1, len(parts) + 1):
+        yield ".".join(parts[:stop])
+
+
+def _parts_of(name: str) -> Iterator[str]:
+    """Yield what imports may begin a name with: `shop`, `shop.http`, and by relative imports `.http`, `.http.fetch`."""
+    yield from _beginnings(name)
+    parts = name.split(".")
+    for start in range(len(parts)):
+        for beginning in _beginnings(".".join(parts[start:])):
+            yield f".{beginning}"
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from backend_retrofit.codemods.disk import processes, read
+from backend_retrofit.codemods.disk import processes, work
+from backend_retrofit.codemods.finding.summary import Summary
 from backend_retrofit.codemods.model import FilePlan, Options
 
 from ..planning.test_file import CLIENT
@@ -134,27 +135,30 @@ def test_a_file_that_crashes_its_process_does_not_end_the_run(tmp_path, monkeypa
         (tmp_path / f"client{number}.py").write_text(CLIENT + f"# {'x' * 70_000}\n")
     (tmp_path / "client3.py").write_text("import requests  # crash\n" + f"# {'x' * 70_000}\n")
     monkeypatch.setattr(processes, "_POOL_FROM", 0)
-    monkeypatch.setattr(processes, "plan_file", crash_at_client3)
-    monkeypatch.setattr(processes, "_plan_chunk", crash_at_chunk_of_client3)
+    monkeypatch.setattr(processes, "Summarising", SummarisingCrashes)
+    monkeypatch.setattr(processes, "Planning", CrashingAtClient3)
     planned = processes.plan_files(sorted(tmp_path.glob("*.py")), Options(), jobs=2)
     assert [plan.path.name for plan in planned] == [f"client{number}.py" for number in range(6)]
     assert [plan.changed for plan in planned] == [True, True, True, False, True, True]
     assert "crashed" in planned[3].problems[0].reason
 
 
-_plan_file = read.plan_file
+class CrashingAtClient3(work.Planning):
+    """Stands in for a file that makes a parser overflow its stack."""
+
+    def __call__(self, path: Path) -> FilePlan:
+        if path.name == "client3.py":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().__call__(path)
 
 
-def crash_at_client3(path: Path, options: Options) -> FilePlan:
-    """Stand in for a file that makes a parser overflow its stack."""
-    if path.name == "client3.py":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return _plan_file(path, options)
+class SummarisingCrashes(work.Summarising):
+    """The same, when the project is looked at."""
 
-
-def crash_at_chunk_of_client3(chunk, options):
-    """Plan a chunk in a process that has the plan_file of above."""
-    return [(index, crash_at_client3(path, options)) for index, path in chunk]
+    def __call__(self, path: Path) -> Summary:
+        if path.name == "client3.py":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().__call__(path)
 
 
 def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):

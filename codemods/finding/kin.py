@@ -1,0 +1,60 @@
+"""What the bases of a class use, and the classes that derive from it: in the project, and in libraries that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..source.scopes import ClassInfo
+from ..source.syntax import decorator_name
+from ..tables.known_bases import names_of
+from .project import Project
+from .resolve import Names
+
+
+@dataclass(frozen=True)
+class Kin:
+    """The classes above and below one, outside of its file.
+
+    Attributes:
+        used: names that they bind, assign or read.
+        out_of_sight: bases of which nothing is known.
+    """
+
+    used: frozenset[str] = frozenset()
+    out_of_sight: tuple[str, ...] = ()
+
+
+def kin_of(names: Names, info: ClassInfo) -> Kin:
+    """Return what is known of the classes above and below a class of the file."""
+    project = names.elsewhere
+    if not isinstance(project, Project):
+        return Kin()
+    follower, place = project.follower, (project.module, info.scope.path)
+    lineage = list(follower.lineage(*place))
+    used = {name for _, cls in lineage for name in cls.used}
+    for heir in follower.heirs(f"@{place[0]}:{place[1]}"):
+        module, _, path = heir[1:].partition(":")
+        used |= {name for _, cls in follower.lineage(module, path) for name in cls.used}
+        used |= _used_by_libraries(follower.foreign_bases(module, path))[0]
+    bases = list(follower.foreign_bases(*place)) if lineage else _written_bases(info, names)
+    of_libraries, unknown = _used_by_libraries(bases)
+    return Kin(frozenset(used | of_libraries), tuple(dict.fromkeys(unknown)))
+
+
+def _written_bases(info: ClassInfo, names: Names) -> list[str]:
+    outer = info.scope.parent or names.module
+    return [names.resolve(base, outer) or f"?{decorator_name(base)}" for base in info.node.bases]
+
+
+def _used_by_libraries(bases: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Return which names the bases use that are known, and which bases are not."""
+    used: set[str] = set()
+    unknown: list[str] = []
+    for base in bases:
+        known = names_of(base)
+        if known is None:
+            unknown.append(base)
+        else:
+            used |= known
+    return used, unknown

@@ -1,0 +1,268 @@
+"""Reads a whole project, so that calls are found whose client, function or base class comes from another file.
+
+One pass over the files makes a `View`: plain data, which is shared between processes. Only files are read that make
+requests themselves, that import such files, or that a name leads to; of all others no more than the imports. Nothing
+is imported or run.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from ..source.scopes import ClassInfo
+from ..source.text import parse
+from ..tables.lookup import Catalogue
+from .follow import Follower, View, heirs_of
+from .modules import Modules
+from .resolve import Elsewhere
+from .summary import CallMade, Summary, summarise
+
+Read = Callable[[str], bytes]
+Summaries = Callable[[dict[str, str], list[str]], dict[str, Summary]]
+
+LARGEST = 1_000_000
+"""Bytes of a file that is summarised."""
+_LONGEST_LINE = 100_000
+"""Bytes; before Python 3.12 an f-string takes time by the square of its length."""
+_ROUNDS = 12
+"""How often names may lead to files that were not read yet."""
+_OF_INTEREST = re.compile(
+    rb"\.(?:get|post|put|patch|delete|head|options|request|send|stream|create|generate|chat|invoke\w*|embed\w*|upload\w*)\("
+    rb"|retr(?:y|ies)|attempt|backoff|\bclass\b[^\n]*\("
+)
+"""What a file has in it that imports one that makes requests, and may make some through it, or repeat them."""
+
+
+def view_of(
+    files: Iterable[str],
+    planned: Iterable[str],
+    read: Read,
+    known: Catalogue,
+    summaries: Summaries | None = None,
+) -> View:
+    """Return the view of a project.
+
+    Args:
+        files: absolute paths of all Python files of the project.
+        planned: those that the run is about.
+        read: gives a file's bytes; raises OSError.
+        known: the libraries.
+        summaries: makes the summaries of some files, given path -> module of all files and the paths of those; by
+            default this process does.
+    """
+    modules = Modules.of(files)
+    view = View(modules, planned=frozenset(modules.names[path] for path in planned if path in modules.names))
+    texts = _Files(modules, read)
+
+    def add(wanted: Iterable[str]) -> None:
+        paths = [modules.paths[module] for module in wanted]
+        if summaries is not None:
+            made = summaries(modules.names, paths)
+            view.summaries |= {summary.module: summary for summary in made.values()}
+        for module in wanted:
+            if module not in view.summaries:
+                view.summaries[module] = (
+                    Summary(module) if summaries else summary_of(texts.bytes_of(module), module, known)
+                )
+
+    add(_to_be_read(modules, texts, known))
+    follower = Follower(view, known)
+    for _ in range(_ROUNDS):
+        _follow_all(view, follower)
+        wanted = follower.wanted - view.summaries.keys()
+        if not wanted:
+            break
+        add(sorted(wanted))
+        follower.forget()
+    _connect(view, follower)
+    return view
+
+
+def _connect(view: View, follower: Follower) -> None:
+    """Note what derives from a class, and what calls a function."""
+    view.heirs = heirs_of(view.summaries, follower)
+    follower.forget()
+    _find_callers(view, follower)
+
+
+class _Files:
+    """Reads files by their modules."""
+
+    def __init__(self, modules: Modules, read: Read) -> None:
+        self.modules = modules
+        self.read = read
+
+    def bytes_of(self, module: str) -> bytes:
+        """Return a file's bytes; nothing if it cannot be read, or is too large."""
+        try:
+            data = self.read(self.modules.paths[module])
+        except OSError:
+            return b""
+        return data if len(data) <= LARGEST else b""
+
+
+def _to_be_read(modules: Modules, files: _Files, known: Catalogue) -> list[str]:
+    """Return the modules that make requests, and those that import them, by way of others too."""
+    importers: dict[str, list[str]] = {}
+    found: dict[str, bool] = {}
+    of_interest: set[str] = set()
+    for module in modules.paths:
+        data = files.bytes_of(module)
+        if known.mentioned_in(data):
+            found[module] = True
+        if _OF_INTEREST.search(data):
+            of_interest.add(module)
+        for imported in modules.imported_by(module, data):
+            importers.setdefault(imported, []).append(module)
+    todo = deque(found)
+    while todo:
+        for importer in importers.get(todo.popleft(), ()):
+            if importer not in found:
+                found[importer] = importer in of_interest
+                todo.append(importer)
+    return [module for module, is_read in found.items() if is_read]
+
+
+def summary_of(data: bytes, module: str, known: Catalogue) -> Summary:
+    """Return the summary of a file; an empty one if it does not parse, or would take long."""
+    if len(data) > LARGEST or any(len(line) > _LONGEST_LINE for line in data.splitlines()):
+        return Summary(module)
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        return summarise(parse(data), module, known)
+    return Summary(module)
+
+
+def _follow_all(view: View, follower: Follower) -> None:
+    """Follow all names that matter, so that the follower notices which files it lacks."""
+    for module, summary in list(view.summaries.items()):
+        for cls in summary.classes.values():
+            list(follower.lineage(module, cls.name))
+            for values in cls.attributes.values():
+                for value in values:
+                    follower.follow(value, module)
+        for function in summary.functions.values():
+            for name in (*function.returns, *function.decorators):
+                follower.follow(name, module)
+            for call in function.calls:
+                for name in (call.name, *(given for _, given in call.arguments)):
+                    follower.follow(name, module)
+
+
+def _find_callers(view: View, follower: Follower) -> None:
+    """Note for each function of the project where it is called, and what repeats that call."""
+    callers: dict[str, list[tuple[str, str, int, str]]] = {}
+    concerned: set[str] = set()
+    for module, summary in view.summaries.items():
+        is_test = _is_test(view.modules.paths[module])
+        places = [("", call) for call in summary.calls]
+        places += [(f.name, call) for f in summary.functions.values() for call in f.calls]
+        for name, call in places:
+            for target in called(follower, call, module):
+                if not is_test:
+                    callers.setdefault(target, []).append((module, name, call.line, call.again))
+                if not target.startswith(f"@{module}:"):
+                    concerned.add(module)
+            if (found := follower.follow(call.name, module)) and known_request(follower, found):
+                concerned.add(module)
+    methods: dict[str, list[str]] = {}
+    for module, summary in view.summaries.items():
+        for function in summary.functions.values():
+            if function.calls and "." in function.name and function.kind in ("method", "class"):
+                methods.setdefault(function.name.rpartition(".")[2], []).append(f"@{module}:{function.name}")
+    view.methods = {name: tuple(places) for name, places in methods.items()}
+    view.callers = {target: tuple(found) for target, found in callers.items()}
+    view.concerned = frozenset(concerned)
+
+
+def _is_test(path: str) -> bool:
+    """Return True for a file of tests, which call what other code calls in its own way."""
+    folder, name = os.path.split(path)
+    is_named_so = name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"
+    return is_named_so or os.path.basename(folder) in ("test", "tests")
+
+
+def known_request(follower: Follower, name: str) -> bool:
+    """Return True if a followed name is a call of the table."""
+    return not name.startswith("@") and follower.catalogue.transport(name) is not None
+
+
+def called(follower: Follower, call: CallMade, module: str) -> list[str]:
+    """Return the functions of the project that a call may reach: also those by which subclasses override a method."""
+    found = follower.follow(call.name, module)
+    receiver, _, method = call.name.rpartition(".")
+    instance = (
+        follower.follow(receiver, module) if receiver.startswith("@") or receiver.endswith("()") else ""
+    )
+    targets = [found] if follower.function(found) is not None else []
+    if instance.startswith("@") and instance.endswith("()"):
+        for heir in follower.heirs(instance[:-2]):
+            if follower.function(f"{heir}.{method}") is not None:
+                targets.append(f"{heir}.{method}")
+    return list(dict.fromkeys(targets))
+
+
+class Project(Elsewhere):
+    """The other files of a project, as one of its files sees them.
+
+    Args:
+        module: that file.
+    """
+
+    @classmethod
+    def of_one_file(cls, tree: ast.Module, known: Catalogue) -> Project:
+        """Return the project of a file that nothing is known around."""
+        modules = Modules.of(["/one.py"])
+        (module,) = modules.paths
+        view = View(modules, {module: summarise(tree, module, known)}, frozenset({module}))
+        follower = Follower(view, known)
+        _connect(view, follower)
+        return cls(follower, module)
+
+    def __init__(self, follower: Follower, module: str) -> None:
+        self.follower = follower
+        self.module = module
+        self.classes: list[ClassInfo] = []
+
+    @property
+    def is_concerned(self) -> bool:
+        """Whether the file makes requests through what comes from others."""
+        return self.module in self.follower.view.concerned
+
+    def _own(self, name: str) -> str:
+        """Return a name with a class of this very file called as the file knows it."""
+        start = f"@{self.module}:"
+        if name.startswith(start):
+            path, called, rest = name[len(start) :].partition("()")
+            for info in self.classes:
+                if info.scope.path == path:
+                    return f"<{info.index}>{called}{rest}"
+        return name
+
+    def imported(self, written: str) -> str:
+        return self._own(self.follower.follow(written, self.module))
+
+    def attribute(self, name: str, attribute: str) -> str:
+        return self._own(self.follower.step(name, attribute))
+
+    def called(self, name: str) -> str:
+        return self._own(self.follower.step(name, "()"))
+
+    def member(self, info: ClassInfo, name: str) -> str:
+        return self._own(self.follower.member(self.module, info.scope.path, name))
+
+    def star(self, module: str, name: str) -> str:
+        target = self.follower.target(module, self.module)
+        if target is None or target[1]:
+            return ""
+        return self._own(self.follower.of_module(target[0], name))
+
+    def client_base(self, name: str) -> str:
+        if not name.startswith("@"):
+            return ""
+        module, _, path = name[1:].partition(":")
+        return self.follower.client_base(module, path)

@@ -1,0 +1,109 @@
+"""Tells which calls make requests through a function or a client class of the project, and what repeats a function.
+
+The requests themselves are found, and wrapped if they can be, where they are made. A second wrap around the call would
+multiply the attempts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .follow import Follower
+from .summary import Function
+
+_DEEPEST = 3
+"""Functions between a call and the request that it leads to."""
+_MOST_CALLERS = 5
+"""Functions between a loop that repeats and the request in it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that a function of the project makes: the function's module, the function, and where."""
+
+    module: str
+    function: Function
+    line: int
+
+    @property
+    def can_hold_a_queue(self) -> bool:
+        return self.function.kind in ("method", "class", "property")
+
+
+def requests_of(follower: Follower, place: str, depth: int = 0) -> Iterator[Request]:
+    """Yield the requests that a function makes itself, or through functions that it calls; the nearest first.
+
+    Args:
+        place: of the function: `@0/shop.http:Client.get`.
+    """
+    found = follower.function(place)
+    if found is None:
+        return
+    module, function = found
+    further: list[str] = []
+    for call in function.calls:
+        name = follower.follow(call.name, module)
+        if call.name.startswith("$"):
+            yield Request(module, function, call.line)
+        elif name.startswith("@"):
+            further.append(name)
+        elif (known := follower.catalogue.transport(name)) is not None and not known.refusal:
+            yield Request(module, function, call.line)
+    if depth < _DEEPEST:
+        for name in further:
+            if name != place:
+                yield from requests_of(follower, name, depth + 1)
+
+
+def goes_through(follower: Follower, place: str) -> str:
+    """Return through what a call of a function makes a request, and whether that is wrapped; nothing if it makes none."""
+    found = follower.function(place)
+    request = next(requests_of(follower, place), None)
+    if found is None or request is None:
+        return ""
+    where = f"{follower.view.shown(request.module)}:{request.line}"
+    what = f"goes through {found[1].name}"
+    if request.function.name != found[1].name:
+        what += f" and {request.function.name}"
+    if not request.can_hold_a_queue:
+        kind = "static method" if request.function.kind == "static" else "module function"
+        return f"{what}, a {kind}, which makes the request at {where} and has no `self` to hold a queue"
+    if request.module in follower.view.planned:
+        return f"{what}, wrapped at {where}"
+    return f"{what}, which makes the request at {where}; that file is not among those given"
+
+
+def methods_named(follower: Follower, method: str) -> list[str]:
+    """Return the methods of the project's classes that have this name and make requests themselves."""
+    found: list[str] = []
+    for place in follower.view.methods.get(method, ()):
+        request = next(requests_of(follower, place, _DEEPEST), None)
+        if request is not None:
+            found.append(place)
+    return found
+
+
+def repeated(follower: Follower, place: str, seen: frozenset[str] = frozenset()) -> str:
+    """Return what repeats a function when it fails: its decorator, or each of its calls in the project; or nothing."""
+    found = follower.function(place)
+    if found is None or place in seen or len(seen) > _MOST_CALLERS:
+        return ""
+    module, function = found
+    own = place[1:].partition(":")[0]
+    for written in function.decorators:
+        decorator = follower.function(follower.follow(written, module))
+        if decorator is not None and decorator[1].repeats:
+            name = decorator[1].name
+            return f"@{name}, by {decorator[1].repeats} of {follower.view.shown(decorator[0])}"
+    told = ""
+    for caller_module, caller, _, again in follower.view.callers.get(place, ()):
+        where = "" if caller_module == own else f" of {follower.view.shown(caller_module)}"
+        by = f"{again}{where}" if again else ""
+        by = by or (repeated(follower, f"@{caller_module}:{caller}", seen | {place}) if caller else "")
+        if not by:
+            return ""
+        told = told or by
+    if told and ", which calls" not in told:
+        told += f", which calls `{function.name.rpartition('.')[2]}`"
+    return told

@@ -1,0 +1,200 @@
+"""A project is planned as a whole (C5, C6, C7): what comes from another file is wrapped, or told for what it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from backend_retrofit.codemods.model import FilePlan
+
+from .folders import content, plans, write
+
+HTTP = """
+    import httpx
+    import requests
+
+
+    class Base:
+        def __init__(self):
+            self.http = requests.Session()
+
+
+    class Client:
+        def __init__(self, base):
+            self.session = requests.Session()
+
+        def request(self, method, path):
+            return self.session.request(method, path)
+
+        def get(self, path):
+            return self.request("GET", path)
+
+
+    def shared() -> httpx.Client:
+        return httpx.Client()
+
+
+    def fetch(client, url):
+        return client.get(url)
+
+
+    def post(url, body):
+        return requests.post(url, json=body)
+    """
+
+
+def project(folder: Path, **files: str) -> Path:
+    """Write a package `shop` with the clients of above."""
+    package = folder / "shop"
+    package.mkdir()
+    for name, text in {"__init__": "", "http": HTTP, **files}.items():
+        (package / f"{name}.py").write_text(textwrap.dedent(text))
+    return package
+
+
+def decisions(planned: list[FilePlan], name: str = "use") -> dict[str, str]:
+    """Return callee -> what was decided, and why, of one file."""
+    (plan,) = [plan for plan in planned if plan.path.stem == name]
+    assert not plan.problems
+    return {site.callee: f"{site.decision.value}: {site.reason}" for site in plan.sites}
+
+
+def use(body: str, bases: str = "", header: str = "from . import http") -> str:
+    lines = textwrap.indent(textwrap.dedent(body), "    ")
+    return f"{header}\n\n\nclass Use{bases}:\n{lines}\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "callee"),
+    [
+        ("def __init__(self):\n    self.c = http.shared()\n\ndef go(self, u):\n    return self.c.get(u)", "self.c.get"),
+        ("def go(self, u):\n    c = http.shared()\n    return c.request('GET', u)", "c.request"),
+        ("def go(self, u):\n    return http.shared().get(u)", "http.shared().get"),
+        ("def __init__(self, b: http.Base):\n    self.b = b\n\ndef go(self, u):\n    return self.b.http.get(u)", "self.b.http.get"),
+    ],
+)  # fmt: skip
+def test_a_client_of_another_file_is_wrapped(tmp_path, body, callee):
+    assert decisions(plans(project(tmp_path, use=use(body))))[callee] == "wrapped: "
+
+
+def test_a_session_that_a_base_of_another_file_makes_is_wrapped(tmp_path):
+    text = use("def go(self, u):\n    return self.http.get(u)", "(http.Base)")
+    assert decisions(plans(project(tmp_path, use=text))) == {"self.http.get": "wrapped: "}
+
+
+@pytest.mark.parametrize("method", ["request", "get"])
+def test_what_goes_through_the_project_s_own_client_says_where_it_is_wrapped(tmp_path, method):
+    text = use(
+        f"def __init__(self, c: http.Client):\n    self.c = c\n\ndef go(self, u):\n    return self.c.{method}(u)"
+    )
+    told = decisions(plans(project(tmp_path, use=text)))[f"self.c.{method}"]
+    assert told.startswith(f"skipped: goes through Client.{method}")
+    assert told.endswith("wrapped at shop/http.py:16")
+
+
+def test_a_client_of_a_file_that_was_not_given_is_not_said_to_be_wrapped(tmp_path):
+    text = use(
+        "def __init__(self, c: http.Client):\n    self.c = c\n\ndef go(self, u):\n    return self.c.request('GET', u)"
+    )
+    told = decisions(plans(project(tmp_path, use=text) / "use.py"))["self.c.request"]
+    assert "makes the request at shop/http.py:16; that file is not among those given" in told
+
+
+@pytest.mark.parametrize(("call", "where"), [("http.fetch(http.shared(), u)", 27), ("http.post(u, {})", 31)])
+def test_a_module_function_of_another_file_that_makes_a_request_is_named(tmp_path, call, where):
+    told = decisions(plans(project(tmp_path, use=use(f"def go(self, u):\n    return {call}"))))
+    assert (
+        f"a module function, which makes the request at shop/http.py:{where}" in told[call.partition("(")[0]]
+    )
+
+
+def test_a_file_that_imports_no_library_is_planned_because_of_what_it_imports(tmp_path):
+    text = use("def go(self, u):\n    return self.link.get(u)", "(base.Base)", "from . import base")
+    base = "import requests\nclass Base:\n    def __init__(self):\n        self.link = requests.Session()\n"
+    (tmp_path / "other").mkdir()
+    assert not decisions(plans(project(tmp_path / "other", base="class Base:\n    pass\n", use=text)))
+    assert decisions(plans(project(tmp_path, base=base, use=text))) == {"self.link.get": "wrapped: "}
+
+
+def test_a_second_run_changes_nothing_and_a_removal_gives_all_back(tmp_path):
+    text = use("def go(self, u):\n    return self.http.get(u)", "(http.Base)")
+    package = project(tmp_path, use=text)
+    before = content(package)
+    write(package)
+    assert content(package) != before
+    assert not [plan.path for plan in write(package) if plan.changed]
+    write(package, remove=True)
+    assert content(package) == before
+
+
+def test_the_result_works(tmp_path):
+    package = project(tmp_path, use=use("def go(self, u):\n    return self.http.get(u)", "(http.Base)"))
+    write(package)
+    code = "import shop.use; made = shop.use.Use(); made.close(); print(made.max_retries)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "5\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "names"),
+    [
+        ("def __init__(self):\n    self.request_queue = []", {"request_queue"}),
+        ("def __init__(self, max_retries=None):\n    self.max_retries = max_retries", {"max_retries"}),
+        ("def submit(self):\n    return 1", {"submit"}),
+        ("queue_size: int = 7", {"queue_size"}),
+        ("def run(self):\n    return self.queue_stats()", {"queue_stats"}),
+    ],
+)
+def test_names_that_a_base_of_another_file_uses_are_the_base_s(tmp_path, base, names):
+    text = use(
+        "def go(self, u):\n    return requests.get(u)", "(Base)", "import requests\nfrom .base import Base"
+    )
+    planned = plans(project(tmp_path, base=f"class Base:\n{textwrap.indent(base, '    ')}\n", use=text))
+    (plan,) = [plan for plan in planned if plan.path.stem == "use"]
+    renamed = {
+        name for name in names if f"the class uses `{name}` already" in " ".join(plan.classes[0].notes)
+    }
+    assert renamed == names
+
+
+def test_names_that_a_class_below_in_another_file_uses_are_kept_free(tmp_path):
+    base = "import requests\nclass Base:\n    def go(self, u):\n        return requests.get(u)\n"
+    below = "from .base import Base\nclass Below(Base):\n    def __init__(self):\n        self.max_retries = None\n    def x(self):\n        self.y.get('')\n"
+    planned = plans(project(tmp_path, base=base, below=below))
+    (plan,) = [plan for plan in planned if plan.path.stem == "base"]
+    assert "the class uses `max_retries` already" in " ".join(plan.classes[0].notes)
+
+
+@pytest.mark.parametrize(
+    ("loop", "says"),
+    [
+        ("for attempt in range(3):\n    try:\n        return self.ask(u)\n    except OSError:\n        pass", "the loop in line"),
+        ("return tenacity.retry()(self.ask)(u)", "`tenacity.retry`"),
+    ],
+)  # fmt: skip
+def test_a_template_method_that_a_base_of_another_file_repeats_is_queued_only(tmp_path, loop, says):
+    base = f"import tenacity\nclass Base:\n    def go(self, u):\n{textwrap.indent(loop, ' ' * 8)}\n"
+    text = use(
+        "def ask(self, u):\n    return requests.get(u)", "(Base)", "import requests\nfrom .base import Base"
+    )
+    told = decisions(plans(project(tmp_path, base=base, use=text)))["requests.get"]
+    assert told.startswith(f"queued only: already retried by {says}")
+    assert "of shop/base.py, which calls `ask`" in told
+
+
+def test_a_decorator_of_another_file_that_repeats_is_seen(tmp_path):
+    again = "def persistent(f):\n    def inner(*args):\n        for attempt in range(3):\n            try:\n                return f(*args)\n            except OSError:\n                pass\n    return inner\n"
+    text = use(
+        "@persistent\ndef go(self, u):\n    return requests.get(u)",
+        header="import requests\nfrom .again import persistent",
+    )
+    told = decisions(plans(project(tmp_path, again=again, use=text)))["requests.get"]
+    assert told.startswith(
+        "queued only: already retried by @persistent, by the loop in line 3 of shop/again.py"
+    )
