@@ -7,12 +7,28 @@ from typing import Any, NamedTuple
 
 from .errors import QueueError
 from .probing import PLAIN_TYPES, attribute, header, is_coroutine_function, status_in
+from .server_delay import error_in, messages_in, requested_delay
 from .vendor import VENDORS
 
 # RFC 9110 section 15.5 and 15.6, RFC 6585, Cloudflare 520-524, Anthropic 529, Groq 498.
 RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
-HOLDING_STATUSES = frozenset({429, 503, 529})
-_NO_MONEY = re.compile(r"insufficient_quota|billing_\w+|credit_balance_exhausted", re.ASCII)
+# A 403 only where it stands for a limit: see `_is_limit`.
+HOLDING_STATUSES = frozenset({403, 429, 503, 529})
+# Final though it comes as a 429: the account has no money (OpenAI, Moonshot, Zhipu's 1113, gateways), ...
+_NO_MONEY = re.compile(
+    r"insufficient[ _](account[ _])?(quota|balance|credits?|funds)|billing_\w+|credits?_(balance_)?(exhausted|depleted)"
+    r"|out_of_credits?|exceeded_current_quota\w*|payment_required|spend(ing)?_limit_\w+|1113",
+    re.ASCII | re.IGNORECASE,
+)
+# ... the request can never pass (OpenAI, Groq), or it says so in words only.
+_FINAL_WORDS = re.compile(
+    r"request too large|insufficient (account )?(balance|credits?|funds)|credit balance is too low"
+    r"|\b(out of|used all (your |of your |the )?(available )?|no (more |remaining )?)credits|\bspend(ing)? limit",
+    re.IGNORECASE,
+)
+# A quota of a day or a month; where a shorter one is named too, it may be that one which is used up.
+_LONG_QUOTA = re.compile(r"(\bper |\ba |/ ?)(day|month)\b|\b(daily|monthly)\b|\b[RT]PD\b", re.IGNORECASE)
+_SHORT_QUOTA = re.compile(r"(\bper |\ba |/ ?)(second|minute|hour)\b|\b[RT]PM\b", re.IGNORECASE)
 # Exceptions are known by their names, in any library: requests, urllib3, httpx, aiohttp, botocore, the SDKs.
 _NEVER_SENT_NAMES = """
     ClientConnectorError ConnectError ConnectTimeout ConnectTimeoutError ConnectionRefusedError
@@ -47,6 +63,8 @@ class Failure(NamedTuple):
     headers: Any = None
     body: Any = None
     never_sent: bool = False
+    delay: "float | None" = None  # before the next attempt, where `retry_if` gives it
+    by_owner: bool = False  # `retry_if` says that it is to be retried
 
 
 def failure_in_result(result: Any) -> "Failure | None":
@@ -69,7 +87,8 @@ def failure_by_status(status: int, headers: Any, body: Any, name: str = "") -> F
     if asked in ("true", "false"):
         retry = asked == "true"
     else:
-        retry = status in RETRIED_STATUSES and not (status == 429 and _says_no_money(body))
+        limited = status in RETRIED_STATUSES or (status == 403 and _is_limit(headers, body))
+        retry = limited and not (status in (403, 429, 503) and is_final(headers, body))
     return Failure(f"{name} (HTTP {status})" if name else f"HTTP {status}", retry, status, headers, body)
 
 
@@ -136,7 +155,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _body_of(response: Any, status: int) -> Any:
     """Return the decoded JSON body of an error response that has been read, or None.
 
-    Only a 429 and a 503 are looked into. A body of requests that is still to come is read; it is kept for the caller.
+    Only what may stand for a limit is looked into. A body of requests that is still to come is read; it is kept for the caller.
     """
     if status not in HOLDING_STATUSES or response is None:
         return None
@@ -150,13 +169,43 @@ def _body_of(response: Any, status: int) -> Any:
     return body if isinstance(body, dict | list) else None
 
 
-def _says_no_money(body: Any) -> bool:
-    """Return True if a 429 is about the account's balance, which no waiting mends."""
-    if isinstance(body, list) and body:
-        body = body[0]
-    if not isinstance(body, dict):
-        return False
+def _is_limit(headers: Any, body: Any) -> bool:
+    """Return True if a 403 stands for a rate limit, as GitHub's do (docs.github.com, "Rate limits for the REST API")."""
+    if header(headers, "retry-after") is not None or header(headers, "x-ratelimit-remaining") in ("0", 0):
+        return True
+    return any("secondary rate limit" in message for message in messages_in(body))
+
+
+def is_final(headers: Any, body: Any) -> bool:
+    """Return True if no waiting helps a request that was refused for a limit (B15).
+
+    That is: the account's balance is used up, a quota of a day or a month is (Google's QuotaFailure, or words without
+    a time to wait), or the request is larger than the limit.
+    """
     words: list[Any] = []
-    for part in (body, body.get("error"), body.get("detail")):  # gateways say it in any of these
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict):
+        return False
+    for part in (first, first.get("error"), first.get("detail")):  # gateways say it in any of these
         words += (part.get("code"), part.get("type")) if isinstance(part, dict) else (part,)
-    return any(isinstance(word, str) and _NO_MONEY.fullmatch(word) for word in words)
+    if any(isinstance(word, str) and _NO_MONEY.fullmatch(word) for word in words) or _is_daily(body):
+        return True
+    for message in messages_in(body):
+        if _FINAL_WORDS.search(message):
+            return True
+        if _LONG_QUOTA.search(message) and not _SHORT_QUOTA.search(message):
+            return requested_delay(headers, body) is None
+    return False
+
+
+def _is_daily(body: Any) -> bool:
+    """Return True if Google says that a quota of a day is used up: its RetryInfo speaks of another one then."""
+    error = error_in(body)
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        violations = detail.get("violations") if isinstance(detail, dict) else None
+        for violation in violations if isinstance(violations, list) else ():
+            name = violation.get("quotaId") if isinstance(violation, dict) else None
+            if isinstance(name, str) and "PerDay" in name:
+                return True
+    return False

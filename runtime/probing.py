@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,11 @@ from typing import Any
 PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
 CO_COROUTINE = 0x80
+
+
+def wall_clock() -> float:
+    """Return the seconds since the epoch."""
+    return time.time()
 
 
 def attribute(thing: Any, name: str) -> Any:

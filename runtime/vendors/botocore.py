@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..failures import Failure, failure_by_status
+from ..failures import Failure, failure_by_status, is_final
 from ..probing import attribute, has_method
 from ..slots import Slot
 from ..streams import HeldBody
@@ -29,11 +29,12 @@ def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
     if not isinstance(metadata, Mapping):
         return None
     error = response.get("Error")
-    code = error.get("Code") if isinstance(error, Mapping) else None
+    code, message = (error.get("Code"), error.get("Message")) if isinstance(error, Mapping) else (None, None)
     status = metadata.get("HTTPStatusCode")
     headers = metadata.get("HTTPHeaders")
     if isinstance(code, str) and code in _AWS_RETRIED:
-        return Failure(f"{name} ({code})" if name else code, True, status, headers)
+        retry = not is_final(headers, {"message": message})  # Bedrock: "Too many tokens per day"
+        return Failure(f"{name} ({code})" if name else code, retry, status, headers)
     if isinstance(status, int) and status >= 400:
         return failure_by_status(status, headers, None, name)
     return None

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ..failures import Failure
+from ..failures import Failure, is_final
 from ..vendor import VENDORS, Vendor
 
 # gRPC's codes as statuses (google/rpc/code.proto), and what its UNAVAILABLE says where no server has answered.
@@ -29,7 +29,8 @@ def _failure_in_grpc(error: Any, name: str) -> "Failure | None":
     status = _GRPC_STATUSES.get(code)
     if status is None:
         return Failure(why, False)
-    return Failure(why, True, status, headers, None, "failed to connect" in details.lower())
+    retry = not is_final(headers, {"message": details})
+    return Failure(why, retry, status, headers, None, "failed to connect" in details.lower())
 
 
 def _is_stream_of_grpc(result: Any) -> bool:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend_retrofit_runtime import QueueClosed, RequestTimeout
-from backend_retrofit_runtime.failures import _says_no_money, failure_in_exception, failure_in_result
+from backend_retrofit_runtime.failures import failure_in_exception, failure_in_result, is_final
 from backend_retrofit_runtime.server_delay import backoff_delay, parse_retry_after, requested_delay
 from test.runtime.conftest import Answer, Flaky
 
@@ -106,7 +106,7 @@ def test_B4_parser_is_total(value, date):
 @settings(max_examples=60, deadline=None)
 def test_B4_bodies_of_any_shape(body):
     requested_delay({}, body)
-    _says_no_money(body)
+    is_final({}, body)
 
 
 @pytest.mark.parametrize(
@@ -340,3 +340,188 @@ def test_B2_what_botocore_would_have_retried_though_it_is_a_400(code):
 
 def test_B2_an_error_number_that_is_none_harms_nothing():
     assert not failure_in_exception(OSError({"not": "a number"}, "text")).retry
+
+
+DATE = "Wed, 25 Nov 2026 20:00:00 GMT"
+EPOCH = 1795636800  # the same moment
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        # OpenAI: the time until all is back; of what has some left, the reset says nothing.
+        ({"x-ratelimit-remaining-requests": "499", "x-ratelimit-reset-requests": "120ms",
+          "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 360),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "40s",
+          "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "12ms"}, 40),
+        # Groq: requests are counted by the day.
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m12.5s"}, 72.5),
+        # Azure: plain seconds.
+        ({"x-ratelimit-remaining-tokens": 0, "x-ratelimit-reset-tokens": "55"}, 55),
+        ({"x-ms-retry-after-ms": "1500"}, 1.5),
+        # Anthropic: RFC 3339, by the server's clock.
+        ({"anthropic-ratelimit-requests-remaining": "9", "anthropic-ratelimit-requests-reset": "2026-11-25T21:00:00Z",
+          "anthropic-ratelimit-output-tokens-remaining": "0", "anthropic-ratelimit-output-tokens-reset": "2026-11-25T20:00:07Z",
+          "date": DATE}, 7),
+        ({"anthropic-ratelimit-input-tokens-remaining": "0", "anthropic-ratelimit-input-tokens-reset": "2026-11-25T21:00:00.250+01:00",
+          "date": DATE}, 0.25),
+        # GitHub and GitLab: seconds since the epoch; others: seconds.
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(EPOCH + 9), "date": DATE}, 9),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9"}, 9),
+        ({"RateLimit-Remaining": "0", "RateLimit-Reset": str(EPOCH + 9), "Date": DATE}, 9),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str((EPOCH + 9) * 1000), "date": DATE}, 9),
+        # Something is left, or nothing sensible is said.
+        ({"x-ratelimit-remaining": "1", "x-ratelimit-reset": "9"}, None),
+        ({"x-ratelimit-remaining": "-1", "x-ratelimit-reset": "0"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(EPOCH - 9), "date": DATE}, None),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_B4_reset_headers_of_vendors(headers, seconds):
+    asked = requested_delay(headers)
+    assert (asked and asked[0]) == (seconds and pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (
+            {
+                "ok": False,
+                "description": "Too Many Requests: retry after 2",
+                "parameters": {"retry_after": 2},
+            },
+            2,
+        ),
+        ({"message": "You are being rate limited.", "retry_after": 0.65, "global": False}, 0.65),
+        ({"error": {"message": "Rate limit reached for m. Please try again in 20s. Visit the docs."}}, 20),
+        ({"error": {"message": "Please try again in 6m0s."}}, 360),
+        ({"error": {"message": "Please try again in 1m12.5s."}}, 72.5),
+        ({"error": {"message": "please try again in 86ms"}}, 0.086),
+        ({"error": {"message": "Please retry after 26 seconds."}}, 26),
+        ({"error": {"message": "Please retry in 33.25s."}}, 33.25),
+        ({"error": "Try again in 2 minutes"}, 120),
+        ({"detail": "Try again in 3 hours"}, 10800),
+        ({"message": "try again in 2 weeks"}, 1209600),
+        ([{"error": {"message": "try again in 5"}}], 5),
+        ({"error": {"message": "try again later"}}, None),
+        ({"error": {"message": "try again in 99999999999s"}}, None),
+        ({"retry_after": True, "parameters": {"retry_after": "soon"}}, None),
+        ({"retry_after": -3, "error": {"retry_after": math.nan}}, None),
+        ({"error": {"message": "x" * 5000 + " try again in 5s"}}, None),
+    ],
+    ids=range(17),
+)
+def test_B4_waits_in_bodies(body, seconds):
+    asked = requested_delay({}, body)
+    assert (asked and asked[0]) == (seconds and pytest.approx(seconds))
+
+
+def test_B4_a_header_is_heard_before_a_body():
+    body = {"retry_after": 5, "error": {"message": "try again in 7s"}}
+    assert requested_delay({"Retry-After": "3"}, body) == (3, "Retry-After")
+    assert requested_delay({}, body) == (5, "retry_after in the body")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([
+            "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens",
+            "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset", "date", "ratelimit-reset",
+        ]),
+        st.one_of(st.text(), st.sampled_from(["0", "2026-13-45T99:99:99Z", "9" * 400, "1h" * 50, "0.0", DATE]), st.integers()),
+    ),
+    st.one_of(st.none(), st.dictionaries(st.sampled_from(["message", "retry_after", "error"]), st.text() | st.floats())),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_B4_reading_delays_is_total(headers, body):
+    asked = requested_delay(headers, body)
+    assert asked is None or 0 < asked[0] < math.inf
+
+
+DAILY = {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
+         "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}  # fmt: skip
+MINUTE = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "final"),
+    [
+        ({"error": {"code": 429, "details": [DAILY, {"retryDelay": "33s"}]}}, True),
+        ({"error": {"code": 429, "details": [MINUTE, {"retryDelay": "33s"}]}}, False),
+        (
+            {
+                "error": {
+                    "message": "Request too large for m on tokens per min (TPM): Limit 30000, Requested 40000."
+                }
+            },
+            True,
+        ),
+        (
+            {
+                "error": {
+                    "message": "Rate limit reached for m on tokens per min (TPM): Limit 30000, Used 29000"
+                }
+            },
+            False,
+        ),
+        (
+            {
+                "error": {
+                    "message": "Rate limit reached for m on requests per day (RPD): Limit 200, Used 200."
+                }
+            },
+            True,
+        ),
+        (
+            {"error": {"message": "Rate limit reached on requests per day (RPD). Please try again in 7.2s."}},
+            False,
+        ),
+        ({"message": "You use a trial key, which is limited to 1000 API calls / month."}, True),
+        ({"message": "Too many tokens per day, please wait before trying again."}, True),
+        ({"message": "Limits: 60 requests per minute, 1000 per day"}, False),
+        ({"error": {"type": "exceeded_current_quota_error"}}, True),
+        ({"error": {"code": "1113", "message": "no balance"}}, True),
+        ({"error": {"message": "Insufficient balance"}}, True),
+        ({"error": {"message": "Your credit balance is too low to access the API"}}, True),
+        (
+            {
+                "error": {
+                    "message": "You exceeded your current quota, please check your plan and billing details."
+                }
+            },
+            False,
+        ),
+        ({"error": {"message": "slow down"}}, False),
+    ],
+    ids=range(15),
+)
+def test_B15_what_no_waiting_helps_is_final(body, final):
+    assert is_final({}, body) is final
+    assert failure_in_result(Answer(429, body=body)).retry is not final
+
+
+def test_B15_botocore_says_it_in_its_error():
+    for message, retry in (("Too many tokens per day, please wait.", False), ("Rate exceeded", True)):
+        error = {"Code": "ThrottlingException", "Message": message}
+        failure = failure_in_result({"Error": error, "ResponseMetadata": {"HTTPStatusCode": 429}})
+        assert failure.retry is retry
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "retry"),
+    [
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9"}, {}, True),
+        ({"Retry-After": "9"}, {}, True),
+        ({}, {"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}, True),
+        (
+            {"x-ratelimit-remaining": "4711", "x-ratelimit-reset": "9"},
+            {"message": "Resource not accessible"},
+            False,
+        ),
+        ({}, None, False),
+    ],
+    ids=range(5),
+)
+def test_B4_a_403_that_stands_for_a_rate_limit(headers, body, retry):
+    assert failure_in_result(Answer(403, headers, body=body)).retry is retry
