@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 cd2e30bc4e
+# Put here by add-queue-backoff; retrofit:runtime v1 428d354d4a
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -68,6 +68,11 @@ class CircuitOpen(QueueError):
 PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
 CO_COROUTINE = 0x80
+
+
+def wall_clock() -> float:
+    """Return the seconds since the epoch."""
+    return time.time()
 
 
 def attribute(thing: Any, name: str) -> Any:
@@ -189,6 +194,12 @@ def _count_or_none(value: Any) -> "int | None":
     return value  # type: ignore[no-any-return]
 
 
+def _function_or_none(value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise TypeError
+    return value
+
+
 class Option(NamedTuple):
     """A setting.
 
@@ -213,6 +224,7 @@ class Option(NamedTuple):
 _COUNT, _SECONDS = (_count, "a whole number, 0 or more"), (_seconds, "seconds, 0 or more")
 _MAYBE_SECONDS = (_seconds_or_none, "seconds, 0 or more, or None")
 _MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
+_MAYBE_FUNCTION = (_function_or_none, "a function, or None")
 _FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
 _FRACTION = (_seconds, "a fraction, 0 or more")
 
@@ -278,6 +290,14 @@ OPTIONS: dict[str, Option] = {
             None,
             "how many failures in a row stop all requests for a while",
         ),
+        Option(
+            "retry_if",
+            *_MAYBE_FUNCTION,
+            None,
+            "backoff",
+            None,
+            "(result, exception) -> True, False, seconds, or None for the usual judgement",
+        ),
     )
 }
 
@@ -314,14 +334,255 @@ class Vendor(NamedTuple):
 VENDORS: list[Vendor] = []
 
 
+# server_delay -----------------------------------------------------------------------------------------------
+# How long a server asks its clients to wait, read from the headers and the body of a failed answer (B4).
+#
+# Every function here is total: whatever a server, a gateway or a test's mock puts there, it gives seconds or None.
+
+
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+# "6m0s", "1h2m3.5s", "12ms": Go's durations, as OpenAI, Groq and Azure write them.
+_DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|[dhms]))+")
+_PART_OF_DURATION = re.compile(rf"({_NUMBER})(ms|[dhms])")
+_SECONDS_IN = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# "Please try again in 6m0s.", "Please retry after 26 seconds.", "Too Many Requests: retry after 2"
+_WAIT_IN_MESSAGE = re.compile(
+    rf"(?:try again|retry) (?:in|after) (?:({_NUMBER}) ?(milliseconds?|seconds?|secs?|minutes?|mins?|hours?|days?|weeks?)?(?!\w|\.[0-9])"
+    rf"|((?:{_NUMBER}(?:ms|[dhms]))+)(?!\w))",
+    re.IGNORECASE,
+)
+_LONGEST_MESSAGE = 2000  # characters that are searched
+# What is counted: OpenAI, Groq, Azure have the first two, Anthropic the first four, Cerebras the others.
+_COUNTED = (
+    "requests", "tokens", "input-tokens", "output-tokens",
+    "requests-minute", "tokens-minute", "requests-day", "tokens-day",
+)  # fmt: skip
+
+
+def backoff_delay(retry: int, initial: float, factor: float, longest: float) -> float:
+    """Return the seconds before the n-th retry: min(initial * factor ** (n - 1), longest)."""
+    try:
+        return min(initial * factor ** (retry - 1), longest)
+    except OverflowError:
+        return longest
+
+
+def requested_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
+    """Return how long the server asked us to wait, in seconds, and where it said so; None if it did not.
+
+    The first that is there, in this order:
+
+    1. `retry-after-ms`, `x-ms-retry-after-ms` (Azure), `grpc-retry-pushback-ms` (gRPC A6);
+    2. `Retry-After` (RFC 9110 section 10.2.3);
+    3. Google's RetryInfo in the body (google/rpc/error_details.proto);
+    4. the IETF's `RateLimit`, `RateLimit-Reset` (draft-ietf-httpapi-ratelimit-headers) where nothing remains;
+    5. the vendors' reset headers, of what has nothing remaining: `x-ratelimit-reset-requests` and the like (OpenAI,
+       Groq, Azure), `anthropic-ratelimit-requests-reset` and the like, `x-ratelimit-reset` (GitHub);
+    6. `retry_after` in a JSON body (Telegram, Discord), else "try again in 20s" in an error's message.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms", "grpc-retry-pushback-ms"):
+        milliseconds = parse_retry_after(header(headers, name))
+        if milliseconds:
+            return milliseconds / 1000, name
+    date = header(headers, "date")
+    seconds = parse_retry_after(header(headers, "retry-after"), date)
+    if seconds:
+        return seconds, "Retry-After"
+    seconds = _google_retry_info(body)
+    if seconds:
+        return seconds, "RetryInfo"
+    return _reset_of_ietf(headers, date) or _reset_of_vendor(headers, date) or _wait_in_body(body)
+
+
+def parse_retry_after(value: Any, date: Any = None) -> "float | None":
+    """Return the seconds that a `Retry-After` asks for, or None for garbage.
+
+    Args:
+        value: the header: seconds, or any of the three forms of an HTTP-date (RFC 9110 section 10.2.3).
+        date: the response's `Date`, which takes the place of our clock in reading an HTTP-date.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 <= value < 1e9 else None
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if re.fullmatch(_NUMBER, text, re.ASCII):
+        return float(text)
+    until = _http_date(text)
+    return None if until is None else _seconds_until(until.timestamp(), date)
+
+
+def _seconds_until(moment: float, date: Any) -> float:
+    """Return the seconds until a time since the epoch, by the server's clock if it gave its `Date`, else by ours."""
+    now = _http_date(date) if isinstance(date, str) else None
+    return max(0.0, moment - (wall_clock() if now is None else now.timestamp()))
+
+
+def _http_date(text: str) -> "datetime | None":
+    if len(text) > 64 or not re.match(r"[A-Za-z]{3,9},? ", text):
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+        return (
+            moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+        )
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _is_used_up(headers: Any, name: str) -> bool:
+    remaining = header(headers, name)
+    return remaining == 0 or (isinstance(remaining, str) and remaining.strip() in ("0", "0.0"))
+
+
+def _google_retry_info(body: Any) -> "float | None":
+    error = error_in(body)
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and delay.endswith("s"):
+            return parse_retry_after(delay[:-1])
+    return None
+
+
+def error_in(body: Any) -> Any:
+    """Return what describes the error in a decoded body: `{"error": ...}`, a list with one, or the body itself."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    # OpenAI's SDK takes the wrapping off.
+    return body.get("error", body) if isinstance(body, dict) else None
+
+
+def _reset_of_ietf(headers: Any, date: Any) -> "tuple[float, str] | None":
+    """Read `RateLimit`: of the policy that takes longest, or, as up to version 7 of the draft, of the only one."""
+    limit = header(headers, "ratelimit")
+    if isinstance(limit, str):
+        limit = re.sub(r'"[^"]*"', "", limit)
+        policies = (limit,) if "remaining=" in limit else limit.split(",")
+        exhausted = [policy for policy in policies if re.search(r"\b(r|remaining)=0\b", policy)]
+        resets = [re.search(r"\b(?:t|reset)=([0-9]{1,9})\b", policy) for policy in exhausted]
+        seconds = max((float(reset[1]) for reset in resets if reset), default=0.0)
+        if seconds:
+            return seconds, "RateLimit"
+    if _is_used_up(headers, "ratelimit-remaining"):
+        seconds = _reset_time(header(headers, "ratelimit-reset"), date) or 0.0
+        if seconds:
+            return seconds, "RateLimit-Reset"
+    return None
+
+
+def _reset_of_vendor(headers: Any, date: Any) -> "tuple[float, str] | None":
+    """Read the reset times of all that is used up; the last one counts, as any of them refuses the next request."""
+    names = [(f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}") for what in _COUNTED]
+    names += [
+        (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset")
+        for what in _COUNTED[:4]
+    ]
+    names.append(("x-ratelimit-remaining", "x-ratelimit-reset"))
+    resets = [
+        (seconds, reset)
+        for remaining, reset in names
+        if _is_used_up(headers, remaining) and (seconds := _reset_time(header(headers, reset), date))
+    ]
+    return max(resets, default=None)
+
+
+def _reset_time(value: Any, date: Any) -> "float | None":
+    """Return the seconds until a reset: `1m12s`, seconds, seconds or milliseconds since the epoch, or an RFC 3339 time."""
+    if isinstance(value, str):
+        value = value.strip()
+        if _DURATION.fullmatch(value):
+            return _duration(value)
+        if re.fullmatch(r"[0-9]{10,13}(\.[0-9]{1,9})?", value, re.ASCII):
+            value = float(value)
+        elif (moment := _rfc_3339(value)) is not None:
+            return _seconds_until(moment, date)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1e9 <= value < 1e13:
+        return _seconds_until(value / 1000 if value >= 1e11 else value, date)
+    return parse_retry_after(value, date)
+
+
+def _duration(text: str) -> float:
+    return sum(float(number) * _SECONDS_IN[unit] for number, unit in _PART_OF_DURATION.findall(text))
+
+
+def _rfc_3339(text: str) -> "float | None":
+    """Return an RFC 3339 time in seconds since the epoch, or None."""
+    if len(text) > 40 or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}", text):
+        return None
+    # Python 3.10 reads neither a "Z" nor more or fewer than three or six digits of a second.
+    whole = re.sub(r"\.[0-9]+", "", text)
+    try:
+        moment = datetime.fromisoformat(whole.upper().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    fraction = re.search(r"\.[0-9]{1,9}", text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.timestamp() + (float(fraction[0]) if fraction else 0.0)
+
+
+def _wait_in_body(body: Any) -> "tuple[float, str] | None":
+    """Return the wait that a JSON body asks for, in a field or in words."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, dict):
+        return None
+    for part in (body, body.get("parameters"), body.get("error"), body.get("detail")):
+        value = part.get("retry_after") if isinstance(part, dict) else None
+        if not isinstance(value, bool | str) and (seconds := parse_retry_after(value)):
+            return seconds, "retry_after in the body"
+    for message in messages_in(body):
+        if (match := _WAIT_IN_MESSAGE.search(message)) is not None:
+            number, unit, duration = match.groups()
+            if duration:
+                seconds = _duration(duration.lower())
+            else:
+                unit = (unit or "s").lower()
+                seconds = float(number) * _SECONDS_IN["ms" if unit.startswith("mil") else unit[0]]
+            if seconds:
+                return seconds, "the error's message"
+    return None
+
+
+def messages_in(body: Any) -> Iterator[str]:
+    """Yield the sentences with which a decoded body explains an error, shortened."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, dict):
+        return
+    for part in (body.get("error"), body.get("detail"), body):
+        words = (
+            (part.get("message"), part.get("description"), part.get("Message"))
+            if isinstance(part, dict)
+            else (part,)
+        )
+        yield from (word[:_LONGEST_MESSAGE] for word in words if isinstance(word, str))
+
+
 # failures ---------------------------------------------------------------------------------------------------
 # What went wrong.
 
 
 # RFC 9110 section 15.5 and 15.6, RFC 6585, Cloudflare 520-524, Anthropic 529, Groq 498.
 RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
-HOLDING_STATUSES = frozenset({429, 503, 529})
-_NO_MONEY = re.compile(r"insufficient_quota|billing_\w+|credit_balance_exhausted", re.ASCII)
+# A 403 only where it stands for a limit: see `_is_limit`.
+HOLDING_STATUSES = frozenset({403, 429, 503, 529})
+# Final though it comes as a 429: the account has no money (OpenAI, Moonshot, Zhipu's 1113, gateways), ...
+_NO_MONEY = re.compile(
+    r"insufficient[ _](account[ _])?(quota|balance|credits?|funds)|billing_\w+|credits?_(balance_)?(exhausted|depleted)"
+    r"|out_of_credits?|exceeded_current_quota\w*|payment_required|spend(ing)?_limit_\w+|1113",
+    re.ASCII | re.IGNORECASE,
+)
+# ... the request can never pass (OpenAI, Groq), or it says so in words only.
+_FINAL_WORDS = re.compile(
+    r"request too large|insufficient (account )?(balance|credits?|funds)|credit balance is too low"
+    r"|\b(out of|used all (your |of your |the )?(available )?|no (more |remaining )?)credits|\bspend(ing)? limit",
+    re.IGNORECASE,
+)
+# A quota of a day or a month; where a shorter one is named too, it may be that one which is used up.
+_LONG_QUOTA = re.compile(r"(\bper |\ba |/ ?)(day|month)\b|\b(daily|monthly)\b|\b[RT]PD\b", re.IGNORECASE)
+_SHORT_QUOTA = re.compile(r"(\bper |\ba |/ ?)(second|minute|hour)\b|\b[RT]PM\b", re.IGNORECASE)
 # Exceptions are known by their names, in any library: requests, urllib3, httpx, aiohttp, botocore, the SDKs.
 _NEVER_SENT_NAMES = """
     ClientConnectorError ConnectError ConnectTimeout ConnectTimeoutError ConnectionRefusedError
@@ -356,6 +617,8 @@ class Failure(NamedTuple):
     headers: Any = None
     body: Any = None
     never_sent: bool = False
+    delay: "float | None" = None  # before the next attempt, where `retry_if` gives it
+    by_owner: bool = False  # `retry_if` says that it is to be retried
 
 
 def failure_in_result(result: Any) -> "Failure | None":
@@ -378,7 +641,8 @@ def failure_by_status(status: int, headers: Any, body: Any, name: str = "") -> F
     if asked in ("true", "false"):
         retry = asked == "true"
     else:
-        retry = status in RETRIED_STATUSES and not (status == 429 and _says_no_money(body))
+        limited = status in RETRIED_STATUSES or (status == 403 and _is_limit(headers, body))
+        retry = limited and not (status in (403, 429, 503) and is_final(headers, body))
     return Failure(f"{name} (HTTP {status})" if name else f"HTTP {status}", retry, status, headers, body)
 
 
@@ -445,7 +709,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _body_of(response: Any, status: int) -> Any:
     """Return the decoded JSON body of an error response that has been read, or None.
 
-    Only a 429 and a 503 are looked into. A body of requests that is still to come is read; it is kept for the caller.
+    Only what may stand for a limit is looked into. A body of requests that is still to come is read; it is kept for the caller.
     """
     if status not in HOLDING_STATUSES or response is None:
         return None
@@ -459,106 +723,46 @@ def _body_of(response: Any, status: int) -> Any:
     return body if isinstance(body, dict | list) else None
 
 
-def _says_no_money(body: Any) -> bool:
-    """Return True if a 429 is about the account's balance, which no waiting mends."""
-    if isinstance(body, list) and body:
-        body = body[0]
-    if not isinstance(body, dict):
-        return False
+def _is_limit(headers: Any, body: Any) -> bool:
+    """Return True if a 403 stands for a rate limit, as GitHub's do (docs.github.com, "Rate limits for the REST API")."""
+    if header(headers, "retry-after") is not None or header(headers, "x-ratelimit-remaining") in ("0", 0):
+        return True
+    return any("secondary rate limit" in message for message in messages_in(body))
+
+
+def is_final(headers: Any, body: Any) -> bool:
+    """Return True if no waiting helps a request that was refused for a limit (B15).
+
+    That is: the account's balance is used up, a quota of a day or a month is (Google's QuotaFailure, or words without
+    a time to wait), or the request is larger than the limit.
+    """
     words: list[Any] = []
-    for part in (body, body.get("error"), body.get("detail")):  # gateways say it in any of these
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict):
+        return False
+    for part in (first, first.get("error"), first.get("detail")):  # gateways say it in any of these
         words += (part.get("code"), part.get("type")) if isinstance(part, dict) else (part,)
-    return any(isinstance(word, str) and _NO_MONEY.fullmatch(word) for word in words)
+    if any(isinstance(word, str) and _NO_MONEY.fullmatch(word) for word in words) or _is_daily(body):
+        return True
+    for message in messages_in(body):
+        if _FINAL_WORDS.search(message):
+            return True
+        if _LONG_QUOTA.search(message) and not _SHORT_QUOTA.search(message):
+            return requested_delay(headers, body) is None
+    return False
 
 
-# server_delay -----------------------------------------------------------------------------------------------
-# How long to wait.
-
-
-def backoff_delay(retry: int, initial: float, factor: float, longest: float) -> float:
-    """Return the seconds before the n-th retry: min(initial * factor ** (n - 1), longest)."""
-    try:
-        return min(initial * factor ** (retry - 1), longest)
-    except OverflowError:
-        return longest
-
-
-def parse_retry_after(value: Any, date: Any = None) -> "float | None":
-    """Return the seconds that a `Retry-After` asks for, or None for garbage.
-
-    Args:
-        value: the header: seconds, or any of the three forms of an HTTP-date (RFC 9110 section 10.2.3).
-        date: the response's `Date`, which takes the place of our clock in reading an HTTP-date.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if 0 <= value < 1e9 else None
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        return float(text)
-    until = _http_date(text)
-    if until is None:
-        return None
-    now = _http_date(date) if isinstance(date, str) else None
-    return max(0.0, (until - (now or datetime.now(timezone.utc))).total_seconds())
-
-
-def _http_date(text: str) -> "datetime | None":
-    if len(text) > 64 or not re.match(r"[A-Za-z]{3,9},? ", text):
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-        return (
-            moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
-        )
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
-def requested_delay(headers: Any, body: Any = None) -> "tuple[float, str] | None":
-    """Return how long the server asked us to wait, in seconds, and where it said so; None if it did not.
-
-    In this order: `retry-after-ms` (gRPC: `grpc-retry-pushback-ms`), `Retry-After`, Google's RetryInfo (google/rpc/error_details.proto), and the
-    reset time of the IETF's `RateLimit` header (draft-ietf-httpapi-ratelimit-headers) when nothing remains: of the
-    policy that takes longest, or, as up to version 7 of the draft, of the only one.
-    """
-    for name in ("retry-after-ms", "grpc-retry-pushback-ms"):
-        milliseconds = parse_retry_after(header(headers, name))
-        if milliseconds:
-            return milliseconds / 1000, name
-    seconds = parse_retry_after(header(headers, "retry-after"), header(headers, "date"))
-    if seconds:
-        return seconds, "Retry-After"
-    seconds = _google_retry_info(body)
-    if seconds:
-        return seconds, "RetryInfo"
-    limit = header(headers, "ratelimit")
-    if isinstance(limit, str):
-        limit = re.sub(r'"[^"]*"', "", limit)
-        policies = (limit,) if "remaining=" in limit else limit.split(",")
-        exhausted = [policy for policy in policies if re.search(r"\b(r|remaining)=0\b", policy)]
-        resets = [re.search(r"\b(?:t|reset)=([0-9]{1,9})\b", policy) for policy in exhausted]
-        seconds = max((float(reset[1]) for reset in resets if reset), default=0.0)
-        if seconds:
-            return seconds, "RateLimit"
-    if header(headers, "ratelimit-remaining") in ("0", 0):
-        seconds = parse_retry_after(header(headers, "ratelimit-reset"))
-        if seconds:
-            return seconds, "RateLimit-Reset"
-    return None
-
-
-def _google_retry_info(body: Any) -> "float | None":
-    if isinstance(body, list) and body:
-        body = body[0]
-    error = body.get("error", body) if isinstance(body, dict) else None  # OpenAI's SDK takes the wrapping off
+def _is_daily(body: Any) -> bool:
+    """Return True if Google says that a quota of a day is used up: its RetryInfo speaks of another one then."""
+    error = error_in(body)
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str) and delay.endswith("s"):
-            return parse_retry_after(delay[:-1])
-    return None
+        violations = detail.get("violations") if isinstance(detail, dict) else None
+        for violation in violations if isinstance(violations, list) else ():
+            name = violation.get("quotaId") if isinstance(violation, dict) else None
+            if isinstance(name, str) and "PerDay" in name:
+                return True
+    return False
 
 
 # repeating --------------------------------------------------------------------------------------------------
@@ -596,7 +800,7 @@ def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     SDK hides the path, by the name of the function.
     """
     call, args, kwargs = without_partial(call, args, kwargs)
-    name = str(attribute(call, "__name__") or "")
+    name = _name_of(call)
     request: Any = args[0] if args else kwargs.get("request")
     path = attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
     if not name and isinstance(path, bytes):
@@ -625,6 +829,15 @@ def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
     full_name = ".".join((*owner.__module__.split(".")[-2:], owner.__name__, name))
     return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
+
+
+def _name_of(call: Any) -> str:
+    """Return a function's name; of a mock, that of the method in whose place it is."""
+    if type(call).__module__ == "unittest.mock" and not isinstance(attribute(call, "__name__"), str):
+        # What was patched, or an attribute of another mock: "mock.session.get".
+        whole = attribute(call, "_extract_mock_name")
+        return str(whole()).rpartition(".")[2].rpartition(" ")[2] if callable(whole) else ""
+    return str(attribute(call, "__name__") or "")
 
 
 def without_partial(
@@ -1459,8 +1672,42 @@ def _copy_of(function: Any, names: dict[str, Any]) -> Any:
     return copy
 
 
+# testing_mode -----------------------------------------------------------------------------------------------
+# A switch for tests: no waiting, and as many retries as a test wants.
+
+
+class TestingMode(contextlib.ContextDecorator):
+    """Make a whole test run quick: `with RequestEngine.testing(): ...`, or as a decorator.
+
+    All backends of the process that use this runtime are meant, in all threads.
+
+    Args:
+        waits: False: retries come at once, and no `Retry-After` holds anything back.
+        retries: this many retries at most, whatever `max_retries` says; None: as it says.
+    """
+
+    waits = True  # of the block that was entered last
+    retries: "int | None" = None
+
+    def __init__(self, waits: bool = False, retries: "int | None" = None) -> None:
+        self._wanted = (waits, retries)
+        self._outer: list[tuple[bool, int | None]] = []
+
+    def __enter__(self) -> "TestingMode":
+        self._outer.append((TestingMode.waits, TestingMode.retries))
+        TestingMode.waits, TestingMode.retries = self._wanted
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        TestingMode.waits, TestingMode.retries = self._outer.pop()
+
+
 # retry_policy -----------------------------------------------------------------------------------------------
 # Delay or give up.
+
+
+# What a log record carries of an event, as attributes.
+_LOGGED = ("backend", "method", "request", "status", "attempt", "delay", "source")
 
 
 def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", slot: Slot) -> "float | None":
@@ -1469,9 +1716,9 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     retries = engine.settings["max_retries"]
     if not failure.retry or retries is None or engine.gate.closed:
         return None
-    asked = requested_delay(failure.headers, failure.body)
-    too_long = asked is not None and asked[0] > engine.settings["max_retry_after"]
-    holds = asked is not None and not too_long and failure.status in HOLDING_STATUSES
+    if TestingMode.retries is not None:
+        retries = min(TestingMode.retries, retries)
+    asked, too_long, holds = _word_of(engine, failure)
     if not (request.retry and retries):
         if asked is not None and holds:
             engine.gate.hold(asked[0])
@@ -1483,11 +1730,12 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     if too_long:
         reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
     else:
-        reason = _why_no_retry(engine, failure, request, delay)
+        delay = delay if TestingMode.waits else 0.0
+        reason = _why_no_retry(engine, failure, request, retries, delay)
     if reason:
         if holds:
             engine.gate.hold(delay)
-        _tell(engine, failure, request, slot, None, f"giving up: {reason}")
+        _tell(engine, failure, request, slot, None, "", f"giving up: {reason}")
         with contextlib.suppress(Exception):
             if request.error is not None and hasattr(request.error, "add_note"):
                 request.error.add_note(f"{engine.label}.{request.name} gave up: {reason}")
@@ -1497,9 +1745,20 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     if request.error is None:
         _discard(request.result)
     turn = f"{request.retries}/{retries}"
-    _tell(engine, failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
+    _tell(engine, failure, request, slot, delay, source, f"retry {turn} in {delay:.3g} s ({source})")
     slot.over = slot.over or not request.is_nested
     return delay
+
+
+def _word_of(engine: "RequestEngine", failure: Failure) -> "tuple[tuple[float, str] | None, bool, bool]":
+    """Return the delay that owner or server asks for and who asks, whether it is too long, and whether it holds all."""
+    if failure.delay is not None:
+        return (failure.delay, "retry_if"), False, False
+    asked = requested_delay(failure.headers, failure.body)
+    if asked is None:
+        return None, False, False
+    too_long = asked[0] > engine.settings["max_retry_after"]
+    return asked, too_long, not too_long and failure.status in HOLDING_STATUSES and TestingMode.waits
 
 
 def _backoff(engine: "RequestEngine", retry: int) -> float:
@@ -1509,9 +1768,11 @@ def _backoff(engine: "RequestEngine", retry: int) -> float:
     )
 
 
-def _why_no_retry(engine: "RequestEngine", failure: Failure, request: "Request", delay: float) -> str:
+def _why_no_retry(
+    engine: "RequestEngine", failure: Failure, request: "Request", retries: int, delay: float
+) -> str:
     """Return why a request that may well succeed after `delay` seconds is not made again, or nothing."""
-    if request.retries >= engine.settings["max_retries"]:
+    if request.retries >= retries:
         return f"{request.retries} retries were made"
     if not failure.never_sent and not _may_send_again(engine, failure, request):
         return "sending it twice could do harm"
@@ -1523,7 +1784,11 @@ def _why_no_retry(engine: "RequestEngine", failure: Failure, request: "Request",
 def _may_send_again(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
     if request.rewinder is not None and not request.rewinder.rewind():
         return False
-    return failure.status is not None or may_be_repeated(request.call, request.args, request.kwargs)
+    return (
+        failure.by_owner
+        or failure.status is not None
+        or may_be_repeated(request.call, request.args, request.kwargs)
+    )
 
 
 def _tell(
@@ -1532,6 +1797,7 @@ def _tell(
     request: "Request",
     slot: Slot,
     delay: "float | None",
+    source: str,
     outcome: str,
 ) -> None:
     """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request.
@@ -1546,13 +1812,16 @@ def _tell(
         "status": failure.status,
         "why": failure.why,
         "retries": request.retries,
+        "attempt": request.retries + (delay is None),
         "delay": delay,
+        "source": source,
     }
+    fields = {name: event[name] for name in _LOGGED}
     level = logging.ERROR if delay is None else logging.WARNING
     text = f"{engine.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
     token = current_slot.set(slot)
     try:
-        for hear in (lambda _: engine.logger.log(level, "%s", text), *engine.listeners):
+        for hear in (lambda _: engine.logger.log(level, "%s", text, extra=fields), *engine.listeners):
             with contextlib.suppress(Exception):
                 hear(dict(event))
     finally:
@@ -1648,6 +1917,9 @@ class Request:
         failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
         if failure is not None and body is not None:
             failure = failure_by_status(failure.status or 0, failure.headers, body)
+        retry_if = self.engine.settings["retry_if"]
+        if retry_if is not None and (error is None or isinstance(error, Exception)):
+            failure = _as_told(retry_if(self.result, error), failure, self.result)
         if self.engine.health is not None:
             self.engine.health.note(failure)
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)
@@ -1668,6 +1940,20 @@ class Request:
             raise error
         finally:
             del error
+
+
+def _as_told(word: Any, failure: "Failure | None", result: Any) -> "Failure | None":
+    """Return what the owner's `retry_if` makes of an attempt: it failed or not, and after how many seconds to retry."""
+    if word is None:
+        return failure
+    if word is False:
+        return None if failure is None else failure._replace(retry=False)
+    failure = failure or Failure("retry_if says so", True, status_in(result), attribute(result, "headers"))
+    if word is True:
+        return failure._replace(retry=True, by_owner=True)
+    if isinstance(word, int | float) and 0 <= word < math.inf:
+        return failure._replace(retry=True, by_owner=True, delay=float(word))
+    raise ValueError(f"retry_if must return True, False, seconds (0 or more) or None, not {word!r}")
 
 
 def check_health(engine: "RequestEngine") -> None:
@@ -2080,7 +2366,7 @@ async def make_async(
                 request.result, request.error = None, error
             finally:
                 reset_current_slot(token)
-            if request.error is None and engine.health is None and is_settled(request.result):
+            if request.error is None and not engine.careful and is_settled(request.result):
                 delay = None
             else:
                 delay = request.judge(held, await _async_body(request.result))
@@ -2754,11 +3040,12 @@ def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
     if not isinstance(metadata, Mapping):
         return None
     error = response.get("Error")
-    code = error.get("Code") if isinstance(error, Mapping) else None
+    code, message = (error.get("Code"), error.get("Message")) if isinstance(error, Mapping) else (None, None)
     status = metadata.get("HTTPStatusCode")
     headers = metadata.get("HTTPHeaders")
     if isinstance(code, str) and code in _AWS_RETRIED:
-        return Failure(f"{name} ({code})" if name else code, True, status, headers)
+        retry = not is_final(headers, {"message": message})  # Bedrock: "Too many tokens per day"
+        return Failure(f"{name} ({code})" if name else code, retry, status, headers)
     if isinstance(status, int) and status >= 400:
         return failure_by_status(status, headers, None, name)
     return None
@@ -2915,7 +3202,8 @@ def _failure_in_grpc(error: Any, name: str) -> "Failure | None":
     status = _GRPC_STATUSES.get(code)
     if status is None:
         return Failure(why, False)
-    return Failure(why, True, status, headers, None, "failed to connect" in details.lower())
+    retry = not is_final(headers, {"message": details})
+    return Failure(why, retry, status, headers, None, "failed to connect" in details.lower())
 
 
 def _is_stream_of_grpc(result: Any) -> bool:
@@ -3205,6 +3493,7 @@ class RequestEngine:
     QueueClosed: "ClassVar[_QueueClosed]"
     CircuitOpen: "ClassVar[_CircuitOpen]"
     QueueFull: "ClassVar[_RequestQueueFull]"
+    testing = TestingMode
     wrap = wrap_call
     submit = submit_call
     # The types that the blocks name.
@@ -3228,7 +3517,7 @@ class RequestEngine:
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = Gate()
         self.settings: dict[str, Any] = {}
-        self.careful = False  # requests have deadlines or count for the health
+        self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
         self.configuring = threading.Lock()
@@ -3281,6 +3570,7 @@ class RequestEngine:
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
             self.careful = self.health is not None or settings["total_timeout"] is not None
+            self.careful = self.careful or settings["retry_if"] is not None
             if settings["reuse_connections"]:
                 self.connections = self.connections or Connections()
             elif self.connections is not None:

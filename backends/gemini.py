@@ -344,7 +344,7 @@ class gemini:
     _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
     # <<< retrofit:queue
 
-    # >>> retrofit:backoff v1 be28e6e28c
+    # >>> retrofit:backoff v1 1d38217359
     # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
     max_retries = RequestEngine.setting(5)
     initial_retry_delay = RequestEngine.setting(1)
@@ -354,6 +354,7 @@ class gemini:
     retry_jitter = RequestEngine.setting(0.1)
     retry_budget = RequestEngine.setting(None)
     circuit_breaker = RequestEngine.setting(None)
+    retry_if = RequestEngine.setting(None)
     # <<< retrofit:backoff
 
     # >>> retrofit:env_key v1 8a55606bf0

@@ -96,7 +96,7 @@ async def make_async(
                 request.result, request.error = None, error
             finally:
                 reset_current_slot(token)
-            if request.error is None and engine.health is None and is_settled(request.result):
+            if request.error is None and not engine.careful and is_settled(request.result):
                 delay = None
             else:
                 delay = request.judge(held, await _async_body(request.result))

@@ -19,6 +19,7 @@ from .gate import Gate
 from .health import Health
 from .probing import logger_of
 from .slots import RANKS, ranks
+from .testing_mode import TestingMode
 from .wrap import wrap_call
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class RequestEngine:
     QueueClosed: "ClassVar[_QueueClosed]"
     CircuitOpen: "ClassVar[_CircuitOpen]"
     QueueFull: "ClassVar[_RequestQueueFull]"
+    testing = TestingMode
     wrap = wrap_call
     submit = submit_call
     # The types that the blocks name.
@@ -79,7 +81,7 @@ class RequestEngine:
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = Gate()
         self.settings: dict[str, Any] = {}
-        self.careful = False  # requests have deadlines or count for the health
+        self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
         self.configuring = threading.Lock()
@@ -132,6 +134,7 @@ class RequestEngine:
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
             self.careful = self.health is not None or settings["total_timeout"] is not None
+            self.careful = self.careful or settings["retry_if"] is not None
             if settings["reuse_connections"]:
                 self.connections = self.connections or Connections()
             elif self.connections is not None:

@@ -40,6 +40,12 @@ def _count_or_none(value: Any) -> "int | None":
     return value  # type: ignore[no-any-return]
 
 
+def _function_or_none(value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise TypeError
+    return value
+
+
 class Option(NamedTuple):
     """A setting.
 
@@ -64,6 +70,7 @@ class Option(NamedTuple):
 _COUNT, _SECONDS = (_count, "a whole number, 0 or more"), (_seconds, "seconds, 0 or more")
 _MAYBE_SECONDS = (_seconds_or_none, "seconds, 0 or more, or None")
 _MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
+_MAYBE_FUNCTION = (_function_or_none, "a function, or None")
 _FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
 _FRACTION = (_seconds, "a fraction, 0 or more")
 
@@ -128,6 +135,14 @@ OPTIONS: dict[str, Option] = {
             "backoff",
             None,
             "how many failures in a row stop all requests for a while",
+        ),
+        Option(
+            "retry_if",
+            *_MAYBE_FUNCTION,
+            None,
+            "backoff",
+            None,
+            "(result, exception) -> True, False, seconds, or None for the usual judgement",
         ),
     )
 }

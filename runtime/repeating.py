@@ -38,7 +38,7 @@ def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     SDK hides the path, by the name of the function.
     """
     call, args, kwargs = without_partial(call, args, kwargs)
-    name = str(attribute(call, "__name__") or "")
+    name = _name_of(call)
     request: Any = args[0] if args else kwargs.get("request")
     path = attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
     if not name and isinstance(path, bytes):
@@ -67,6 +67,15 @@ def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
     full_name = ".".join((*owner.__module__.split(".")[-2:], owner.__name__, name))
     return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
+
+
+def _name_of(call: Any) -> str:
+    """Return a function's name; of a mock, that of the method in whose place it is."""
+    if type(call).__module__ == "unittest.mock" and not isinstance(attribute(call, "__name__"), str):
+        # What was patched, or an attribute of another mock: "mock.session.get".
+        whole = attribute(call, "_extract_mock_name")
+        return str(whole()).rpartition(".")[2].rpartition(" ")[2] if callable(whole) else ""
+    return str(attribute(call, "__name__") or "")
 
 
 def without_partial(

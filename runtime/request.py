@@ -5,7 +5,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .errors import CircuitOpen
-from .failures import failure_by_status, failure_in_exception, failure_in_result
+from .failures import Failure, failure_by_status, failure_in_exception, failure_in_result
+from .probing import attribute, status_in
 from .repeating import Rewinder, may_hold_a_body, without_partial
 from .retry_policy import delay_after
 from .slots import Slot, current_slot, take_in_hand
@@ -68,6 +69,9 @@ class Request:
         failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
         if failure is not None and body is not None:
             failure = failure_by_status(failure.status or 0, failure.headers, body)
+        retry_if = self.engine.settings["retry_if"]
+        if retry_if is not None and (error is None or isinstance(error, Exception)):
+            failure = _as_told(retry_if(self.result, error), failure, self.result)
         if self.engine.health is not None:
             self.engine.health.note(failure)
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)
@@ -88,6 +92,20 @@ class Request:
             raise error
         finally:
             del error
+
+
+def _as_told(word: Any, failure: "Failure | None", result: Any) -> "Failure | None":
+    """Return what the owner's `retry_if` makes of an attempt: it failed or not, and after how many seconds to retry."""
+    if word is None:
+        return failure
+    if word is False:
+        return None if failure is None else failure._replace(retry=False)
+    failure = failure or Failure("retry_if says so", True, status_in(result), attribute(result, "headers"))
+    if word is True:
+        return failure._replace(retry=True, by_owner=True)
+    if isinstance(word, int | float) and 0 <= word < math.inf:
+        return failure._replace(retry=True, by_owner=True, delay=float(word))
+    raise ValueError(f"retry_if must return True, False, seconds (0 or more) or None, not {word!r}")
 
 
 def check_health(engine: "RequestEngine") -> None:

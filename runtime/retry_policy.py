@@ -12,10 +12,15 @@ from .probing import attribute, is_coroutine_function
 from .repeating import may_be_repeated
 from .server_delay import backoff_delay, requested_delay
 from .slots import Slot, current_slot
+from .testing_mode import TestingMode
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
     from .request import Request
+
+
+# What a log record carries of an event, as attributes.
+_LOGGED = ("backend", "method", "request", "status", "attempt", "delay", "source")
 
 
 def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", slot: Slot) -> "float | None":
@@ -24,9 +29,9 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     retries = engine.settings["max_retries"]
     if not failure.retry or retries is None or engine.gate.closed:
         return None
-    asked = requested_delay(failure.headers, failure.body)
-    too_long = asked is not None and asked[0] > engine.settings["max_retry_after"]
-    holds = asked is not None and not too_long and failure.status in HOLDING_STATUSES
+    if TestingMode.retries is not None:
+        retries = min(TestingMode.retries, retries)
+    asked, too_long, holds = _word_of(engine, failure)
     if not (request.retry and retries):
         if asked is not None and holds:
             engine.gate.hold(asked[0])
@@ -38,11 +43,12 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     if too_long:
         reason = f"{source} asks for {delay:.0f} s, over max_retry_after"
     else:
-        reason = _why_no_retry(engine, failure, request, delay)
+        delay = delay if TestingMode.waits else 0.0
+        reason = _why_no_retry(engine, failure, request, retries, delay)
     if reason:
         if holds:
             engine.gate.hold(delay)
-        _tell(engine, failure, request, slot, None, f"giving up: {reason}")
+        _tell(engine, failure, request, slot, None, "", f"giving up: {reason}")
         with contextlib.suppress(Exception):
             if request.error is not None and hasattr(request.error, "add_note"):
                 request.error.add_note(f"{engine.label}.{request.name} gave up: {reason}")
@@ -52,9 +58,20 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     if request.error is None:
         _discard(request.result)
     turn = f"{request.retries}/{retries}"
-    _tell(engine, failure, request, slot, delay, f"retry {turn} in {delay:.3g} s ({source})")
+    _tell(engine, failure, request, slot, delay, source, f"retry {turn} in {delay:.3g} s ({source})")
     slot.over = slot.over or not request.is_nested
     return delay
+
+
+def _word_of(engine: "RequestEngine", failure: Failure) -> "tuple[tuple[float, str] | None, bool, bool]":
+    """Return the delay that owner or server asks for and who asks, whether it is too long, and whether it holds all."""
+    if failure.delay is not None:
+        return (failure.delay, "retry_if"), False, False
+    asked = requested_delay(failure.headers, failure.body)
+    if asked is None:
+        return None, False, False
+    too_long = asked[0] > engine.settings["max_retry_after"]
+    return asked, too_long, not too_long and failure.status in HOLDING_STATUSES and TestingMode.waits
 
 
 def _backoff(engine: "RequestEngine", retry: int) -> float:
@@ -64,9 +81,11 @@ def _backoff(engine: "RequestEngine", retry: int) -> float:
     )
 
 
-def _why_no_retry(engine: "RequestEngine", failure: Failure, request: "Request", delay: float) -> str:
+def _why_no_retry(
+    engine: "RequestEngine", failure: Failure, request: "Request", retries: int, delay: float
+) -> str:
     """Return why a request that may well succeed after `delay` seconds is not made again, or nothing."""
-    if request.retries >= engine.settings["max_retries"]:
+    if request.retries >= retries:
         return f"{request.retries} retries were made"
     if not failure.never_sent and not _may_send_again(engine, failure, request):
         return "sending it twice could do harm"
@@ -78,7 +97,11 @@ def _why_no_retry(engine: "RequestEngine", failure: Failure, request: "Request",
 def _may_send_again(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
     if request.rewinder is not None and not request.rewinder.rewind():
         return False
-    return failure.status is not None or may_be_repeated(request.call, request.args, request.kwargs)
+    return (
+        failure.by_owner
+        or failure.status is not None
+        or may_be_repeated(request.call, request.args, request.kwargs)
+    )
 
 
 def _tell(
@@ -87,6 +110,7 @@ def _tell(
     request: "Request",
     slot: Slot,
     delay: "float | None",
+    source: str,
     outcome: str,
 ) -> None:
     """Log what becomes of a request that failed, and tell the listeners. Neither may disturb the request.
@@ -101,13 +125,16 @@ def _tell(
         "status": failure.status,
         "why": failure.why,
         "retries": request.retries,
+        "attempt": request.retries + (delay is None),
         "delay": delay,
+        "source": source,
     }
+    fields = {name: event[name] for name in _LOGGED}
     level = logging.ERROR if delay is None else logging.WARNING
     text = f"{engine.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
     token = current_slot.set(slot)
     try:
-        for hear in (lambda _: engine.logger.log(level, "%s", text), *engine.listeners):
+        for hear in (lambda _: engine.logger.log(level, "%s", text, extra=fields), *engine.listeners):
             with contextlib.suppress(Exception):
                 hear(dict(event))
     finally:

@@ -17,7 +17,7 @@ from typing import Any
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 MODULES = """
-    errors probing options vendor failures server_delay repeating slots workers gate health connections retry_policy
+    errors probing options vendor server_delay failures repeating slots workers gate health connections testing_mode retry_policy
     request waiting streams async_waiting async_streams async_calls call_kinds calls
     vendors/aiohttp vendors/botocore vendors/by_argument vendors/genai vendors/grpc vendors/httpx vendors/requests
     vendors/sdk vendors/urllib3
