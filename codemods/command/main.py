@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..disk import find, processes, write
+from ..disk.exclusion import Exclusion
 from ..disk.runtime_files import runtime_plans
 from ..model import FilePlan, Options, Run
 from ..reporting import terminal
@@ -87,7 +88,7 @@ class _Command:
         self.err = terminal.Terminal(stderr=True)
         self.out = terminal.Terminal()
         if stdin.MARK in arguments.paths:
-            self.results.plans = [stdin.plan(arguments.stdin_filename, options)]
+            self.results.plans = [stdin.plan(arguments.stdin_filename, options, _exclusion(arguments))]
             if not dry:
                 stdin.write(self.results.plans[0])
         else:
@@ -127,7 +128,7 @@ class _Command:
 
     def _plan(self, arguments: argparse.Namespace, options: Options, names: list[str]) -> None:
         run = self.results
-        paths = list(find.python_files(arguments.paths, run))
+        paths = list(find.python_files(arguments.paths, run, _exclusion(arguments)))
         long = len(paths) >= _PROGRESS_FROM or _size(paths) >= _PROGRESS_FROM_BYTES
         shown = self.err.is_terminal and long and not arguments.quiet
         columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn())  # fmt: skip
@@ -205,6 +206,11 @@ class _Command:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
             self.parser.error(f"--report {visible_name(path)} cannot be written: {error.strerror}")
+
+
+def _exclusion(arguments: argparse.Namespace) -> Exclusion:
+    """Return what is left alone; patterns of a file count from its folder, those of the command line from here."""
+    return Exclusion(arguments.exclude, getattr(arguments, "exclude_from", Path.cwd()))
 
 
 def _size(paths: Sequence[Path]) -> int:

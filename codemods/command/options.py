@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ..disk.exclusion import Exclusion
 from ..model import BLOCKS, Options
 from ..reporting.facts import tool_version
 from ..source.visible import visible
@@ -179,7 +180,23 @@ def _add_what(result: Parser) -> None:
     what.add_argument(
         "--api", action="append", default=[], type=_api, metavar="NAME|all", help="a backend of this project"
     )
+    what.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        type=_pattern,
+        metavar="PATTERN",
+        help="leave alone, as .gitignore says it",
+    )
     what.add_argument("--stdin-filename", type=Path, metavar="FILE", help="the name of what - reads")
+
+
+def _pattern(text: str) -> str:
+    try:
+        Exclusion([text], Path())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a pattern as in a .gitignore, not {text!r}") from None
+    return text
 
 
 def _add_how(result: Parser) -> None:

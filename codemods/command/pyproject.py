@@ -68,6 +68,8 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> a
     for name, value in options.items():
         if name not in told:
             setattr(given, name, value)
+    if "exclude" in options and "exclude" not in told:
+        given.exclude_from = found[0].parent
     return given
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..blocks.templates import RUNTIME_MODULE
+from ..disk.exclusion import Exclusion
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan as plan_bytes
 
@@ -14,18 +15,21 @@ MARK = Path("-")
 _NAME = Path("<stdin>")
 
 
-def plan(name: Path | None, options: Options) -> FilePlan:
+def plan(name: Path | None, options: Options, exclusion: Exclusion) -> FilePlan:
     """Plan what standard input holds.
 
     Only one file comes out, so the runtime goes into it, unless its module lies beside the named file already.
 
     Args:
         name: the file that it would be.
+        exclusion: what is left alone.
     """
     folder = (name or _NAME).parent
     beside = (folder / f"{RUNTIME_MODULE}.py").exists()
     in_package = beside and (folder / "__init__.py").exists()
     data = sys.stdin.buffer.read()
+    if name is not None and exclusion.excludes(name):
+        return FilePlan(name, data, data)
     if options.runtime == "shared" and not beside:
         problem = Problem(
             0, f"--runtime shared needs {RUNTIME_MODULE}.py beside the file; run on the folder first"

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from ..blocks import templates
 from ..blocks.markers import MENTION
+from ..finding.tests import TEST_FOLDERS, is_test_file
 from ..model import Run
 from ..source.visible import visible_name
+from .exclusion import Exclusion
 from .git import GitError, ignored
+from .read import read
 
 PASSED_OVER = frozenset(
     """
@@ -32,11 +35,19 @@ _HEAD = 1024
 """Bytes of a file that may say that it is generated."""
 
 
-def python_files(paths: Iterable[Path], run: Run) -> Iterator[Path]:
-    """Yield the Python files at and below the paths, in order, each once; say in `run.notes` what is passed over."""
+def python_files(paths: Iterable[Path], run: Run, exclusion: Exclusion | None = None) -> Iterator[Path]:
+    """Yield the Python files at and below the paths, in order, each once; say in `run.notes` what is passed over.
+
+    Args:
+        exclusion: what is left alone, named or not.
+    """
     seen: set[str] = set()
+    exclusion = exclusion or Exclusion((), Path())
     for path in paths:
-        files = _Folder(path, run).files() if path.is_dir() else [path]
+        if exclusion.excludes(path, path.is_dir()):
+            run.notes.append(f"{visible_name(path)}: passed over, it is excluded")
+            continue
+        files = _Folder(path, run, exclusion).files() if path.is_dir() else [path]
         for file in files:
             real = os.path.realpath(file)
             if real not in seen and file.name != f"{templates.RUNTIME_MODULE}.py":
@@ -47,10 +58,14 @@ def python_files(paths: Iterable[Path], run: Run) -> Iterator[Path]:
 class _Folder:
     """A folder that was named, with all that lies below it."""
 
-    def __init__(self, root: Path, run: Run) -> None:
+    def __init__(self, root: Path, run: Run, exclusion: Exclusion) -> None:
         self.root = root
         self.real_root = Path(os.path.realpath(root))
         self.run = run
+        self.exclusion = exclusion
+        self.has_tests_named = bool(TEST_FOLDERS & {*root.parts, self.real_root.name})
+        """The folder is one of tests, or lies in one."""
+        self.tests = 0
         self.by_repository: dict[str, list[Path]] = {}
 
     def files(self) -> list[Path]:
@@ -74,6 +89,10 @@ class _Folder:
                 self._note(Path(folder), f"git does not say which files it ignores: {error}")
         if passed_over:
             self._note(self.root, f"{_files(len(passed_over))} that git ignores passed over")
+        if self.tests:
+            self._note(
+                self.root, f"{_files(self.tests)} of tests passed over; name them to have them looked at"
+            )
         return [path for path in found if path not in passed_over]
 
     def _note(self, path: Path, what: str) -> None:
@@ -87,10 +106,20 @@ class _Folder:
             if path.name not in (".git", "__pycache__"):
                 self._note(path, "passed over; name it to have it looked at")
             return False
+        if self.exclusion.excludes(path, is_folder=True):
+            self._note(path, "passed over, it is excluded")
+            return False
         return True
 
     def _is_wanted(self, path: Path) -> bool:
-        """Return True for a file that belongs to the folder and was written by a person."""
+        """Return True for a file that belongs to the folder, is no test, and was written by a person."""
+        if self.exclusion.excludes(path):
+            self._note(path, "passed over, it is excluded")
+            return False
+        is_test = not self.has_tests_named and is_test_file(path.relative_to(self.root))
+        if is_test and not _is_retrofitted(path):
+            self.tests += 1
+            return False
         try:
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self.real_root):
                 self._note(path, f"passed over, it is a link to a file outside of {visible_name(self.root)}")
@@ -120,6 +149,14 @@ def _is_generated(path: Path) -> bool:
         with contextlib.suppress(MemoryError):
             return MENTION.encode() not in head + file.read()
     return True
+
+
+def _is_retrofitted(path: Path) -> bool:
+    """Return True if a file has a retrofit that has to be looked after."""
+    try:
+        return MENTION.encode() in read(path)
+    except OSError:
+        return False
 
 
 def _files(number: int) -> str:

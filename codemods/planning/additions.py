@@ -19,6 +19,7 @@ from ..finding import calls
 from ..finding.calls import Site
 from ..finding.kin import kin_of
 from ..finding.resolve import Names
+from ..finding.tests import is_test_class
 from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, State
 from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
@@ -121,6 +122,8 @@ def _settle(
         if not own and not sites_of[id(info)]:
             continue
         why_refused = class_blocks.why_refused(info, file.source)
+        if not own and not file.is_test_file and is_test_class(info):
+            why_refused = "it is a test class, where retries would only make a failure late"
         work = None
         if own or not only_classes_with_blocks:
             work = class_blocks.settle(

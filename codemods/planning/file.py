@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..blocks import markers, wraps
 from ..finding.project import Project
+from ..finding.tests import is_test_file
 from ..model import FilePlan, Options, Problem, Refusal
 from ..source.text import Source
 from ..tables.lookup import catalogue
@@ -117,7 +118,7 @@ def _plan(unchanged: FilePlan, options: Options, in_package: bool, project: Proj
         if marks.problems:
             return replace(unchanged, problems=marks.problems)
         block_states.check_blocks(marks, options)
-        file = ReadFile(source, marks, in_package, project)
+        file = ReadFile(source, marks, in_package, project, is_test_file(unchanged.path))
         outcome = plan_removals(file, options) if options.remove else plan_additions(file, options)
         planned = _file_plan(unchanged, source, outcome)
         if planned.changed and len(planned.after) > max(len(data), options.largest):

@@ -26,12 +26,14 @@ class ReadFile:
     Attributes:
         in_package: it lies in a package, so that the runtime can lie beside it.
         project: the other files, as far as they are known.
+        is_test_file: the user has named a file of tests, or a folder of them.
     """
 
     source: Source
     marks: Markers
     in_package: bool
     project: Project | None = None
+    is_test_file: bool = False
 
     @cached_property
     def text(self) -> str:

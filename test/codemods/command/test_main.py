@@ -246,7 +246,7 @@ def test_the_help_fits_one_screen(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     text = parser("add-queue-backoff").format_help()
     lines = text.splitlines()
-    assert 24 <= len(lines) <= 40
+    assert 24 <= len(lines) <= 48
     assert max(map(len, lines)) <= 82
     assert "examples:" in text
 
