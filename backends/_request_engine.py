@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 428d354d4a
+# Put here by add-queue-backoff; retrofit:runtime v1 b4843a516a
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -37,7 +37,9 @@ from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 # errors -----------------------------------------------------------------------------------------------------
-# The exceptions of the queue.
+# The exceptions that the queue itself raises.
+#
+# What an API or a client library raises passes through as it is; what it means is read in `failures`.
 
 
 class QueueError(RuntimeError):
@@ -61,12 +63,17 @@ class CircuitOpen(QueueError):
 
 
 # probing ----------------------------------------------------------------------------------------------------
-# Reads attributes, headers and flags of other people's objects without being hurt; logging that cannot hurt.
+# Reads other people's objects without being hurt by them, and logs without hurting a request.
+#
+# Responses, clients and exceptions of any library come here, and their attributes may raise anything. What an attribute
+# means is not known here, but by `failures`, `streams` and the vendors.
 
 
 # Arguments that are no body to be rewound; results that are neither a failure nor a stream.
 PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
+# A dict with one of these keys is an answer of a library, which the file of that library in `vendors/` reads.
+ANSWER_KEYS: set[str] = set()
 CO_COROUTINE = 0x80
 
 
@@ -131,6 +138,8 @@ def is_settled(result: Any) -> bool:
     """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
     if type(result) in PLAIN_TYPES:
         return True
+    if type(result) is dict:
+        return result.keys().isdisjoint(ANSWER_KEYS)
     try:
         if type(result.status_code) is not int or result.status_code >= 400:
             return False
@@ -157,7 +166,10 @@ def logger_of(owner: Any) -> logging.Logger:
 
 
 # options ----------------------------------------------------------------------------------------------------
-# The table of the settings.
+# The table of the settings: one row for each, from which the blocks, their documentation and their tests are made.
+#
+# It imports nothing of the runtime, so that the codemod can read it by itself. How a class holds its settings is in
+# `settings`.
 
 
 def _flag(value: Any) -> bool:
@@ -306,21 +318,24 @@ OPTIONS: dict[str, Option] = {
 # What one library may say for itself: a row of `VENDORS`, made by its file in `vendors/`.
 #
 # The rows are asked on slow paths only: of an attempt that failed, of a result that may be a stream, of a call that is seen
-# for the first time. Whatever holds for many libraries stands where it is used, and not here.
+# for the first time. The quick looks before them read three sets, to which the same files add: `RETRYING_MODULES` in
+# `call_kinds`, `ANSWER_KEYS` in `probing`, `RAISED_WITHOUT_CAUSE` in `failures`.
+# Whatever holds for many libraries stands where it is used, and not here.
 
 
 class Vendor(NamedTuple):
-    """What is known of one library; all but its name may be missing.
+    """What is known of one library. All but the name may be missing.
 
     Attributes:
         name: of the library.
-        failure: (exception, or dict that was returned; name of the exception that was raised, or "") -> what it says.
-        is_stream: (result) -> True if it is still to be read.
-        hold: (result, slot) -> True if it keeps the slot from now on, until it is read or closed.
-        once: (call, the object whose method it is or None, engine) -> the same call without the library's own retries;
-            None where it is none of this library's.
-        awaits: (call, class of the object whose method it is) -> True if the call gives something to be awaited or
-            entered, though it is no coroutine function.
+        failure: called with an exception and the name of the one that was raised, or with a dict that was returned and
+            ""; returns what it says, or None.
+        is_stream: called with a result; returns True if it is this library's, and still to be read.
+        hold: called with such a result and the slot; returns True if it keeps the slot from now on.
+        once: called with a call, the object whose method it is (or None), and the engine; returns the same call without
+            the library's own retries, or None.
+        awaits: called with a call and the class of the object whose method it is; returns True if the call gives
+            something to be awaited or entered, though it is no coroutine function.
     """
 
     name: str
@@ -561,7 +576,10 @@ def messages_in(body: Any) -> Iterator[str]:
 
 
 # failures ---------------------------------------------------------------------------------------------------
-# What went wrong.
+# What went wrong in an attempt: a status, a lost connection, an error of a library.
+#
+# Read from what a call returned or raised, and only read: whether there is another attempt, `retry_policy` decides. What
+# only one library does is in its file in `vendors/`.
 
 
 # RFC 9110 section 15.5 and 15.6, RFC 6585, Cloudflare 520-524, Anthropic 529, Groq 498.
@@ -605,6 +623,8 @@ _HOPELESS = frozenset(
         "QueueError",
     }
 )
+# Exceptions that are raised while what caused them is handled, without saying `from`; the vendors add theirs.
+RAISED_WITHOUT_CAUSE: set[str] = set()
 _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 
@@ -702,7 +722,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
                 attribute(link, "reason"),
                 *(args[:2] if type(args := attribute(link, "args")) is tuple else ()),
             ]
-            if type(link).__name__ == "S3UploadFailedError":  # raised without `from` what caused it
+            if type(link).__name__ in RAISED_WITHOUT_CAUSE:
                 todo.append(attribute(link, "__context__"))
 
 
@@ -766,7 +786,10 @@ def _is_daily(body: Any) -> bool:
 
 
 # repeating --------------------------------------------------------------------------------------------------
-# Sending twice.
+# May a request be sent twice? And can its body be?
+#
+# Judged by method, path and the name of the function, since an answer that was lost may have been a success. Only asked
+# where it is not known that the request has not arrived.
 
 
 _BODY_NAMES = frozenset(
@@ -901,7 +924,10 @@ class Rewinder:
 
 
 # slots ------------------------------------------------------------------------------------------------------
-# Slots, tickets.
+# Slots and tickets, and under which slot the code runs that makes a request.
+#
+# A slot is the right to have an attempt in flight; a ticket is a place in line for one. Who gets a slot when, the gate
+# decides; how a thread, a task or a worker is told of it is in `waiting`, `async_waiting` and `calls`.
 
 
 WAITING, GRANTED, RUNNING, GONE = range(4)
@@ -1034,7 +1060,9 @@ def slot_of_open_stream(gate: "Gate") -> "Slot | None":
 
 
 # workers ----------------------------------------------------------------------------------------------------
-# Workers and the alarm.
+# The threads of the queue: workers, which run jobs that have a slot, and the alarm, which wakes gates in time.
+#
+# They know gates, and never the instance whose requests they make, which they would keep alive.
 
 
 _IDLE_SECONDS = 2.0
@@ -1120,7 +1148,11 @@ def _run_here(gate: "Gate") -> None:
 
 
 class Alarm:
-    """One daemon thread for all gates that pumps a gate when it is due, and ends when none is."""
+    """One daemon thread for all gates that pumps a gate when it is due, and ends when none is.
+
+    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs, unless it could not be started; then
+    `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -1173,7 +1205,9 @@ alarm = Alarm()
 
 
 # gate -------------------------------------------------------------------------------------------------------
-# The line.
+# The line: admits requests, first in, first out, at most so many at once.
+#
+# It knows slots and tickets, and nothing of requests, failures or settings. Its invariants are in the docstring of `Gate`.
 
 
 class Gate:
@@ -1200,7 +1234,7 @@ class Gate:
     def reset(self) -> None:
         """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
         self.generation += 1
-        self.lock = threading.Lock()
+        self.lock = threading.Lock()  # for a few lines each time: no code of a user's runs under it
         self.active = 0
         self.waiting = 0
         self.calm = True
@@ -1218,7 +1252,8 @@ class Gate:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
-        self.unstaffed = 0  # jobs that were put without an idle worker
+        self.unstaffed = 0  # jobs that were put without an idle worker; each gets a new one
+        # Held by the thread that runs jobs itself, as no other could be started.
         self.running_here = threading.Lock()
         here = get_ident()
         self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
@@ -1522,7 +1557,7 @@ class Gate:
 
 
 # health -----------------------------------------------------------------------------------------------------
-# Budget and breaker.
+# The retry budget and the circuit breaker; only where a setting asks for one of them.
 
 
 class Health:
@@ -1581,7 +1616,9 @@ class Health:
 
 
 # connections ------------------------------------------------------------------------------------------------
-# Kept connections.
+# Kept connections for functions that make a session for each call; only where `reuse_connections` asks for it.
+#
+# Sessions and clients that the user's code makes keep their connections themselves, and are not touched.
 
 
 # What an environment variable of these says, httpx reads when a client is made.
@@ -1703,7 +1740,9 @@ class TestingMode(contextlib.ContextDecorator):
 
 
 # retry_policy -----------------------------------------------------------------------------------------------
-# Delay or give up.
+# Is there another attempt, and after what delay? Says so in the log, either way, and to the listeners.
+#
+# It decides, and neither waits nor calls: that is done by `calls` and `async_calls`.
 
 
 # What a log record carries of an event, as attributes.
@@ -1860,7 +1899,9 @@ def _discard(response: Any) -> None:
 
 
 # request ----------------------------------------------------------------------------------------------------
-# One logical request.
+# One logical request: the call, its attempts, and the outcome of the last one.
+#
+# It makes an attempt and has it judged, under a slot that whoever calls it has taken and gives back.
 
 
 class Request:
@@ -1967,7 +2008,7 @@ def check_health(engine: "RequestEngine") -> None:
 
 
 # waiting ----------------------------------------------------------------------------------------------------
-# Waiting for a slot in a thread.
+# Waits for a slot in a thread, between two attempts of a request. For tasks: `async_waiting`.
 
 
 class ThreadTicket(Ticket):
@@ -2022,17 +2063,22 @@ def timed_out(engine: "RequestEngine", setting: str) -> RequestTimeout:
 
 
 # streams ----------------------------------------------------------------------------------------------------
-# What holds a slot.
+# Results that are still to be read: recognised, and made to keep their slot until they have been.
+#
+# What a stream looks like in general, and what holds the slot of a sync one. Responses of single libraries are recognised
+# in `vendors/`; async streams are in `async_streams`.
 
 
 def is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
-    if type(result) is not dict:
-        if is_settled(result):
-            return False
-        if _has_shape_of_stream(result, kwargs):
+    if is_settled(result):
+        return False
+    if _has_shape_of_stream(result, kwargs):
+        return True
+    for vendor in VENDORS:  # noqa: SIM110, it is faster
+        if vendor.is_stream is not None and vendor.is_stream(result):
             return True
-    return any(vendor.is_stream is not None and vendor.is_stream(result) for vendor in VENDORS)
+    return False
 
 
 def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
@@ -2286,7 +2332,7 @@ HELD_STREAMS: dict[tuple[bool, bool], type[Held]] = {(True, False): HeldStream}
 
 
 # async_waiting ----------------------------------------------------------------------------------------------
-# Waiting for a slot in a task.
+# Makes a request in a task of asyncio, and waits there for its slots. For threads: `calls`, `waiting`.
 
 
 class TaskTicket(Ticket):
@@ -2354,25 +2400,9 @@ async def make_async(
         # The server asked all to wait; or it was given back by a request beside this one, which backs off.
         if outer is not None and (engine.gate.hold_until or not outer.held):
             await _wait_in_task(engine, outer, 0.0, request)
-        while True:
-            if outer is None:
-                held.over = held.judged = False
-            token = take_in_hand(held)
-            try:
-                check_health(engine)
-                result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
-                request.result, request.error = await result, None
-            except Exception as error:
-                request.result, request.error = None, error
-            finally:
-                reset_current_slot(token)
-            if request.error is None and not engine.careful and is_settled(request.result):
-                delay = None
-            else:
-                delay = request.judge(held, await _async_body(request.result))
-            if delay is None:
-                return held if outer is None else None
+        while (delay := await _attempt_in_task(engine, request, held, attempt)) is not None:
             await _close_and_wait(engine, held, delay, request)
+        return held if outer is None else None
     except GeneratorExit:  # from the collector, perhaps
         if outer is None:
             held.abandon()
@@ -2384,6 +2414,26 @@ async def make_async(
     finally:
         if outer is not None and outer.over and outer.held:  # taken again after its request had ended
             engine.gate.abandon(outer)
+
+
+async def _attempt_in_task(
+    engine: "RequestEngine", request: Request, slot: Slot, attempt: "Callable[[], Any] | None"
+) -> "float | None":
+    """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
+    if not request.is_nested:
+        slot.over = slot.judged = False
+    token = take_in_hand(slot)
+    try:
+        check_health(engine)
+        result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
+        request.result, request.error = await result, None
+    except Exception as error:
+        request.result, request.error = None, error
+    finally:
+        reset_current_slot(token)
+    if request.error is None and not engine.careful and is_settled(request.result):
+        return None
+    return request.judge(slot, await _async_body(request.result))
 
 
 async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, request: Request) -> None:
@@ -2441,7 +2491,7 @@ async def _async_body(response: Any) -> Any:
 
 
 # async_streams ----------------------------------------------------------------------------------------------
-# Async streams.
+# What holds the slot of an async stream. See `streams`.
 
 
 async def _made_again(request: Request) -> Any:
@@ -2495,7 +2545,7 @@ class HeldStreamOfBoth(HeldStream, HeldAsyncStream):
 
 
 # async_calls ------------------------------------------------------------------------------------------------
-# Async calls.
+# Async calls: a coroutine function, and what gives something to be awaited, entered or iterated.
 
 
 async def run_async(
@@ -2656,7 +2706,9 @@ async def _first(stream: Any) -> Any:
 
 
 # call_kinds -------------------------------------------------------------------------------------------------
-# Kinds of calls.
+# Is a call synchronous, a coroutine function, or something else that is async?
+#
+# And the quick looks that save the usual calls, which every request pays for, from everything that is slow.
 
 
 SYNC, COROUTINE, ASYNC_OTHER = range(3)
@@ -2723,6 +2775,8 @@ def kind_of(call: Any) -> int:
     owner = type(attribute(call, "__self__"))
     if flags & _CO_ASYNC_GENERATOR:
         return ASYNC_OTHER
+    if owner is type(None) and type(call) in (FunctionType, partial):  # no library's method
+        return SYNC
     for vendor in VENDORS:
         if vendor.awaits is not None and vendor.awaits(call, owner):
             return ASYNC_OTHER
@@ -2742,7 +2796,9 @@ def _inside(function: Any) -> Any:
 
 
 # calls ------------------------------------------------------------------------------------------------------
-# Calls.
+# Sync calls: run at once, in line, under another request's slot; and `submit`.
+#
+# The usual call is made in `run_call`, without anything that it does not need; what is not usual is made as a `Request`.
 
 
 def run_call(
@@ -2919,7 +2975,7 @@ class Job(Ticket):
 
     __slots__ = ("context", "done", "future", "request")
 
-    def __init__(self, slot: Slot, request: "Request", future: "Future[Any] | None" = None) -> None:
+    def __init__(self, slot: Slot, request: Request, future: "Future[Any] | None" = None) -> None:
         super().__init__(slot)
         self.request = request
         self.future = future
@@ -3087,6 +3143,8 @@ def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
     return owner.__module__.partition(".")[0] == "aiobotocore"
 
 
+ANSWER_KEYS.add("ResponseMetadata")
+RAISED_WITHOUT_CAUSE.add("S3UploadFailedError")
 VENDORS.append(
     Vendor(
         "botocore",
@@ -3250,8 +3308,10 @@ def _without_reconnecting(transport: Any) -> Any:
 
 
 def _is_unread_by_httpx(result: Any) -> bool:
+    if attribute(result, "is_stream_consumed") is False:
+        return True
     inner = attribute(result, "http_response")  # of the SDKs' `with_raw_response`
-    return any(attribute(response, "is_stream_consumed") is False for response in (result, inner))
+    return inner is not None and attribute(inner, "is_stream_consumed") is False
 
 
 def _hold_httpx(result: Any, slot: Slot) -> bool:
@@ -3400,7 +3460,9 @@ VENDORS.append(
 
 
 # wrap -------------------------------------------------------------------------------------------------------
-# The entry.
+# The entry: `self._queued(function)` gives what is here made of the function.
+#
+# Its kind is known, its library's own retries are off; nothing is called yet.
 
 
 def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
@@ -3459,7 +3521,10 @@ def _without_own_retries(call: Any, engine: "RequestEngine") -> Any:
 
 
 # engine -----------------------------------------------------------------------------------------------------
-# The state of one owner.
+# The state of one owner: an instance, or a class where class methods make the requests.
+#
+# An engine knows its settings as plain values, and its owner by a weak reference at most. How the owner holds settings and
+# keys, and how the engine is found, is in `settings` and `keys`.
 
 
 # id(owner) -> its engine. By id, because instances may be unhashable or compare equal; a weak reference's callback
@@ -3520,6 +3585,7 @@ class RequestEngine:
         self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
+        # Held while settings are read and put to use: of two that are assigned at once, the later one stays.
         self.configuring = threading.Lock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 
@@ -3667,7 +3733,9 @@ def _forget(key: int, reference: Any) -> None:
 
 
 # settings ---------------------------------------------------------------------------------------------------
-# Settings.
+# How a class holds its settings and its entry point, and how an owner's engine is found.
+#
+# Which settings there are: `options`. What they do is where `engine.settings` is read.
 
 
 # Class -> its settings by name, to know them again where a plain value was assigned to the class.
@@ -3820,7 +3888,7 @@ class EntryPoint(property):
 
 
 # keys -------------------------------------------------------------------------------------------------------
-# Keys.
+# API keys: as assigned, else from `metadata`, the environment or a `.env` file. A key is never logged.
 
 
 _OUTSIDE = (" in the environment", " in .env")  # where a key is looked for once

@@ -1,4 +1,4 @@
-"""Async calls."""
+"""Async calls: a coroutine function, and what gives something to be awaited, entered or iterated."""
 
 import logging
 from collections.abc import Callable, Coroutine

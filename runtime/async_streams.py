@@ -1,4 +1,4 @@
-"""Async streams."""
+"""What holds the slot of an async stream. See `streams`."""
 
 from functools import partial
 from typing import Any

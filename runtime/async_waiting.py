@@ -1,4 +1,4 @@
-"""Waiting for a slot in a task."""
+"""Makes a request in a task of asyncio, and waits there for its slots. For threads: `calls`, `waiting`."""
 
 import contextlib
 import math
@@ -84,25 +84,9 @@ async def make_async(
         # The server asked all to wait; or it was given back by a request beside this one, which backs off.
         if outer is not None and (engine.gate.hold_until or not outer.held):
             await _wait_in_task(engine, outer, 0.0, request)
-        while True:
-            if outer is None:
-                held.over = held.judged = False
-            token = take_in_hand(held)
-            try:
-                check_health(engine)
-                result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
-                request.result, request.error = await result, None
-            except Exception as error:
-                request.result, request.error = None, error
-            finally:
-                reset_current_slot(token)
-            if request.error is None and not engine.careful and is_settled(request.result):
-                delay = None
-            else:
-                delay = request.judge(held, await _async_body(request.result))
-            if delay is None:
-                return held if outer is None else None
+        while (delay := await _attempt_in_task(engine, request, held, attempt)) is not None:
             await _close_and_wait(engine, held, delay, request)
+        return held if outer is None else None
     except GeneratorExit:  # from the collector, perhaps
         if outer is None:
             held.abandon()
@@ -114,6 +98,26 @@ async def make_async(
     finally:
         if outer is not None and outer.over and outer.held:  # taken again after its request had ended
             engine.gate.abandon(outer)
+
+
+async def _attempt_in_task(
+    engine: "RequestEngine", request: Request, slot: Slot, attempt: "Callable[[], Any] | None"
+) -> "float | None":
+    """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
+    if not request.is_nested:
+        slot.over = slot.judged = False
+    token = take_in_hand(slot)
+    try:
+        check_health(engine)
+        result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
+        request.result, request.error = await result, None
+    except Exception as error:
+        request.result, request.error = None, error
+    finally:
+        reset_current_slot(token)
+    if request.error is None and not engine.careful and is_settled(request.result):
+        return None
+    return request.judge(slot, await _async_body(request.result))
 
 
 async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, request: Request) -> None:

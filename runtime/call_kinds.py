@@ -1,4 +1,7 @@
-"""Kinds of calls."""
+"""Is a call synchronous, a coroutine function, or something else that is async?
+
+And the quick looks that save the usual calls, which every request pays for, from everything that is slow.
+"""
 
 from collections import OrderedDict
 from functools import partial
@@ -72,6 +75,8 @@ def kind_of(call: Any) -> int:
     owner = type(attribute(call, "__self__"))
     if flags & _CO_ASYNC_GENERATOR:
         return ASYNC_OTHER
+    if owner is type(None) and type(call) in (FunctionType, partial):  # no library's method
+        return SYNC
     for vendor in VENDORS:
         if vendor.awaits is not None and vendor.awaits(call, owner):
             return ASYNC_OTHER

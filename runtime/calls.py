@@ -1,4 +1,7 @@
-"""Calls."""
+"""Sync calls: run at once, in line, under another request's slot; and `submit`.
+
+The usual call is made in `run_call`, without anything that it does not need; what is not usual is made as a `Request`.
+"""
 
 import contextlib
 import contextvars
@@ -208,7 +211,7 @@ class Job(Ticket):
 
     __slots__ = ("context", "done", "future", "request")
 
-    def __init__(self, slot: Slot, request: "Request", future: "Future[Any] | None" = None) -> None:
+    def __init__(self, slot: Slot, request: Request, future: "Future[Any] | None" = None) -> None:
         super().__init__(slot)
         self.request = request
         self.future = future

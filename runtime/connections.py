@@ -1,4 +1,7 @@
-"""Kept connections."""
+"""Kept connections for functions that make a session for each call; only where `reuse_connections` asks for it.
+
+Sessions and clients that the user's code makes keep their connections themselves, and are not touched.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,8 @@
-"""The state of one owner."""
+"""The state of one owner: an instance, or a class where class methods make the requests.
+
+An engine knows its settings as plain values, and its owner by a weak reference at most. How the owner holds settings and
+keys, and how the engine is found, is in `settings` and `keys`.
+"""
 
 import contextlib
 import math
@@ -84,6 +88,7 @@ class RequestEngine:
         self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
+        # Held while settings are read and put to use: of two that are assigned at once, the later one stays.
         self.configuring = threading.Lock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 

@@ -1,4 +1,7 @@
-"""The exceptions of the queue."""
+"""The exceptions that the queue itself raises.
+
+What an API or a client library raises passes through as it is; what it means is read in `failures`.
+"""
 
 
 class QueueError(RuntimeError):

@@ -1,4 +1,8 @@
-"""What went wrong."""
+"""What went wrong in an attempt: a status, a lost connection, an error of a library.
+
+Read from what a call returned or raised, and only read: whether there is another attempt, `retry_policy` decides. What
+only one library does is in its file in `vendors/`.
+"""
 
 import errno
 import re
@@ -51,6 +55,8 @@ _HOPELESS = frozenset(
         "QueueError",
     }
 )
+# Exceptions that are raised while what caused them is handled, without saying `from`; the vendors add theirs.
+RAISED_WITHOUT_CAUSE: set[str] = set()
 _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 
@@ -148,7 +154,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
                 attribute(link, "reason"),
                 *(args[:2] if type(args := attribute(link, "args")) is tuple else ()),
             ]
-            if type(link).__name__ == "S3UploadFailedError":  # raised without `from` what caused it
+            if type(link).__name__ in RAISED_WITHOUT_CAUSE:
                 todo.append(attribute(link, "__context__"))
 
 

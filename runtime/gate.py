@@ -1,4 +1,7 @@
-"""The line."""
+"""The line: admits requests, first in, first out, at most so many at once.
+
+It knows slots and tickets, and nothing of requests, failures or settings. Its invariants are in the docstring of `Gate`.
+"""
 
 import _thread
 import contextlib
@@ -43,7 +46,7 @@ class Gate:
     def reset(self) -> None:
         """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
         self.generation += 1
-        self.lock = threading.Lock()
+        self.lock = threading.Lock()  # for a few lines each time: no code of a user's runs under it
         self.active = 0
         self.waiting = 0
         self.calm = True
@@ -61,7 +64,8 @@ class Gate:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
-        self.unstaffed = 0  # jobs that were put without an idle worker
+        self.unstaffed = 0  # jobs that were put without an idle worker; each gets a new one
+        # Held by the thread that runs jobs itself, as no other could be started.
         self.running_here = threading.Lock()
         here = get_ident()
         self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}

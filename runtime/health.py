@@ -1,4 +1,4 @@
-"""Budget and breaker."""
+"""The retry budget and the circuit breaker; only where a setting asks for one of them."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Keys."""
+"""API keys: as assigned, else from `metadata`, the environment or a `.env` file. A key is never logged."""
 
 import logging
 import os

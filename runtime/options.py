@@ -1,4 +1,8 @@
-"""The table of the settings."""
+"""The table of the settings: one row for each, from which the blocks, their documentation and their tests are made.
+
+It imports nothing of the runtime, so that the codemod can read it by itself. How a class holds its settings is in
+`settings`.
+"""
 
 import math
 import operator

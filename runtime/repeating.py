@@ -1,4 +1,8 @@
-"""Sending twice."""
+"""May a request be sent twice? And can its body be?
+
+Judged by method, path and the name of the function, since an answer that was lost may have been a success. Only asked
+where it is not known that the request has not arrived.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

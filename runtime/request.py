@@ -1,4 +1,7 @@
-"""One logical request."""
+"""One logical request: the call, its attempts, and the outcome of the last one.
+
+It makes an attempt and has it judged, under a slot that whoever calls it has taken and gives back.
+"""
 
 import math
 import time

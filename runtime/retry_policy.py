@@ -1,4 +1,7 @@
-"""Delay or give up."""
+"""Is there another attempt, and after what delay? Says so in the log, either way, and to the listeners.
+
+It decides, and neither waits nor calls: that is done by `calls` and `async_calls`.
+"""
 
 import contextlib
 import logging

@@ -1,4 +1,7 @@
-"""Settings."""
+"""How a class holds its settings and its entry point, and how an owner's engine is found.
+
+Which settings there are: `options`. What they do is where `engine.settings` is read.
+"""
 
 import weakref
 from collections.abc import Collection, Mapping

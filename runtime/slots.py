@@ -1,4 +1,8 @@
-"""Slots, tickets."""
+"""Slots and tickets, and under which slot the code runs that makes a request.
+
+A slot is the right to have an attempt in flight; a ticket is a place in line for one. Who gets a slot when, the gate
+decides; how a thread, a task or a worker is told of it is in `waiting`, `async_waiting` and `calls`.
+"""
 
 import contextvars
 import math

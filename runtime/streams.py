@@ -1,4 +1,8 @@
-"""What holds a slot."""
+"""Results that are still to be read: recognised, and made to keep their slot until they have been.
+
+What a stream looks like in general, and what holds the slot of a sync one. Responses of single libraries are recognised
+in `vendors/`; async streams are in `async_streams`.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +17,14 @@ from .waiting import wait_for_slot
 
 def is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
-    if type(result) is not dict:
-        if is_settled(result):
-            return False
-        if _has_shape_of_stream(result, kwargs):
+    if is_settled(result):
+        return False
+    if _has_shape_of_stream(result, kwargs):
+        return True
+    for vendor in VENDORS:  # noqa: SIM110, it is faster
+        if vendor.is_stream is not None and vendor.is_stream(result):
             return True
-    return any(vendor.is_stream is not None and vendor.is_stream(result) for vendor in VENDORS)
+    return False
 
 
 def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:

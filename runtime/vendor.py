@@ -1,7 +1,9 @@
 """What one library may say for itself: a row of `VENDORS`, made by its file in `vendors/`.
 
 The rows are asked on slow paths only: of an attempt that failed, of a result that may be a stream, of a call that is seen
-for the first time. Whatever holds for many libraries stands where it is used, and not here.
+for the first time. The quick looks before them read three sets, to which the same files add: `RETRYING_MODULES` in
+`call_kinds`, `ANSWER_KEYS` in `probing`, `RAISED_WITHOUT_CAUSE` in `failures`.
+Whatever holds for many libraries stands where it is used, and not here.
 """
 
 from collections.abc import Callable
@@ -14,17 +16,18 @@ if TYPE_CHECKING:
 
 
 class Vendor(NamedTuple):
-    """What is known of one library; all but its name may be missing.
+    """What is known of one library. All but the name may be missing.
 
     Attributes:
         name: of the library.
-        failure: (exception, or dict that was returned; name of the exception that was raised, or "") -> what it says.
-        is_stream: (result) -> True if it is still to be read.
-        hold: (result, slot) -> True if it keeps the slot from now on, until it is read or closed.
-        once: (call, the object whose method it is or None, engine) -> the same call without the library's own retries;
-            None where it is none of this library's.
-        awaits: (call, class of the object whose method it is) -> True if the call gives something to be awaited or
-            entered, though it is no coroutine function.
+        failure: called with an exception and the name of the one that was raised, or with a dict that was returned and
+            ""; returns what it says, or None.
+        is_stream: called with a result; returns True if it is this library's, and still to be read.
+        hold: called with such a result and the slot; returns True if it keeps the slot from now on.
+        once: called with a call, the object whose method it is (or None), and the engine; returns the same call without
+            the library's own retries, or None.
+        awaits: called with a call and the class of the object whose method it is; returns True if the call gives
+            something to be awaited or entered, though it is no coroutine function.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Waiting for a slot in a thread."""
+"""Waits for a slot in a thread, between two attempts of a request. For tasks: `async_waiting`."""
 
 import contextlib
 import math

@@ -1,4 +1,7 @@
-"""Workers and the alarm."""
+"""The threads of the queue: workers, which run jobs that have a slot, and the alarm, which wakes gates in time.
+
+They know gates, and never the instance whose requests they make, which they would keep alive.
+"""
 
 import contextlib
 import logging
@@ -96,7 +99,11 @@ def _run_here(gate: "Gate") -> None:
 
 
 class Alarm:
-    """One daemon thread for all gates that pumps a gate when it is due, and ends when none is."""
+    """One daemon thread for all gates that pumps a gate when it is due, and ends when none is.
+
+    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs, unless it could not be started; then
+    `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
+    """
 
     def __init__(self) -> None:
         self.reset()

@@ -1,4 +1,7 @@
-"""The entry."""
+"""The entry: `self._queued(function)` gives what is here made of the function.
+
+Its kind is known, its library's own retries are off; nothing is called yet.
+"""
 
 import logging
 from functools import partial

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..failures import Failure, failure_by_status, is_final
-from ..probing import attribute, has_method
+from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_final
+from ..probing import ANSWER_KEYS, attribute, has_method
 from ..slots import Slot
 from ..streams import HeldBody
 from ..vendor import VENDORS, Vendor
@@ -76,6 +76,8 @@ def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
     return owner.__module__.partition(".")[0] == "aiobotocore"
 
 
+ANSWER_KEYS.add("ResponseMetadata")
+RAISED_WITHOUT_CAUSE.add("S3UploadFailedError")
 VENDORS.append(
     Vendor(
         "botocore",

@@ -39,8 +39,10 @@ def _without_reconnecting(transport: Any) -> Any:
 
 
 def _is_unread_by_httpx(result: Any) -> bool:
+    if attribute(result, "is_stream_consumed") is False:
+        return True
     inner = attribute(result, "http_response")  # of the SDKs' `with_raw_response`
-    return any(attribute(response, "is_stream_consumed") is False for response in (result, inner))
+    return inner is not None and attribute(inner, "is_stream_consumed") is False
 
 
 def _hold_httpx(result: Any, slot: Slot) -> bool:
