@@ -5,20 +5,22 @@ So the loopback vendors cannot just answer whatever our backends happen to send.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from typing import Any
 
 import anthropic
+import boto3
 import groq as groq_sdk
 import openai as openai_sdk
 import pytest
 
-from ipfs_accelerate_py.api_backends.plain import claude, gemini, groq, ollama, openai_api
+from ipfs_accelerate_py.api_backends.plain import claude, gemini, groq, ollama, openai_api, s3_kit
 
 from .backends.cases import HELLO, MESSAGE
-from .loopback import LoopbackServer, Request
+from .loopback import LoopbackServer, Reply, Request
 from .vendors import claude as claude_vendor
 from .vendors import gemini as gemini_vendor
 from .vendors import groq as groq_vendor
@@ -29,6 +31,7 @@ HEADERS = (
     "authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "anthropic-beta", "openai-organization",
     "openai-project", "x-goog-upload-command", "x-goog-upload-offset", "x-goog-upload-file-name", "x-gateway",
     "x-goog-upload-header-content-length", "x-goog-upload-header-content-type", "idempotency-key",
+    "range", "x-amz-copy-source", "x-amz-meta-made-by", "x-amz-acl", "x-amz-checksum-crc32",
 )  # fmt: skip
 """The headers that an API, or a gateway before it, looks at."""
 
@@ -586,6 +589,95 @@ def test_ollama(server, name, monkeypatch):
         return ours(api)
 
     check_alike(server, sdk, ollama({}, {}, ollama_vendor.KEY, server.url), (theirs, forget_unset))
+
+
+LISTED = "<ListBucketResult><Contents><Key>data/a</Key><Size>5</Size></Contents></ListBucketResult>"
+DELETION = {"Objects": [{"Key": "data/a"}], "Quiet": True}
+S3: dict[str, Pair] = {
+    "upload_bytes": (
+        lambda sdk: sdk.put_object(Bucket="b", Key="a b", Body=b"x", Metadata={"made-by": "us"}),
+        lambda api: api.upload_bytes(b"x", "b", "a b", Metadata={"made-by": "us"}),
+    ),
+    "upload_stream": (
+        lambda sdk: sdk.upload_fileobj(io.BytesIO(b"x"), "b", "a", ExtraArgs={"ACL": "private"}),
+        lambda api: api.upload_stream(io.BytesIO(b"x"), "b", "a", ACL="private"),
+    ),
+    "download_bytes": (
+        lambda sdk: sdk.get_object(Bucket="b", Key="a", Range="bytes=0-1")["Body"].read(),
+        lambda api: api.download_bytes("b", "a", Range="bytes=0-1"),
+    ),
+    "head": (
+        lambda sdk: sdk.head_object(Bucket="b", Key="a", VersionId="7"),
+        lambda api: api.head("b", "a", VersionId="7"),
+    ),
+    "list_objects": (
+        lambda sdk: sdk.list_objects_v2(Bucket="b", Prefix="data/", StartAfter="data")["Contents"],
+        lambda api: api.list_objects("b", "data/", StartAfter="data"),
+    ),
+    "copy_file": (
+        lambda sdk: sdk.copy({"Bucket": "b", "Key": "a"}, "c", "d"),
+        lambda api: api.copy_file("b", "a", "c", "d"),
+    ),
+    "delete_file": (
+        lambda sdk: sdk.delete_object(Bucket="b", Key="a"),
+        lambda api: api.delete_file("b", "a"),
+    ),
+    "delete_folder": (
+        lambda sdk: (sdk.list_objects_v2(Bucket="b", Prefix="data/"), sdk.delete_objects(Bucket="b", Delete=DELETION))
+        and ["data/a"],
+        lambda api: api.delete_folder("b", "data"),
+    ),
+    "list_buckets": (
+        lambda sdk: [bucket["Name"] for bucket in sdk.list_buckets(MaxBuckets=5)["Buckets"]],
+        lambda api: api.list_buckets(MaxBuckets=5),
+    ),
+    "presigned_url": (
+        lambda sdk: sdk.list_buckets()
+        and sdk.generate_presigned_url("get_object", {"Bucket": "b", "Key": "a"}, ExpiresIn=60).partition("?")[0],
+        lambda api: api.list_buckets() and api.presigned_url("b", "a", 60).partition("?")[0],
+    ),
+}  # fmt: skip
+
+
+def s3_app(request: Request) -> Reply:
+    """Answer what S3 answers, each time the same."""
+    if request.path == "/":
+        return Reply(
+            200,
+            "<ListAllMyBucketsResult><Buckets><Bucket><Name>b</Name></Bucket></Buckets></ListAllMyBucketsResult>",
+        )
+    if request.method == "GET" and request.path == "/b":
+        return Reply(200, LISTED)
+    if request.method in ("GET", "HEAD"):
+        return Reply(200, b"al", {"ETag": '"1"', "Content-Type": "text/plain"})
+    if "x-amz-copy-source" in request.headers:
+        return Reply(200, '<CopyObjectResult><ETag>"1"</ETag></CopyObjectResult>')
+    if request.method == "POST":
+        return Reply(200, "<DeleteResult></DeleteResult>")
+    return Reply(204 if request.method == "DELETE" else 200, b"", {"ETag": '"1"'})
+
+
+@pytest.mark.parametrize("name", S3)
+def test_s3(server, name, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server.app = s3_app
+
+    def without_signature(answer: Any) -> Any:
+        for request in server.requests:
+            request.headers.pop("authorization", None)  # It has the time in it.
+        return answer
+
+    theirs, ours = S3[name]
+    sdk = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1")
+    api = s3_kit({}, {"region": "us-east-1"}, None, server.url)
+    check_alike(
+        server,
+        sdk,
+        api,
+        (lambda sdk: without_signature(theirs(sdk)), lambda api: without_signature(ours(api))),
+    )
 
 
 def test_errors_are_in_a_form_that_the_vendors_clients_read(server):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import http.client
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
 import requests.adapters
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+import urllib3
+import urllib3.connection
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """What may be sent twice whatever it asks for (RFC 9110 section 9.2.2)."""
@@ -58,6 +59,10 @@ INFERENCE = frozenset(
 """The last words of the paths whose POSTs ask a model for something: sent twice, they make nothing twice."""
 
 
+ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""What a connection that the other side has ended raises; `http.client.RemoteDisconnected` is a `ConnectionError`."""
+
+
 class KeptConnections(requests.adapters.HTTPAdapter):
     """Sends requests as requests' own adapter does, over connections that get along with real servers.
 
@@ -66,7 +71,7 @@ class KeptConnections(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 
 class _CutInHeaders(http.client.IncompleteRead):
@@ -124,39 +129,52 @@ class _Kept:
     timeout: Any
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
-        self._again = None
+        self._again: Any = None
         if self.sock is not None and _may_be_sent_twice(method, url, body, headers or {}):
             self._again = (self.timeout, (method, url, body, headers), options)
-        super().request(method, url, body, headers, **options)  # type: ignore[misc]
+        try:
+            super().request(method, url, body, headers, **options)  # type: ignore[misc]
+        except ENDED:
+            if self._again is None:
+                raise
+            self._send_again()
 
     def getresponse(self) -> Any:
-        again, self._again = self._again, None
         try:
             return super().getresponse()  # type: ignore[misc]
-        except ConnectionError:  # http.client's RemoteDisconnected is one
-            if again is None:
+        except ENDED:
+            if self._again is None:
                 raise
-        read_timeout, (self.timeout, request, options) = self.timeout, again
-        self.close()  # type: ignore[attr-defined]
-        self.request(*request, **options)  # it connects first
-        self.timeout = read_timeout
+            timeout = self.timeout
+            self._send_again()
+            self.timeout = timeout
+        finally:
+            self._again = None  # The body, and what else is in it, is not kept.
         return super().getresponse()  # type: ignore[misc]
 
+    def _send_again(self) -> None:
+        (self.timeout, request, options), self._again = self._again, None
+        self.close()  # type: ignore[attr-defined]
+        super().request(*request, **options)  # type: ignore[misc]  # which connects first
 
-class _Connection(_Kept, HTTPConnection):
+
+# With the names of urllib3's own, which stand in its messages.
+
+
+class HTTPConnection(_Kept, urllib3.connection.HTTPConnection):
     response_class = _Answer
 
 
-class _TLSConnection(_Kept, HTTPSConnection):
+class HTTPSConnection(_Kept, urllib3.connection.HTTPSConnection):
     response_class = _Answer
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+class HTTPConnectionPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = HTTPConnection
 
 
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
+class HTTPSConnectionPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = HTTPSConnection
 
 
 def _may_be_sent_twice(method: str, url: str, body: Any, headers: Mapping[str, Any]) -> bool:

@@ -187,7 +187,7 @@ class s3_kit:
         """Return the names of the buckets that these credentials own."""
         with _s3_call(extra):
             answer = self.client.list_buckets(**extra)
-        return [bucket["Name"] for bucket in answer.get("Buckets", [])]
+            return [bucket["Name"] for bucket in answer.get("Buckets", [])]
 
     def list_objects(self, bucket: str, prefix: str = "", **extra: Any) -> list[dict[str, Any]]:
         """Return `Key`, `Size`, `ETag`, `LastModified` of each object whose key begins with `prefix`."""
@@ -205,7 +205,9 @@ class s3_kit:
 
     def list_keys(self, bucket: str, prefix: str = "", **extra: Any) -> list[str]:
         """Return the keys that begin with `prefix`."""
-        return [found["Key"] for found in self.list_objects(bucket, prefix, **extra)]
+        found = self.list_objects(bucket, prefix, **extra)
+        with _s3_call({}):
+            return [each["Key"] for each in found]
 
     # Copies and deletions
 

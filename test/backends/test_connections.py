@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
+import trustme
 
 from ..loopback import LoopbackServer, Raw, Reply, Reset
 from .cases import CASES, HELLO, Case
@@ -85,6 +88,30 @@ def test_delete_is_sent_twice(api, server):
     api.list_models()
     api.delete_file("file-1")
     assert [request.method for request in server.requests] == ["GET", "DELETE", "DELETE"]
+
+
+def test_connection_with_tls_is_replaced_too(backend, case, tmp_path, monkeypatch):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with LoopbackServer(case.answers().app, context) as server:
+        api = case.make(backend, server)
+        server.script(Reply(200, {"data": []}), Raw(b""))
+        api.list_models()
+        assert api.chat(*CHAT)
+        assert (len(server.requests), server.connections) == (3, 2)
+        api.close()
+
+
+def test_body_is_not_kept_with_the_connection(api):
+    api.list_models()
+    api.upload_file("a.bin", b"x" * 100_000, "batch")
+    api.chat(*CHAT)
+    pools = api.session.get_adapter(api.base_url).poolmanager.pools
+    (pool,) = map(pools.__getitem__, pools.keys())
+    assert [connection._again for connection in pool.pool.queue if connection] == [None]
 
 
 def test_stream_is_asked_for_once_more(api, server):

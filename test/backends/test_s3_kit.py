@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import pickle
 import traceback
 
@@ -11,6 +14,7 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from ..loopback import LoopbackServer, Reply, Reset
+from .cases import public_methods
 
 pytestmark = pytest.mark.xdist_group("s3")
 
@@ -388,3 +392,180 @@ def test_whatever_fails_is_one_exception_without_the_secret(scripted, backend, t
 def test_missing_local_file_is_an_os_error(api, tmp_path):
     with pytest.raises(FileNotFoundError):
         api.upload_file(tmp_path / "nothing", BUCKET, "a")
+
+
+# Bytes, streams, and what boto3 takes beside them
+
+
+def test_bytes_go_up_and_come_down(api, s3):
+    api.upload_bytes(b"alpha", BUCKET, "a", ContentType="text/plain", Metadata={"made-by": "us"})
+    assert content(s3, "a") == "alpha"
+    assert api.download_bytes(BUCKET, "a") == b"alpha"
+    assert api.download_bytes(BUCKET, "a", Range="bytes=1-2") == b"lp"
+    assert s3.head_object(Bucket=BUCKET, Key="a")["Metadata"] == {"made-by": "us"}
+
+
+def test_streams_go_up_and_come_down_in_parts(api, s3):
+    big = bytes(range(256)) * (9 * 4096)
+    api.upload_stream(io.BytesIO(big), BUCKET, "big", ContentType="image/png")
+    assert s3.head_object(Bucket=BUCKET, Key="big")["ETag"].endswith('-2"')
+    stream = io.BytesIO()
+    api.download_stream(BUCKET, "big", stream)
+    assert stream.getvalue() == big
+    assert s3.head_object(Bucket=BUCKET, Key="big")["ContentType"] == "image/png"
+
+
+def test_files_and_folders_take_extra_arguments(api, s3, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text("alpha")
+    api.upload_file(tmp_path / "in" / "a", BUCKET, "file", ContentType="text/x-one")
+    api.upload_folder(tmp_path / "in", BUCKET, "folder", ContentType="text/x-two")
+    api.copy_file(BUCKET, "file", BUCKET, "copy", ContentType="text/x-three", MetadataDirective="REPLACE")
+    kinds = [s3.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in ("file", "folder/a", "copy")]
+    assert kinds == ["text/x-one", "text/x-two", "text/x-three"]
+
+
+def test_version_of_an_object(api, s3, tmp_path):
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket=BUCKET, Key="a", Body=b"old")["VersionId"]
+    put(s3, a="new")
+    assert api.download_bytes(BUCKET, "a", VersionId=old) == b"old"
+    api.download_file(BUCKET, "a", tmp_path / "a", VersionId=old)
+    assert (tmp_path / "a").read_text() == "old"
+    assert api.head(BUCKET, "a", VersionId=old)["ContentLength"] == 3
+
+
+def test_head_tells_of_an_object(api, s3):
+    s3.put_object(Bucket=BUCKET, Key="a", Body=b"alpha", ContentType="text/plain")
+    told = api.head(BUCKET, "a")
+    assert (told["ContentLength"], told["ContentType"]) == (5, "text/plain")
+    assert "ResponseMetadata" not in told
+
+
+def test_exists(api, s3):
+    put(s3, a="alpha")
+    assert api.exists(BUCKET, "a") is True
+    assert api.exists(BUCKET, "b") is False
+    assert api.exists("nowhere", "a") is False
+
+
+def test_refusal_is_not_taken_for_an_object_that_does_not_exist(scripted, backend):
+    api, server = scripted
+    server.script(Reply(403))
+    with pytest.raises(backend.S3Error) as caught:
+        api.exists(BUCKET, "a")
+    assert caught.value.status == 403
+
+
+def test_presigned_urls_read_and_write_without_credentials(api, s3):
+    put(s3, a="alpha")
+    assert requests.get(api.presigned_url(BUCKET, "a"), timeout=10).text == "alpha"
+    url = api.presigned_url(BUCKET, "b", 60, "put_object", ContentType="text/plain")
+    assert requests.put(url, b"beta", headers={"Content-Type": "text/plain"}, timeout=10).ok
+    assert content(s3, "b") == "beta"
+
+
+def test_presigned_url_is_made_without_a_request_and_shows_no_secret(scripted):
+    api, server = scripted
+    url = api.presigned_url(BUCKET, "a", 60)
+    assert "Expires" in url
+    assert SECRET not in url
+    assert server.requests == []
+
+
+def test_presigned_url_of_a_method_that_is_none_is_an_error(api, backend):
+    with pytest.raises(backend.S3Error, match="get_everything"):
+        api.presigned_url(BUCKET, "a", method="get_everything")
+
+
+def test_profile_and_region_from_metadata(backend, tmp_path, monkeypatch):
+    (tmp_path / "config").write_text("[profile shelf]\nregion = eu-west-3\n")
+    (tmp_path / "credentials").write_text(
+        "[shelf]\naws_access_key_id = of-shelf\naws_secret_access_key = s\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    client = backend.s3_kit({}, {"profile": "shelf"}).client
+    assert client.meta.region_name == "eu-west-3"
+    assert client._request_signer._credentials.access_key == "of-shelf"
+    assert (
+        backend.s3_kit({}, {"profile": "shelf", "region": "eu-north-1"}).client.meta.region_name
+        == "eu-north-1"
+    )
+
+
+LISTED = "<ListBucketResult><Contents><Key>data/a</Key></Contents></ListBucketResult>"
+
+
+def all_calls(api, tmp_path):
+    """Yield all methods that ask S3 for something, each as a function that takes more arguments."""
+    (tmp_path / "in").mkdir(exist_ok=True)
+    (tmp_path / "in" / "a").write_text("alpha")
+    yield lambda **more: api.list_buckets(**more)
+    yield lambda **more: api.list_objects(BUCKET, **more)
+    yield lambda **more: api.list_keys(BUCKET, **more)
+    yield lambda **more: api.upload_file(tmp_path / "in" / "a", BUCKET, "data/a", **more)
+    yield lambda **more: api.upload_stream(io.BytesIO(b"alpha"), BUCKET, "data/b", **more)
+    yield lambda **more: api.upload_bytes(b"alpha", BUCKET, "data/c", **more)
+    yield lambda **more: api.upload_folder(tmp_path / "in", BUCKET, "data", **more)
+    yield lambda **more: api.head(BUCKET, "data/a", **more)
+    yield lambda **more: api.exists(BUCKET, "data/a", **more)
+    yield lambda **more: api.download_bytes(BUCKET, "data/a", **more)
+    yield lambda **more: api.download_file(BUCKET, "data/a", tmp_path / "out", **more)
+    yield lambda **more: api.download_stream(BUCKET, "data/a", io.BytesIO(), **more)
+    yield lambda **more: api.download_folder(BUCKET, "data", tmp_path / "outs", **more)
+    yield lambda **more: api.copy_file(BUCKET, "data/a", BUCKET, "copy", **more)
+    yield lambda **more: api.copy_folder(BUCKET, "data", BUCKET, "copies", **more)
+    yield lambda **more: api.delete_file(BUCKET, "copy", **more)
+    yield lambda **more: api.delete_folder(BUCKET, "copies", **more)
+
+
+def test_headers_of_a_call_and_of_an_instance_are_sent_and_signed(backend, s3, moto, tmp_path):
+    api = backend.s3_kit({}, {"headers": {"X-Gateway": "all"}}, None, moto)
+    sent = []
+    api.client.meta.events.register("before-send.s3", lambda request, **_: sent.append(dict(request.headers)))
+    for call in all_calls(api, tmp_path):
+        call(extra_headers={"X-Call": "one"})
+    assert {(text(headers["X-Gateway"]), text(headers["X-Call"])) for headers in sent} == {("all", "one")}
+    assert all("x-gateway" in text(headers["Authorization"]) for headers in sent)
+    del sent[:]
+    api.list_buckets()
+    assert "X-Call" not in sent[0]
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def test_every_method_is_among_the_calls_tested_here(api, tmp_path, load):
+    plain = importlib.import_module("ipfs_accelerate_py.api_backends.plain.s3_kit").s3_kit
+    names = {name for call in all_calls(api, tmp_path) for name in call.__code__.co_names}
+    assert set(public_methods(plain)) - {"presigned_url"} <= names
+
+
+@pytest.mark.parametrize("body", ["", "<x/>", LISTED, "<ListBucketResult><Contents/></ListBucketResult>"])
+def test_answer_that_leaves_out_what_s3_always_says_is_the_backends_error(backend, scripted, tmp_path, body):
+    """As where rclone or another server answers to `UploadPartCopy` without an `ETag`."""
+    api, server = scripted
+    api.client.meta.events.unregister("needs-retry.s3", unique_id="retry-config-s3")
+    api.transfer.multipart_threshold = api.transfer.multipart_chunksize = 2
+    server.app = lambda request: Reply(200, body)
+    for call in all_calls(api, tmp_path):
+        with contextlib.suppress(backend.S3Error):
+            call()
+
+
+def test_copy_in_parts_to_a_server_that_gives_no_etag(backend, scripted):
+    api, server = scripted
+    api.transfer.multipart_threshold = 2
+    begun = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
+    answers = {
+        "HEAD": Reply(200, b"alpha"),
+        "POST": Reply(200, begun),
+        "PUT": Reply(200, "<CopyPartResult/>"),
+    }
+    server.app = lambda request: answers.get(request.method, Reply(204))
+    with pytest.raises(backend.S3Error, match=r"^the server's answer has no 'ETag'$") as caught:
+        api.copy_file(BUCKET, "a", BUCKET, "b")
+    assert caught.value.status is None
