@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from .tables.libraries import Library
 
@@ -56,6 +57,8 @@ class Options:
     """Environment variables of the API key; empty: those that the class reads, from the table, or from its name."""
     key_variables_of: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """The same of single classes: name and variables."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Defaults that the blocks are to have in the place of the table's: name and value."""
     missing_key: str | None = None
     """What is given where no key is found; None: what the constructor assigned."""
     existing: str = "queue-only"
@@ -156,6 +159,8 @@ class Run:
     plans: list[FilePlan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was passed over as a whole, such as vendored folders."""
+    warnings: list[str] = field(default_factory=list)
+    """What the user has to know before anything is written."""
 
 
 class Refusal(Exception):

@@ -75,8 +75,8 @@ def _forms(region: Region, made: templates.Block, engine: str) -> Iterator[str]:
     """Yield the code of every form that the block can have had; first the present one."""
     yield made.code
     if region.block in ("queue", "backoff", "env_key"):
-        for values in _values(region):
-            yield templates.block(region.block, engine, region.values, **values).code
+        for values, defaults in product(_values(region), (made.defaults, {})):
+            yield templates.block(region.block, engine, region.values, defaults, **values).code
 
 
 def _values(region: Region) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import keyword
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Block:
     name: str
     code: str
     values: Mapping[str, str]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that are not to have the default of the table."""
     mark: str = ""
     """Its fingerprint, if that is not to be the code's: of an edited block, what it is without the edit."""
 
@@ -90,15 +92,24 @@ def _repr(value: Any) -> str:
     return text
 
 
-def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Block:
+def block(
+    name: str,
+    engine: str,
+    names: Mapping[str, str],
+    defaults: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> Block:
     """Render a block.
 
     Args:
         name: of the block.
         engine: the name by which the file knows the runtime's class.
         names: other names for some of what the block defines.
+        defaults: of settings, where they are not to be those of the table.
         values: whatever else the template asks for.
     """
+
+    own = {option: value for option, value in (defaults or {}).items() if option in SETTINGS[name]}
 
     def renamed(member: str) -> str:
         new = names.get(member, member)
@@ -109,7 +120,8 @@ def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Bl
     def setting(option: str) -> str:
         attribute = renamed(option)
         extra = f", {_repr(option)}" if attribute != option else ""
-        return f"{attribute} = {engine}.setting({_repr(OPTIONS[option].default)}{extra})"
+        default = own.get(option, OPTIONS[option].default)
+        return f"{attribute} = {engine}.setting({_repr(default)}{extra})"
 
     def kind(annotation: str) -> str:
         return _repr(annotation) if values.get("quoted") else annotation
@@ -120,7 +132,7 @@ def block(name: str, engine: str, names: Mapping[str, str], **values: Any) -> Bl
     )
     code = code.strip("\n") + "\n"
     carried = {member: new for member, new in names.items() if member in MEMBERS[name]}
-    return Block(name, code, carried)
+    return Block(name, code, carried, own)
 
 
 def indented(lines: list[str], indent: str, unit: str) -> list[str]:

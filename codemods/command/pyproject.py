@@ -1,9 +1,13 @@
-"""Reads `[tool.backend-retrofit]` of the pyproject.toml above the first path: options, and rows for own transports.
+"""Reads `[tool.backend-retrofit]` of the pyproject.toml above the first path: options, settings, own transports.
 
     [tool.backend-retrofit]
     blocks = ["queue", "backoff"]
     existing = "wrap"
     key-env = ["SHOP_TOKEN"]
+
+    [tool.backend-retrofit.settings]
+    max_retries = 2                            # what the blocks that are made give in the place of 5
+    queue_timeout = "none"
 
     [[tool.backend-retrofit.transports]]
     functions = ["shop.http.fetch"]            # fetch(...) is a request
@@ -24,6 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..blocks.templates import OPTIONS
 from ..source.visible import visible_name
 from ..tables.libraries import ASYNC, BOTH, NONE, SYNC, Client, Library
 
@@ -145,8 +150,13 @@ def _options(parser: argparse.ArgumentParser, file: Path, table: Mapping[str, An
         if key == "transports":
             options["transports"] = transports(value, where)
             continue
+        if key == "settings":
+            options["settings"] = settings(value, f"[tool.{TABLE}.settings] of {_shown(file)}")
+            continue
         if key not in actions:
-            raise ConfigError(f"{where} has no key {key!r}.{_suggestion(key, [*actions, 'transports'])}")
+            raise ConfigError(
+                f"{where} has no key {key!r}.{_suggestion(key, [*actions, 'settings', 'transports'])}"
+            )
         if key == "report" and isinstance(value, str):
             value = str(_within(file.parent, value, f"{where} report"))
         options[actions[key].dest] = _value(parser, actions[key], value, f"{where} {key}")
@@ -198,6 +208,33 @@ def _converted(action: argparse.Action, text: str, where: str) -> Any:
         return action.type(text)
     except (argparse.ArgumentTypeError, ValueError, TypeError) as error:
         raise ConfigError(f"{where} {error}") from None
+
+
+def settings(table: Any, where: str) -> tuple[tuple[str, Any], ...]:
+    """Return the defaults that a project gives its blocks: name and value. TOML has no None; it is written "none".
+
+    Raises:
+        ConfigError: for a setting that there is not, or a value that makes no sense.
+    """
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where} is a table, not {table!r}")
+    found: list[tuple[str, Any]] = []
+    for name, given in table.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            close = difflib.get_close_matches(name.replace("-", "_"), OPTIONS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(OPTIONS)}."
+            raise ConfigError(f"{where} has no setting {name!r}.{hint}")
+        value = None if given == "none" else given
+        try:
+            option.check(value)
+            repr_is_code = value is None or isinstance(value, bool | int | float | str)
+        except (TypeError, ValueError):
+            repr_is_code = False
+        if not repr_is_code:
+            raise ConfigError(f"{where}: {name} must be {option.allowed}, not {given!r}")
+        found.append((name, value))
+    return tuple(found)
 
 
 def transports(rows: Any, where: str) -> tuple[Library, ...]:

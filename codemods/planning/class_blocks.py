@@ -202,16 +202,17 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
     Args:
         engine: the name by which the file knows the runtime's class.
     """
+    defaults = dict(options.settings)
     if name == "queue":
         closes, enters, closers = _closes(work.info)
         # A class with a method `dict` cannot say `dict[str, float]`.
         quoted = bool(_BUILT_IN & work.info.defined)
         return templates.block(
-            name, engine, work.names, closes=closes, enters=enters, closers=closers, quoted=quoted
+            name, engine, work.names, defaults, closes=closes, enters=enters, closers=closers, quoted=quoted
         )
     if name == "backoff":
         queued = "queue" in (*work.blocks, *work.inherited)
-        return templates.block(name, engine, work.names, queued=queued)
+        return templates.block(name, engine, work.names, defaults, queued=queued)
     return _render_env_key(work, engine, options)
 
 

@@ -16,7 +16,8 @@ def commands(facts: Facts) -> list[str]:
 
     Errors are files that were left alone, warnings are what is still to be changed, notices all the rest.
     """
-    parts = [command for file in facts["files"] for command in _file(file, facts["written"])]
+    parts = [("warning", "title=before it is written", _data(text)) for text in facts["warnings"]]
+    parts += [command for file in facts["files"] for command in _file(file, facts["written"])]
     return [
         f"::{kind} {place}::{message}"
         for wanted in _ORDER

@@ -83,6 +83,7 @@ class Facts(TypedDict):
     summary: dict[str, int]
     files: list[FileFacts]
     notes: list[str]
+    warnings: list[str]
 
 
 def tool_version() -> str:
@@ -108,6 +109,7 @@ def facts_of(run: Run, written: bool) -> Facts:
         "summary": summary(run),
         "files": [file_facts(plan, written) for plan in run.plans],
         "notes": [redact(note) for note in run.notes],
+        "warnings": [redact(warning) for warning in run.warnings],
     }
 
 

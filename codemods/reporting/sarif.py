@@ -50,7 +50,9 @@ def sarif_log(facts: Facts, exit_status: int) -> dict[str, Any]:
                 "executionSuccessful": facts["summary"]["left_alone"] == 0,
                 "exitCode": exit_status,
                 "toolExecutionNotifications": [
-                    {"level": "note", "message": {"text": note}} for note in facts["notes"]
+                    {"level": level, "message": {"text": text}}
+                    for level, texts in (("warning", facts["warnings"]), ("note", facts["notes"]))
+                    for text in texts
                 ],
             }
         ],

@@ -138,6 +138,13 @@ def _why_wrapped(site: SiteFacts) -> str:
     return f"sent with {site['library']}" if site["library"] != "?" else "it is not seen here what sends it"
 
 
+def print_warnings(console: Terminal, warnings: Iterable[str]) -> None:
+    """Print what the user has to know before anything is written."""
+    for warning in warnings:
+        text = Text("warning: ", style="bold yellow")
+        console.put(text.append(visible(warning), style=Style(bold=False, color="default")))
+
+
 def print_problems(console: Terminal, facts: Facts) -> None:
     """Print each file that was left alone, with line and reason."""
     for file in facts["files"]:

@@ -151,6 +151,86 @@ def own(project):
     return options("src").transports
 
 
+def test_settings_are_the_defaults_of_the_blocks_that_are_made(project, capsys):
+    write(
+        project, "[tool.backend-retrofit.settings]\nqueue_size = 1000\nmax_retries = 2\nqueue_timeout = 2.5\n"
+    )
+    assert main(["src"]) == 0
+    text = (project / "src" / "client.py").read_text()
+    for line in ("queue_size = ", "max_retries = ", "queue_timeout = "):
+        assert line in text
+    for line in ("queue_size = RequestEngine.setting(1000)", "max_retries = RequestEngine.setting(2)"):
+        assert line in text
+    assert "queue_timeout = RequestEngine.setting(2.5)" in text
+    assert "max_concurrent_requests = RequestEngine.setting(5)" in text
+    assert main(["src", "--check"]) == 0
+    assert main(["src", "--remove"]) == 0
+    assert (project / "src" / "client.py").read_text() == SOURCE
+
+
+def test_settings_that_change_are_brought_into_the_blocks_and_edits_are_merged(project):
+    write(project, "[tool.backend-retrofit.settings]\nmax_retries = 2\n")
+    main(["src"])
+    file = project / "src" / "client.py"
+    edited = file.read_text().replace(
+        "backoff_factor = RequestEngine.setting(2)", "backoff_factor = RequestEngine.setting(3)"
+    )
+    write(project, "[tool.backend-retrofit.settings]\nmax_retries = 7\n")
+    assert main(["src"]) == 0
+    assert "max_retries = RequestEngine.setting(7)" in file.read_text()
+    assert edited != file.read_text()
+    write(project, "[tool.backend-retrofit.settings]\nmax_retries = 2\n")
+    file.write_text(edited)
+    assert main(["src", "--merge"]) == 0
+    assert "backoff_factor = RequestEngine.setting(3)" in file.read_text()
+
+
+def test_a_setting_of_the_project_has_the_other_name_where_the_class_uses_its_own(project):
+    write(project, "[tool.backend-retrofit.settings]\nqueue_size = 7\n")
+    code = SOURCE.replace("    def get(", "    queue_size = 'large'\n\n    def get(")
+    (project / "src" / "client.py").write_text(code)
+    main(["src"])
+    text = (project / "src" / "client.py").read_text()
+    assert 'retrofit_queue_size = RequestEngine.setting(7, "queue_size")' in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("queue_sise = 1000", "has no setting 'queue_sise'. Did you mean 'queue_size'?"),
+        ("max-retries = 2", "has no setting 'max-retries'. Did you mean 'max_retries'?"),
+        ("zzz = 2", "has no setting 'zzz'. There are: queue_enabled,"),
+        ("max_retries = -1", "max_retries must be a whole number, 0 or more, not -1"),
+        ("max_retries = 2.5", "max_retries must be a whole number, 0 or more, not 2.5"),
+        ("max_retries = true", "max_retries must be a whole number"),
+        ('max_retries = "2"', "max_retries must be a whole number"),
+        ("backoff_factor = nan", "backoff_factor must be a number above 0, not nan"),
+        ("max_retry_delay = inf", "max_retry_delay must be seconds"),
+        ("queue_enabled = 1", "queue_enabled must be True or False"),
+        ("queue_timeout = 1979-05-27", "queue_timeout must be seconds"),
+        ('retry_if = "print"', "retry_if must be a function, or None"),
+    ],
+)
+def test_a_setting_that_there_is_not_or_a_senseless_value_is_wrong_usage(project, capsys, lines, said):
+    write(project, f"[tool.backend-retrofit.settings]\n{lines}\n")
+    assert main(["src"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "[tool.backend-retrofit.settings] of pyproject.toml" in error
+    assert (project / "src" / "client.py").read_text() == SOURCE
+
+
+def test_none_is_written_as_a_word(project):
+    write(project, '[tool.backend-retrofit.settings]\ncircuit_breaker = "none"\nretry_budget = 3\n')
+    assert dict(options("src").settings) == {"circuit_breaker": None, "retry_budget": 3}
+
+
+def test_settings_that_are_no_table_are_wrong_usage(project, capsys):
+    write(project, "[tool.backend-retrofit]\nsettings = 5\n")
+    assert main(["src"]) == 2
+    assert "is a table, not 5" in capsys.readouterr().err
+
+
 def test_rows_for_own_transports(own):
     assert [row.name for row in own] == ["shop.http", "shop.http", "shop.http", "shop.sdk"]
     assert [row.calls for row in own] == ["sync", "sync", BOTH, BOTH]
