@@ -24,6 +24,8 @@ MODULES = """
     wrap engine settings keys __init__
 """.split()  # fmt: skip
 """In the order in which they import from one another."""
+INSTALLED_ONLY = ("instrumentation",)
+"""Modules and folders that only the installed runtime has; they may import any of the others, and none imports them."""
 _WIDTH = 110
 
 

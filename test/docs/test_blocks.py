@@ -131,14 +131,16 @@ def test_most_blocks_are_run():
     assert sum(block.is_run for page in PAGES for block in blocks_of(page)) > 5
 
 
+BEFORE = set(REGISTRY._collector_to_names)
+
+
 def stop_exporter(runner: Runner) -> None:
-    """Stop what the example for Prometheus has started."""
+    """Stop what the examples for Prometheus have started."""
     if "server" in runner.names:
         runner.names["server"].shutdown()
         runner.names["server"].server_close()
-        for collector in list(REGISTRY._collector_to_names):
-            if type(collector).__name__ == "BackendCollector":
-                REGISTRY.unregister(collector)
+    for collector in set(REGISTRY._collector_to_names) - BEFORE:
+        REGISTRY.unregister(collector)
 
 
 def test_the_example_for_prometheus_serves_the_counts_of_a_backend(runner):
