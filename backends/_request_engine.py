@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 b4843a516a
+# Put here by add-queue-backoff; retrofit:runtime v1 80f1b5996c
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -24,6 +24,7 @@ import re
 import sys
 import threading
 import time
+import uuid
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from threading import get_ident
-from types import FunctionType, MappingProxyType, MethodType
+from types import CellType, FunctionType, MappingProxyType, MethodType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 # errors -----------------------------------------------------------------------------------------------------
@@ -323,6 +324,30 @@ OPTIONS: dict[str, Option] = {
 # Whatever holds for many libraries stands where it is used, and not here.
 
 
+class Handling(NamedTuple):
+    """How a call is to be made, so that one layer retries each of its requests.
+
+    Attributes:
+        call: what is called: the same call without the library's own retries, or as it was.
+        retry: False: it is queued only. The library retries, or its owner has said how, or it makes several requests.
+        prepare: (call, args, kwargs) -> Prepared, asked for each request where its arguments decide, or where they are
+            to be completed before the first attempt.
+    """
+
+    call: Any
+    retry: bool = True
+    prepare: "Callable[[Any, tuple[Any, ...], dict[str, Any]], Prepared] | None" = None
+
+
+class Prepared(NamedTuple):
+    """One request, as its arguments want it to be made."""
+
+    call: Any
+    args: Any
+    kwargs: Any
+    retry: bool = True
+
+
 class Vendor(NamedTuple):
     """What is known of one library. All but the name may be missing.
 
@@ -332,8 +357,9 @@ class Vendor(NamedTuple):
             ""; returns what it says, or None.
         is_stream: called with a result; returns True if it is this library's, and still to be read.
         hold: called with such a result and the slot; returns True if it keeps the slot from now on.
-        once: called with a call, the object whose method it is (or None), and the engine; returns the same call without
-            the library's own retries, or None.
+        handling: called with a call and the object whose method it is (or None); returns how it is made, or None.
+        repeatable: called with a call, the object whose method it is (or None), args and kwargs; returns True if it may be
+            made again though it may have been done, or None where this library does not tell.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
             something to be awaited or entered, though it is no coroutine function.
     """
@@ -342,7 +368,8 @@ class Vendor(NamedTuple):
     failure: "Callable[[Any, str], Failure | None] | None" = None
     is_stream: "Callable[[Any], bool] | None" = None
     hold: "Callable[[Any, Slot], bool] | None" = None
-    once: "Callable[[Any, Any, RequestEngine], Any] | None" = None
+    handling: "Callable[[Any, Any], Handling | None] | None" = None
+    repeatable: "Callable[[Any, Any, Any, Any], bool | None] | None" = None
     awaits: "Callable[[Any, type], bool] | None" = None
 
 
@@ -2680,15 +2707,19 @@ class AsyncCall(Coroutine[Any, Any, Any]):
 
         async def attempt() -> Any:
             self._manager = request.call(*request.args, **request.kwargs)
-            return [item async for item in _first(self._manager)]
+            items = aiter(self._manager)
+            return items, [item async for item in _first(items)]
 
         self._slot = await make_async(self._engine, request, attempt=attempt)
         if self._slot is not None:
             note_open_stream(self._slot)
         try:
-            for item in request.outcome():
+            items, first = request.outcome()
+            for item in first:
                 yield item
-                async for item in self._manager:
+                async for (
+                    item
+                ) in items:  # not the manager itself, which may begin anew: an SDK's list of pages
                     yield item
         finally:
             try:
@@ -2714,6 +2745,8 @@ async def _first(stream: Any) -> Any:
 SYNC, COROUTINE, ASYNC_OTHER = range(3)
 # Whose plain functions have retries of their own, or stand for async ones without saying so; the vendors add theirs.
 RETRYING_MODULES: set[str] = set()
+# What urllib3's `Retry` counts, and what follows from its counts.
+_RETRY_COUNTS = frozenset("total connect read redirect status other history raise_on_redirect".split())
 _CO_ASYNC_GENERATOR = 0x200
 _ASYNC_FLAGS = CO_COROUTINE | _CO_ASYNC_GENERATOR
 
@@ -2739,7 +2772,8 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
             return False
         if without_retries != adapters:
             # None is no 0: then its other counts say how often.
-            if any(adapter.max_retries.total != 0 for adapter in adapters.values()):
+            retries = [adapter.max_retries for adapter in adapters.values()]
+            if any(retry.total != 0 or is_retry_policy(retry) for retry in retries):
                 return False
             without_retries.clear()
             without_retries.update(adapters)
@@ -2749,13 +2783,17 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
     return True
 
 
-def is_known(call: Any, without_retries: dict[Any, Any]) -> bool:
-    """Return True, quickly, for a method of a client of httpx whose transports are those that were looked at last."""
-    try:
-        client = call.__self__
-        return without_retries == {"": client._transport, **client._mounts}
-    except Exception:
+def is_retry_policy(retry: Any) -> bool:
+    """Return True for urllib3's `Retry` if its owner has said more with it than how often.
+
+    So are a class derived from it, and one with statuses, methods, a backoff or other options; not one with counts alone.
+    """
+    if not has_method(retry, "is_exhausted"):
         return False
+    if type(retry).__name__ != "Retry" or not type(retry).__module__.endswith("urllib3.util.retry"):
+        return True
+    plain = vars(type(retry)(0))
+    return any(value != plain.get(name) for name, value in vars(retry).items() if name not in _RETRY_COUNTS)
 
 
 def kind_of(call: Any) -> int:
@@ -3077,6 +3115,9 @@ VENDORS.append(
 
 # botocore ---------------------------------------------------------------------------------------------------
 # botocore (boto3, aiobotocore): failures in dicts, bodies and event streams in dicts, retries in a handler.
+#
+# After each attempt a client asks the handlers of its events whether to make another one. A call of ours goes through a
+# copy of the client that tells them that the attempt was the last. The client itself is neither changed nor remembered.
 
 
 # What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.
@@ -3087,6 +3128,13 @@ _AWS_RETRIED_NAMES = """
     ServiceUnavailable InternalError PriorRequestNotComplete TransactionInProgressException
 """
 _AWS_RETRIED = frozenset(_AWS_RETRIED_NAMES.split())
+# The modules of methods that send a file in parts, wait for something, go through pages, or through a collection.
+_AWS_SEVERAL = re.compile(
+    r"boto3\.s3\.(inject|transfer)|aioboto3\.s3\.inject|s3transfer\.|(aio)?boto(core|3)\.(waiter|paginate)|"
+    r"aiobotocore\.(waiter|paginate)|(aio)?boto3\.resources\.collection|(aio)?boto3\.dynamodb\.table"
+)
+_AWS_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_AWS_MAKES = re.compile(r"create_|start_|send_|publish_")
 
 
 def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
@@ -3128,15 +3176,139 @@ def _hold_botocore(result: Any, slot: Slot) -> bool:
     return True
 
 
-def _botocore_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """A client of botocore: its handler is taken out."""
-    meta = attribute(owner, "meta")
-    meta = attribute(attribute(meta, "client"), "meta") or meta  # a resource of boto3
-    if meta is None or attribute(attribute(meta, "service_model"), "service_name") is None:
+class _LastAttempt:
+    """The events of a client whose retry handlers are told that this attempt is the last one.
+
+    Whatever else listens for `needs-retry` goes on to be heard: S3's redirections to the region of a bucket are made there.
+    """
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self.over = False  # what was made of the call's result goes on as the client itself would
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._events, name)
+
+    def emit(self, event_name: str, **kwargs: Any) -> Any:
+        """Emit an event."""
+        if event_name.startswith("needs-retry.") and not self.over:
+            kwargs["attempts"] = sys.maxsize
+            if (
+                kwargs.get("response") is not None
+            ):  # a copy, lest the error says how many retries were not made
+                http, parsed = kwargs["response"]
+                kwargs["response"] = (
+                    http,
+                    {**parsed, "ResponseMetadata": {**parsed.get("ResponseMetadata", {})}},
+                )
+        return self._events.emit(event_name, **kwargs)
+
+
+def _botocore_handling(call: Any, owner: Any) -> "Handling | None":
+    """The same method of a copy of the client or resource, of which no handler repeats an attempt."""
+    function = attribute(call, "__func__")
+    if _AWS_SEVERAL.match(str(attribute(function, "__module__"))) or _is_waiter(call):
+        return Handling(call, retry=False)
+    client = _client_of(owner)
+    if function is None or client is None:
         return None
-    service = meta.service_model.service_id.hyphenize()
-    meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
-    return call
+    if client.meta.config.retries.get("mode") == "adaptive":  # it paces the requests, too
+        return Handling(call, retry=False)
+    if client is not owner:
+        return Handling(_once_of_resource(call, owner, client))
+    once = MethodType(function, _with_events(client, _LastAttempt(client._endpoint._event_emitter)))
+    if call.__name__ == "_make_api_call" or _token_members(client, _operation_of(client, call.__name__)):
+        return Handling(once, prepare=_with_token)
+    return Handling(once)
+
+
+def _is_waiter(call: Any) -> bool:
+    """Return True for `bucket.wait_until_exists`, whose function is made by the factory of all resources."""
+    return str(attribute(call, "__name__")).startswith("wait_until_") and has_method(
+        attribute(attribute(attribute(call, "__self__"), "meta"), "client"), "get_waiter"
+    )
+
+
+def _client_of(owner: Any) -> Any:
+    """Return the client that a method's object is, or that a resource has; None for what is none of this library's."""
+    client = (
+        owner if attribute(owner, "_endpoint") is not None else attribute(attribute(owner, "meta"), "client")
+    )
+    is_one = type(client).__module__.startswith(("botocore.", "aiobotocore."))
+    return client if is_one and attribute(client, "_endpoint") is not None else None
+
+
+def _with_events(client: Any, events: Any) -> Any:
+    return twin_of(client, _endpoint=twin_of(client._endpoint, _event_emitter=events))
+
+
+def _once_of_resource(call: Any, owner: Any, client: Any) -> Any:
+    """Return a resource's method that is called on a copy of it; what it notes on itself is noted on the resource."""
+
+    @contextlib.contextmanager
+    def copied() -> Iterator[Any]:
+        events = _LastAttempt(client._endpoint._event_emitter)
+        meta = twin_of(owner.meta, client=_with_events(client, events))
+        try:
+            yield twin_of(owner, meta=meta)
+        finally:
+            owner.meta.data = meta.data
+            events.over = True
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        with copied() as twin:
+            return call.__func__(twin, *args, **kwargs)
+
+    @wraps(call)
+    async def await_once(*args: Any, **kwargs: Any) -> Any:
+        with copied() as twin:
+            return await call.__func__(twin, *args, **kwargs)
+
+    return await_once if is_coroutine_function(call) else call_once
+
+
+def _operation_of(client: Any, method: str) -> Any:
+    return client.meta.method_to_api_mapping.get(method)
+
+
+def _token_members(client: Any, operation: Any) -> Any:
+    """Return the names of the parameters that botocore fills in with a token of its own, made for each call."""
+    return (
+        () if operation is None else client.meta.service_model.operation_model(operation).idempotent_members
+    )
+
+
+def _with_token(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
+    """Fill in the token now, so that all attempts carry the same: the service knows the second for a repetition."""
+    client = call.__self__
+    if call.__name__ == "_make_api_call":
+        operation, params = (*args, *kwargs.values())
+        return Prepared(call, (operation, {**_tokens(client, operation), **params}), {})
+    return Prepared(call, args, {**_tokens(client, _operation_of(client, call.__name__)), **kwargs})
+
+
+def _tokens(client: Any, operation: str) -> dict[str, str]:
+    return {name: str(uuid.uuid4()) for name in _token_members(client, operation)}
+
+
+def _botocore_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | None":
+    client = _client_of(owner)
+    if client is None:
+        return None
+    if client is not owner:
+        return True if call.__name__ == "copy_from" else None  # of a resource: CopyObject, UploadPartCopy
+    operation, params = _operation_of(client, call.__name__), kwargs
+    if call.__name__ == "_make_api_call":
+        operation, params = args
+    if operation is None:
+        return None
+    if not params.keys().isdisjoint(_token_members(client, operation)):
+        return True
+    if _AWS_MAKES.match(call.__name__):
+        return None
+    method = client.meta.service_model.operation_model(operation).http.get("method")
+    return True if method in _AWS_IDEMPOTENT else None
 
 
 def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
@@ -3151,7 +3323,8 @@ VENDORS.append(
         failure=_failure_in_botocore,
         is_stream=_is_unread_by_botocore,
         hold=_hold_botocore,
-        once=_botocore_once,
+        handling=_botocore_handling,
+        repeatable=_botocore_repeatable,
         awaits=_awaits_in_aiobotocore,
     )
 )
@@ -3168,26 +3341,56 @@ _WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
     "litellm": {"num_retries": 0, "max_retries": 0},
     "google.generativeai": {"request_options": {"retry": None}},
 }
+# Its methods that make several requests, some of them with calls of the user's functions between.
+_SDK_SEVERAL = re.compile(
+    r"wait(_for)?$|run(_stream)?_async$|execute_workflow_and_wait|upload_file$|list_files$|list_models$"
+)
+_EMBEDDINGS_OF_LITELLM = re.compile(r"a?embedding$")  # these take no argument that turns their retries off
 _CO_VARKEYWORDS = 0x08
 
 
-def _once_by_argument(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+def _handling_by_argument(call: Any, owner: Any) -> "Handling | None":
     """Cohere, Mistral, LiteLLM, the older SDK of Google: the same call with arguments that turn retries off."""
     module = f"{attribute(call, '__module__')}."
-    given = next((off for sdk, off in _WITHOUT_RETRIES.items() if module.startswith(f"{sdk}.")), {})
-    off = {name: value for name, value in given.items() if _takes(call, name)}
+    sdk = next((sdk for sdk in _WITHOUT_RETRIES if module.startswith(f"{sdk}.")), None)
+    if sdk is None:
+        return None
+    name = call.__name__
+    if _SDK_SEVERAL.match(name) or (sdk == "litellm" and _EMBEDDINGS_OF_LITELLM.match(name)):
+        return Handling(call, retry=False)
+    if sdk == "litellm" and (attribute(owner, "retry_policy") or attribute(owner, "fallbacks")):
+        return Handling(call, retry=False)
+    if sdk == "mistralai" and _is_set(attribute(attribute(owner, "sdk_configuration"), "retry_config")):
+        return Handling(call, retry=False)
+    off = {name: value for name, value in _WITHOUT_RETRIES[sdk].items() if _takes(call, name)}
     if not off:
         return None
+    return Handling(call, prepare=partial(_with_arguments, off))
 
-    @wraps(call)
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        merged = {
-            name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
-            for name, value in off.items()
-        }
-        return call(*args, **{**kwargs, **merged})
 
-    return call_once
+def _with_arguments(off: Mapping[str, Any], call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Add the arguments; where the user has given a policy, rather than a count, that one stays."""
+    given = [kwargs.get("retries"), kwargs.get("retry_policy"), kwargs.get("fallbacks")]
+    given.append((kwargs.get("request_options") or {}).get("retry"))
+    if any(_is_set(value) and not isinstance(value, int) for value in given):
+        return Prepared(call, args, kwargs, retry=False)
+    merged = {
+        name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
+        for name, value in off.items()
+    }
+    if (
+        call.__name__ == "embed"
+        and len(kwargs.get("texts") or ()) > 96
+        and kwargs.get("batching") is not False
+    ):
+        return Prepared(
+            call, args, kwargs, retry=False
+        )  # Cohere's first client: a request for each 96 of them
+    return Prepared(call, args, {**kwargs, **merged})
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None and type(value).__name__ != "Unset"
 
 
 def _takes(call: Any, name: str) -> bool:
@@ -3209,28 +3412,84 @@ RETRYING_MODULES.update(
         "google.generativeai.models",
     }
 )
-VENDORS.append(Vendor("cohere, mistralai, litellm, google.generativeai", once=_once_by_argument))
+VENDORS.append(Vendor("cohere, mistralai, litellm, google.generativeai", handling=_handling_by_argument))
 
 
 # genai ------------------------------------------------------------------------------------------------------
-# google-genai: its retries are a loop of tenacity's in its client.
+# google-genai: its retries are options of its client or of a call; it calls functions of the user's by itself.
 
 
-def _genai_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """google-genai: its client makes one attempt from now on."""
-    client = attribute(attribute(owner, "_modules") or owner, "_api_client")  # of a chat, of another resource
-    loops = (attribute(client, "_retry"), attribute(client, "_async_retry"))
-    if any(type(loop).__module__.partition(".")[0] != "tenacity" for loop in loops):
+_GENAI_SEVERAL = re.compile(r"upload|download|list$|wait")
+_TAKES_TOOLS = re.compile(r"(generate_content|send_message)(_stream)?$")
+_ONE_ATTEMPT = {"attempts": 1}
+
+
+def _genai_handling(call: Any, owner: Any) -> "Handling | None":
+    """google-genai: the same call with `retry_options` that ask for one attempt."""
+    client = _genai_client_of(owner)
+    if client is None:
         return None
-    options = client._http_options
-    if attribute(options.retry_options, "attempts") != 1:
-        options.retry_options = sys.modules["google.genai.types"].HttpRetryOptions(attempts=1)
-        for loop in loops:
-            loop.stop = sys.modules["tenacity"].stop_after_attempt(1)
-    return call
+    options = attribute(attribute(client, "_http_options"), "retry_options")
+    if _is_policy_of_genai(options):
+        return Handling(call, retry=False)
+    if _GENAI_SEVERAL.match(call.__name__):
+        return Handling(call, retry=False)
+    # The client of an older version or a newer one has its retries by itself, if it was given any.
+    return Handling(call, prepare=_by_config)
 
 
-VENDORS.append(Vendor("google-genai", once=_genai_once))
+def _genai_client_of(owner: Any) -> Any:
+    """Return what sends the requests of a resource, or of a chat; None for what is none of this library's."""
+    if not type(owner).__module__.startswith("google.genai."):
+        return None
+    return attribute(attribute(owner, "_modules") or owner, "_api_client")
+
+
+def _is_policy_of_genai(options: Any) -> bool:
+    """Return True for retry options that say more than how often."""
+    given = options if isinstance(options, Mapping) else vars(options) if options is not None else {}
+    return any(value is not None for name, value in given.items() if name != "attempts")
+
+
+def _by_config(call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Look at a call's configuration: at the user's functions in it, and at how often it is to be tried."""
+    owner = call.__self__
+    config = kwargs.get("config") or attribute(owner, "_config")
+    given = _get(_get(config, "http_options"), "retry_options")
+    if _is_policy_of_genai(given) or (_TAKES_TOOLS.match(call.__name__) and _has_functions(config)):
+        return Prepared(call, args, kwargs, retry=False)
+    options = given or _genai_client_of(owner)._http_options.retry_options
+    if options is None or _get(options, "attempts") == 1:
+        return Prepared(call, args, kwargs)
+    http_options = _changed(_get(config, "http_options") or {}, retry_options=_ONE_ATTEMPT)
+    return Prepared(call, args, {**kwargs, "config": _changed(config or {}, http_options=http_options)})
+
+
+def _has_functions(config: Any) -> bool:
+    """Return True if functions of the user's, or sessions of MCP, are called between the requests of one call."""
+    if _get(_get(config, "automatic_function_calling"), "disable"):
+        return False
+    tools = _get(config, "tools") or ()
+    return any(callable(tool) or "mcp" in type(tool).__module__ for tool in tools)
+
+
+def _get(thing: Any, name: str) -> Any:
+    """Return what a model has, or a dict that stands for one; in those the names may be written `likeThis`."""
+    if not isinstance(thing, Mapping):
+        return attribute(thing, name)
+    camel = re.sub("_(.)", lambda found: found[1].upper(), name)
+    return thing.get(name, thing.get(camel))
+
+
+def _changed(thing: Any, **changes: Any) -> Any:
+    """Return a copy of a model, or of a dict that stands for one, with other values."""
+    if isinstance(thing, Mapping):
+        names = {re.sub("_(.)", lambda found: found[1].upper(), name) for name in changes}
+        return {**{name: value for name, value in thing.items() if name not in names}, **changes}
+    return type(thing).model_validate({**{n: getattr(thing, n) for n in thing.model_fields_set}, **changes})
+
+
+VENDORS.append(Vendor("google-genai", handling=_genai_handling))
 
 
 # grpc -------------------------------------------------------------------------------------------------------
@@ -3285,18 +3544,15 @@ def _is_httpx(client: Any) -> bool:
     return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
 
 
-def _httpx_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+def _httpx_handling(call: Any, owner: Any) -> "Handling | None":
     """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
     if not _is_httpx(owner):
         return None
-    known = engine.without_retries
     transports = {"": attribute(owner, "_transport"), **(attribute(owner, "_mounts") or {})}
     without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
     if all(without[key] is transport for key, transport in transports.items()):
-        known.clear()
-        known.update(transports)
-        return call
-    return getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__)
+        return Handling(call)
+    return Handling(getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__))
 
 
 def _without_reconnecting(transport: Any) -> Any:
@@ -3321,37 +3577,61 @@ def _hold_httpx(result: Any, slot: Slot) -> bool:
     return any(hold_body(response, "stream", "is_closed", slot) for response in responses)
 
 
-VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, once=_httpx_once))
+VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, handling=_httpx_handling))
 
 
 # requests ---------------------------------------------------------------------------------------------------
 # requests: the retries of a session's adapters, and responses that are read in parts.
 
 
-def _requests_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """A requests.Session: a copy of it, with the same connections."""
+def _requests_handling(call: Any, owner: Any) -> "Handling | None":
+    """A requests.Session: a copy of it, with the same connections. Where its owner wrote a policy, that one retries."""
     adapters = attribute(owner, "adapters")
     if not isinstance(adapters, dict):
         return None
+    kept = [
+        is_retry_policy(attribute(adapter, "max_retries")) or _sends_by_sdk(adapter)
+        for adapter in adapters.values()
+    ]
+    if all(kept):
+        return Handling(call, retry=False)
     without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
-    if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
-        return call
-    twin = twin_of(owner, adapters=type(adapters)(without))
-    # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
-    function = attribute(call, "__func__")
-    return getattr(twin, call.__name__) if function is None else function.__get__(twin)
+    if any(without[prefix] is not adapter for prefix, adapter in adapters.items()):
+        twin = twin_of(owner, adapters=type(adapters)(without))
+        # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
+        function = attribute(call, "__func__")
+        call = getattr(twin, call.__name__) if function is None else function.__get__(twin)
+    return Handling(call, prepare=partial(_by_url, owner) if any(kept) else None)
+
+
+def _by_url(session: Any, call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Let the adapter for the request's URL decide, where a session has several."""
+    places = [kwargs.get("url"), *args[:2], *(attribute(arg, "url") for arg in args[:1])]
+    url = next((str(place) for place in places if "://" in str(place)), "")
+    retry = True
+    with contextlib.suppress(Exception):  # no adapter for it: let the session say so
+        retry = not is_retry_policy(attribute(session.get_adapter(url), "max_retries"))
+    return Prepared(call, args, kwargs, retry)
+
+
+def _sends_by_sdk(adapter: Any) -> bool:
+    """Return True for an adapter of somebody's own that sends through a client which retries by itself."""
+    if attribute(adapter, "max_retries") is not None:
+        return False
+    held = vars(adapter).values() if hasattr(adapter, "__dict__") else ()
+    return any(
+        has_method(thing, "with_options") or attribute(thing, "_endpoint") is not None for thing in held
+    )
 
 
 def _without_retry(adapter: Any) -> Any:
     """Return an adapter of requests as it is, or one without urllib3's `Retry`, on the same connections."""
     retry = attribute(adapter, "max_retries")
     total = attribute(retry, "total")
-    if total == 0 or not (isinstance(total, int) or (total is None and has_method(retry, "is_exhausted"))):
+    is_a_count = isinstance(total, int) or (total is None and has_method(retry, "is_exhausted"))
+    if total == 0 or not is_a_count or is_retry_policy(retry):
         return adapter
-    # A copy, since a class derived from `Retry` may be made in another way.
-    none = twin_of(
-        retry, total=0, connect=None, read=False, status=None, other=None, status_forcelist=frozenset()
-    )
+    none = twin_of(retry, total=0, connect=None, read=False, status=None, other=None)
     return twin_of(adapter, max_retries=none)
 
 
@@ -3363,15 +3643,55 @@ def _hold_requests(result: Any, slot: Slot) -> bool:
     return status_in(result) is not None and hold_body(result, "raw", "_content_consumed", slot)
 
 
-VENDORS.append(Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, once=_requests_once))
+VENDORS.append(
+    Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, handling=_requests_handling)
+)
+
+
+# retrying ---------------------------------------------------------------------------------------------------
+# What retries by itself and has no switch for a single call: it is queued only, with its own retries.
+
+
+_RETRYING_PACKAGES = frozenset(
+    "aiohttp_retry backoff instructor langchain_core llama_index retry retrying stamina tenacity".split()
+)
+# What of the Hub's functions sends each of its requests through `http_backoff`.
+_HUB_SEVERAL = re.compile(
+    r"list_|\w*(up|down)load|create_commit|delete_(file|folder)|wait_for_|sync_|copy_files|batch_|fetch_|verify_"
+)
+
+
+def _handling_of_retrying(call: Any, owner: Any) -> "Handling | None":
+    """A method of such a library's object, a function that it has put around another, and what the Hub repeats."""
+    if any(cls.__module__.partition(".")[0] in _RETRYING_PACKAGES for cls in type(owner).__mro__):
+        return Handling(call, retry=False)
+    names = attribute(attribute(call, "__func__") or call, "__globals__")
+    module = names.get("__name__") if type(names) is dict else None
+    if isinstance(module, str) and module.partition(".")[0] in _RETRYING_PACKAGES:
+        return Handling(call, retry=False)
+    if str(attribute(call, "__module__")).startswith("huggingface_hub.") and _HUB_SEVERAL.match(
+        call.__name__
+    ):
+        return Handling(call, retry=False)
+    return None
+
+
+# First: instructor is around the methods of other SDKs.
+VENDORS.insert(0, Vendor("instructor, LangChain, tenacity, huggingface_hub", handling=_handling_of_retrying))
 
 
 # sdk --------------------------------------------------------------------------------------------------------
 # The SDKs of OpenAI, Anthropic, Groq, Together, which one generator makes.
+#
+# Their resources send through functions that they were given: `_post`, `_get` and so on. A call goes through a copy of its
+# resource, whose functions say `max_retries=0` with each request. The client itself is neither copied nor changed.
 
 
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
+# Methods that make several requests, or call functions of the user's between them.
+_POLLS = re.compile(r"(\w+_and_|\w+_run_)?poll$|wait_for_|upload_file_chunked$|tool_runner$|poller$|worker$")
+_SENDERS = ("_get", "_post", "_put", "_patch", "_delete", "_get_api_list")
 
 
 def _failure_in_stream(error: Any, name: str) -> "Failure | None":
@@ -3383,21 +3703,108 @@ def _failure_in_stream(error: Any, name: str) -> "Failure | None":
     return None if status is None else failure_by_status(status, None, body, name)
 
 
-def _sdk_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """OpenAI, Anthropic, Groq, Together: the same method of a client with other options, on the same connections."""
-    client = owner if has_method(owner, "with_options") else attribute(owner, "_client")
-    if client is None or not attribute(client, "max_retries") or not has_method(client, "with_options"):
+def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
+    """OpenAI, Anthropic, Groq, Together: the same method of a copy of its resource."""
+    if _is_client(owner):
+        return _of_client(call, owner)
+    client, given = attribute(owner, "_client"), attribute(owner, "__dict__") or {}
+    senders = {name: given[name] for name in _SENDERS if name in given}
+    if not senders or not _is_client(client):
         return None
-    client_without = client.with_options(max_retries=0)
-    owner_without = client_without if client is owner else type(owner)(client_without)
-    for view in ("with_raw_response", "with_streaming_response"):
-        method = attribute(attribute(owner, view), call.__name__)
-        if method is not None and attribute(method, "__code__") is attribute(call, "__code__"):
-            return getattr(getattr(owner_without, view), call.__name__)
-    return getattr(owner_without, call.__name__)
+    if _POLLS.match(call.__name__):
+        return Handling(call, retry=False)
+    if not client.max_retries:
+        return Handling(call)
+    twin = twin_of(owner, **{name: _for_one_request(send, client) for name, send in senders.items()})
+    if type(call) is MethodType:
+        return Handling(MethodType(call.__func__, twin))
+    return Handling(_around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin)))
 
 
-VENDORS.append(Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, once=_sdk_once))
+def _is_client(thing: Any) -> bool:
+    return has_method(thing, "get_api_list") and isinstance(attribute(thing, "max_retries"), int | float)
+
+
+def _of_client(call: Any, client: Any) -> Handling:
+    """Handle `client.post(...)` and its like, for what the SDK has no method for."""
+    if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
+        return Handling(call)
+    return Handling(_for_one_request(call, client))
+
+
+def _for_one_request(send: Any, client: Any) -> Callable[..., Any]:
+    """Return a function that sends a request as `send` does, once. Later pages of a list are retried as before."""
+
+    def send_once(*args: Any, **kwargs: Any) -> Any:
+        options = kwargs.get("options") or {}
+        sent = send(*args, **{**kwargs, "options": {**options, "max_retries": 0}})
+        if send.__name__ == "get_api_list":
+            retries = options.get("max_retries", client.max_retries)
+            if has_method(sent, "__await__"):
+                sent._client = _FirstPage(sent, retries)
+            else:
+                _let_later_pages_be_retried(sent, retries)
+        return sent
+
+    return send_once
+
+
+def _let_later_pages_be_retried(page: Any, retries: Any) -> None:
+    """Give a page, or a response of which one is still to be made, the retries that its client has."""
+    parse = attribute(page._options, "post_parser")
+    if has_method(page, "get_next_page"):
+        page._options.max_retries = retries
+    elif callable(parse):
+
+        def parse_page(parsed: Any) -> Any:
+            page = parse(parsed)
+            page._options.max_retries = retries
+            return page
+
+        page._options.post_parser = parse_page
+
+
+class _FirstPage:
+    """The client of an `AsyncPaginator`, until the first page has come."""
+
+    def __init__(self, paginator: Any, retries: Any) -> None:
+        self.paginator, self.client, self.retries = paginator, paginator._client, retries
+
+    async def request(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask for the first page; it remembers the client, and the later pages' retries."""
+        page = await self.client.request(*args, **kwargs)
+        self.paginator._client = self.client
+        if has_method(page, "get_next_page"):
+            page._client = self.client
+        _let_later_pages_be_retried(page, self.retries)
+        return page
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+def _around(wrapper: Any, wrapped: Any, instead: Any) -> Any:
+    """Return a wrapper of a method, such as `with_raw_response` gives, around another method.
+
+    Raises:
+        TypeError: it is not known where the wrapper keeps what it wraps.
+    """
+    cells: tuple[CellType, ...] = attribute(wrapper, "__closure__") or ()
+    held = [cell.cell_contents is wrapped for cell in cells]
+    if type(wrapper) is not FunctionType or not any(held):
+        raise TypeError("the SDK's method is inside another function")
+    closure = tuple(CellType(instead) if is_it else cell for is_it, cell in zip(held, cells, strict=True))
+    copy = FunctionType(
+        wrapper.__code__, wrapper.__globals__, wrapper.__name__, wrapper.__defaults__, closure
+    )
+    copy.__kwdefaults__ = wrapper.__kwdefaults__
+    copy.__dict__.update(wrapper.__dict__, __wrapped__=instead)
+    return copy
+
+
+VENDORS.append(
+    Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, handling=_sdk_handling)
+)
 
 
 # urllib3 ----------------------------------------------------------------------------------------------------
@@ -3412,33 +3819,28 @@ def _plain_response(result: Any) -> Any:
     return inner if is_unread else None
 
 
-def _urllib3_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+def _urllib3_handling(call: Any, owner: Any) -> "Handling | None":
     """A PoolManager or HTTPConnectionPool, or `urllib3.request`: the same call, with redirects but no retries."""
     maker = call if owner is None else type(owner)
     if str(attribute(maker, "__module__")).partition(".")[0] != "urllib3":
         return None
+    return Handling(call, prepare=_with_redirects_alone)
+
+
+def _with_redirects_alone(call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Let only redirects be followed, unless the call or the pool was given a policy, rather than a count."""
+    owner = attribute(call, "__self__")
     pool_options = attribute(owner, "connection_pool_kw")
     default = pool_options.get("retries") if pool_options is not None else attribute(owner, "retries")
-    from urllib3.util.retry import Retry
-
-    @wraps(call)
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        retry = kwargs.get("retries")
-        retry = Retry.from_int(default if retry is None else retry)
-        if retry.total is not False:
-            redirects = retry.total if retry.redirect is None else retry.redirect
-            retry = retry.new(
-                total=None,
-                connect=0,
-                read=0,
-                status=0,
-                other=0,
-                redirect=redirects,
-                status_forcelist=frozenset(),
-            )
-        return call(*args, **{**kwargs, "retries": retry})
-
-    return call_once
+    retry = kwargs.get("retries")
+    retry = default if retry is None else retry
+    if is_retry_policy(retry):
+        return Prepared(call, args, kwargs, retry=False)
+    retry = sys.modules["urllib3.util.retry"].Retry.from_int(retry)
+    if retry.total is not False:
+        redirects = retry.total if retry.redirect is None else retry.redirect
+        retry = retry.new(total=None, connect=0, read=0, status=0, other=0, redirect=redirects)
+    return Prepared(call, args, {**kwargs, "retries": retry})
 
 
 def _is_unread_by_http_client(result: Any) -> bool:
@@ -3455,7 +3857,7 @@ def _hold_http_client(result: Any, slot: Slot) -> bool:
 
 RETRYING_MODULES.add("urllib3")
 VENDORS.append(
-    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, once=_urllib3_once)
+    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, handling=_urllib3_handling)
 )
 
 
@@ -3481,43 +3883,84 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
         pass
     if is_ordinary(call, engine.ordinary, engine.without_retries):
         return partial(run_call, engine, call, retry)
-    kind = _kind_of_call(engine, call)
-    if retry and engine.settings["max_retries"] is not None and not is_known(call, engine.without_retries):
-        call = _without_own_retries(call, engine)
+    kind, handle = _look_at(engine, call)
+    prepare = None
+    if retry and engine.settings["max_retries"] is not None:
+        call, retry, prepare = _handling_of(engine, call, handle)
     if kind is SYNC:
-        return partial(run_partial if isinstance(call, partial) else run_call, engine, call, retry)
-    return partial(run_async if kind is COROUTINE else AsyncCall, engine, call, retry)
+        run: Any = run_partial if isinstance(call, partial) else run_call
+    else:
+        run = run_async if kind is COROUTINE else AsyncCall
+    if prepare is None:
+        return partial(run, engine, call, retry)
+    return partial(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
 
 
-def _kind_of_call(engine: "RequestEngine", call: Any) -> int:
-    """Return the kind of a call; remembered for methods."""
-    if type(call) is not MethodType:
-        return kind_of(call)
-    key = (call.__func__, type(call.__self__))
-    if key not in engine.kinds:
-        engine.kinds[key] = kind_of(call)
-    return engine.kinds[key]
+def _run_prepared(
+    run: Any, engine: "RequestEngine", call: Any, prepare: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make a request that depends on its arguments."""
+    prepared = prepare(call, args, kwargs)
+    return run(engine, prepared.call, prepared.retry, *prepared.args, **prepared.kwargs)
 
 
-def _without_own_retries(call: Any, engine: "RequestEngine") -> Any:
-    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
+async def _await_prepared(
+    run: Any, engine: "RequestEngine", call: Any, prepare: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    prepared = prepare(call, args, kwargs)
+    return await run(engine, prepared.call, prepared.retry, *prepared.args, **prepared.kwargs)
+
+
+def _look_at(engine: "RequestEngine", call: Any) -> "tuple[int, Any]":
+    """Return the kind of a call, and what handles such calls if that is known; both are remembered for methods.
+
+    Neither the method's class nor the function is kept alive: there are clients whose class is made with each of them.
+    """
+    if type(call) is not MethodType or type(call.__func__) is not FunctionType:
+        return kind_of(call), None
+    known = engine.kinds.get(call.__func__)
+    if known is not None and known[0]() is type(call.__self__):
+        return known[1], known[2]
+    kind = kind_of(call)
+    handle = next((vendor.handling for vendor in VENDORS if _handles(vendor.handling, call)), None)
+    engine.kinds[call.__func__] = weakref.ref(type(call.__self__)), kind, handle
+    return kind, handle
+
+
+def _handles(handle: Any, call: Any) -> bool:
+    try:
+        return handle is not None and handle(call, call.__self__) is not None
+    except Exception:
+        return True  # it says so when it is asked again
+
+
+def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
+    """Return how a call is made so that there is one layer of retries."""
     if isinstance(call, partial):
-        return partial(_without_own_retries(call.func, engine), *call.args, **call.keywords)
+        inner = _handling_of(engine, call.func, None)
+        prepare = None if inner.prepare is None else partial(_prepared_partial, inner.prepare)
+        return Handling(partial(inner.call, *call.args, **call.keywords), inner.retry, prepare)
     wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
     owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
     try:
-        for vendor in VENDORS:
-            if vendor.once is not None and (changed := vendor.once(call, owner, engine)) is not None:
-                return changed
+        for one in (handle,) if handle is not None else (vendor.handling for vendor in VENDORS):
+            if one is not None and (handling := one(call, owner)) is not None:
+                return handling
     except Exception as error:
         name = type(call if owner is None else owner).__name__
         if name not in engine.warned:
             engine.warned.add(name)
             safe_log(
-                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
-                "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
+                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s), so its requests are queued, "
+                "and retried by it alone. Make it with max_retries=0.", engine.label, name, type(error).__name__,
             )  # fmt: skip
-    return call
+        return Handling(call, retry=False)
+    return Handling(call)
+
+
+def _prepared_partial(prepare: Any, call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Prepare a request of a partial, as one of the function inside it."""
+    return prepare(call.func, (*call.args, *args), {**call.keywords, **kwargs})  # type: ignore[no-any-return]
 
 
 # engine -----------------------------------------------------------------------------------------------------
@@ -3577,7 +4020,7 @@ class RequestEngine:
         self.keys: dict[str, tuple[Any, str]] = {}  # attribute -> key, and where it was found
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
-        self.kinds: dict[Any, int] = {}
+        self.kinds: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self.ordinary: set[Any] = set()
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = Gate()

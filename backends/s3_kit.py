@@ -95,12 +95,12 @@ class s3_kit:
     def upload_file(self, path: str | Path, bucket: str, key: str, **extra: Any) -> None:
         """Store the file at `path` as `key`."""
         with _s3_call(extra):
-            self._queued(self.client.upload_file)(str(path), bucket, key, ExtraArgs=extra, Config=self.transfer)
+            self._queued(self.client.upload_file, retry=False)(str(path), bucket, key, ExtraArgs=extra, Config=self.transfer)
 
     def upload_stream(self, stream: BinaryIO, bucket: str, key: str, **extra: Any) -> None:
         """Store what `stream` has as `key`, part by part; it need not fit into memory."""
         with _s3_call(extra):
-            self._queued(self.client.upload_fileobj)(stream, bucket, key, ExtraArgs=extra, Config=self.transfer)
+            self._queued(self.client.upload_fileobj, retry=False)(stream, bucket, key, ExtraArgs=extra, Config=self.transfer)
 
     def upload_bytes(self, data: bytes, bucket: str, key: str, **extra: Any) -> None:
         """Store `data` as `key`."""
@@ -121,12 +121,12 @@ class s3_kit:
         """Write the object `key` to the file at `path`; folders above it are made."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with _s3_call(extra):
-            self._queued(self.client.download_file)(bucket, key, str(path), ExtraArgs=extra, Config=self.transfer)
+            self._queued(self.client.download_file, retry=False)(bucket, key, str(path), ExtraArgs=extra, Config=self.transfer)
 
     def download_stream(self, bucket: str, key: str, stream: BinaryIO, **extra: Any) -> None:
         """Write the object `key` to `stream`, part by part; it need not fit into memory."""
         with _s3_call(extra):
-            self._queued(self.client.download_fileobj)(bucket, key, stream, ExtraArgs=extra, Config=self.transfer)
+            self._queued(self.client.download_fileobj, retry=False)(bucket, key, stream, ExtraArgs=extra, Config=self.transfer)
 
     def download_bytes(self, bucket: str, key: str, **extra: Any) -> bytes:
         """Return the content of the object `key`, or a part of it: `Range="bytes=0-99"`."""
@@ -216,7 +216,7 @@ class s3_kit:
         """Copy an object, without its content passing through here."""
         source = {"Bucket": bucket, "Key": key}
         with _s3_call(extra):
-            self._queued(self.client.copy)(source, to_bucket, to_key, ExtraArgs=extra, Config=self.transfer)
+            self._queued(self.client.copy, retry=False)(source, to_bucket, to_key, ExtraArgs=extra, Config=self.transfer)
 
     def copy_folder(
         self, bucket: str, prefix: str, to_bucket: str, to_prefix: str, **extra: Any

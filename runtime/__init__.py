@@ -17,7 +17,7 @@ from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, Requ
 from .keys import ApiKey
 from .settings import EntryPoint, Setting, engine_of
 from .streams import HELD_STREAMS
-from .vendors import aiohttp, botocore, by_argument, genai, grpc, httpx, requests, sdk, urllib3  # noqa: F401
+from .vendors import aiohttp, botocore, by_argument, genai, grpc, httpx, requests, retrying, sdk, urllib3  # noqa: F401
 from .workers import alarm
 
 __all__ = ["CircuitOpen", "QueueClosed", "QueueError", "RequestEngine", "RequestQueueFull", "RequestTimeout"]

@@ -149,15 +149,19 @@ class AsyncCall(Coroutine[Any, Any, Any]):
 
         async def attempt() -> Any:
             self._manager = request.call(*request.args, **request.kwargs)
-            return [item async for item in _first(self._manager)]
+            items = aiter(self._manager)
+            return items, [item async for item in _first(items)]
 
         self._slot = await make_async(self._engine, request, attempt=attempt)
         if self._slot is not None:
             note_open_stream(self._slot)
         try:
-            for item in request.outcome():
+            items, first = request.outcome()
+            for item in first:
                 yield item
-                async for item in self._manager:
+                async for (
+                    item
+                ) in items:  # not the manager itself, which may begin anew: an SDK's list of pages
                     yield item
         finally:
             try:

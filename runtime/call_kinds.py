@@ -8,12 +8,14 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
-from .probing import CO_COROUTINE, attribute, flags_of, is_coroutine_function
+from .probing import CO_COROUTINE, attribute, flags_of, has_method, is_coroutine_function
 from .vendor import VENDORS
 
 SYNC, COROUTINE, ASYNC_OTHER = range(3)
 # Whose plain functions have retries of their own, or stand for async ones without saying so; the vendors add theirs.
 RETRYING_MODULES: set[str] = set()
+# What urllib3's `Retry` counts, and what follows from its counts.
+_RETRY_COUNTS = frozenset("total connect read redirect status other history raise_on_redirect".split())
 _CO_ASYNC_GENERATOR = 0x200
 _ASYNC_FLAGS = CO_COROUTINE | _CO_ASYNC_GENERATOR
 
@@ -39,7 +41,8 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
             return False
         if without_retries != adapters:
             # None is no 0: then its other counts say how often.
-            if any(adapter.max_retries.total != 0 for adapter in adapters.values()):
+            retries = [adapter.max_retries for adapter in adapters.values()]
+            if any(retry.total != 0 or is_retry_policy(retry) for retry in retries):
                 return False
             without_retries.clear()
             without_retries.update(adapters)
@@ -49,13 +52,17 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
     return True
 
 
-def is_known(call: Any, without_retries: dict[Any, Any]) -> bool:
-    """Return True, quickly, for a method of a client of httpx whose transports are those that were looked at last."""
-    try:
-        client = call.__self__
-        return without_retries == {"": client._transport, **client._mounts}
-    except Exception:
+def is_retry_policy(retry: Any) -> bool:
+    """Return True for urllib3's `Retry` if its owner has said more with it than how often.
+
+    So are a class derived from it, and one with statuses, methods, a backoff or other options; not one with counts alone.
+    """
+    if not has_method(retry, "is_exhausted"):
         return False
+    if type(retry).__name__ != "Retry" or not type(retry).__module__.endswith("urllib3.util.retry"):
+        return True
+    plain = vars(type(retry)(0))
+    return any(value != plain.get(name) for name, value in vars(retry).items() if name not in _RETRY_COUNTS)
 
 
 def kind_of(call: Any) -> int:

@@ -80,7 +80,7 @@ class RequestEngine:
         self.keys: dict[str, tuple[Any, str]] = {}  # attribute -> key, and where it was found
         self.dotenv: Mapping[str, str | None] | None = None
         self.warned: set[str] = set()
-        self.kinds: dict[Any, int] = {}
+        self.kinds: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self.ordinary: set[Any] = set()
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = Gate()

@@ -10,9 +10,32 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from .engine import RequestEngine
     from .failures import Failure
     from .slots import Slot
+
+
+class Handling(NamedTuple):
+    """How a call is to be made, so that one layer retries each of its requests.
+
+    Attributes:
+        call: what is called: the same call without the library's own retries, or as it was.
+        retry: False: it is queued only. The library retries, or its owner has said how, or it makes several requests.
+        prepare: (call, args, kwargs) -> Prepared, asked for each request where its arguments decide, or where they are
+            to be completed before the first attempt.
+    """
+
+    call: Any
+    retry: bool = True
+    prepare: "Callable[[Any, tuple[Any, ...], dict[str, Any]], Prepared] | None" = None
+
+
+class Prepared(NamedTuple):
+    """One request, as its arguments want it to be made."""
+
+    call: Any
+    args: Any
+    kwargs: Any
+    retry: bool = True
 
 
 class Vendor(NamedTuple):
@@ -24,8 +47,9 @@ class Vendor(NamedTuple):
             ""; returns what it says, or None.
         is_stream: called with a result; returns True if it is this library's, and still to be read.
         hold: called with such a result and the slot; returns True if it keeps the slot from now on.
-        once: called with a call, the object whose method it is (or None), and the engine; returns the same call without
-            the library's own retries, or None.
+        handling: called with a call and the object whose method it is (or None); returns how it is made, or None.
+        repeatable: called with a call, the object whose method it is (or None), args and kwargs; returns True if it may be
+            made again though it may have been done, or None where this library does not tell.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
             something to be awaited or entered, though it is no coroutine function.
     """
@@ -34,7 +58,8 @@ class Vendor(NamedTuple):
     failure: "Callable[[Any, str], Failure | None] | None" = None
     is_stream: "Callable[[Any], bool] | None" = None
     hold: "Callable[[Any, Slot], bool] | None" = None
-    once: "Callable[[Any, Any, RequestEngine], Any] | None" = None
+    handling: "Callable[[Any, Any], Handling | None] | None" = None
+    repeatable: "Callable[[Any, Any, Any, Any], bool | None] | None" = None
     awaits: "Callable[[Any, type], bool] | None" = None
 
 

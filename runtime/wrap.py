@@ -4,15 +4,16 @@ Its kind is known, its library's own retries are off; nothing is called yet.
 """
 
 import logging
+import weakref
 from functools import partial
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from .async_calls import AsyncCall, run_async
-from .call_kinds import COROUTINE, SYNC, is_known, is_ordinary, kind_of
+from .call_kinds import COROUTINE, SYNC, is_ordinary, kind_of
 from .calls import run_call, run_partial
 from .probing import attribute, safe_log
-from .vendor import VENDORS
+from .vendor import VENDORS, Handling, Prepared
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
@@ -34,40 +35,81 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
         pass
     if is_ordinary(call, engine.ordinary, engine.without_retries):
         return partial(run_call, engine, call, retry)
-    kind = _kind_of_call(engine, call)
-    if retry and engine.settings["max_retries"] is not None and not is_known(call, engine.without_retries):
-        call = _without_own_retries(call, engine)
+    kind, handle = _look_at(engine, call)
+    prepare = None
+    if retry and engine.settings["max_retries"] is not None:
+        call, retry, prepare = _handling_of(engine, call, handle)
     if kind is SYNC:
-        return partial(run_partial if isinstance(call, partial) else run_call, engine, call, retry)
-    return partial(run_async if kind is COROUTINE else AsyncCall, engine, call, retry)
+        run: Any = run_partial if isinstance(call, partial) else run_call
+    else:
+        run = run_async if kind is COROUTINE else AsyncCall
+    if prepare is None:
+        return partial(run, engine, call, retry)
+    return partial(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
 
 
-def _kind_of_call(engine: "RequestEngine", call: Any) -> int:
-    """Return the kind of a call; remembered for methods."""
-    if type(call) is not MethodType:
-        return kind_of(call)
-    key = (call.__func__, type(call.__self__))
-    if key not in engine.kinds:
-        engine.kinds[key] = kind_of(call)
-    return engine.kinds[key]
+def _run_prepared(
+    run: Any, engine: "RequestEngine", call: Any, prepare: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make a request that depends on its arguments."""
+    prepared = prepare(call, args, kwargs)
+    return run(engine, prepared.call, prepared.retry, *prepared.args, **prepared.kwargs)
 
 
-def _without_own_retries(call: Any, engine: "RequestEngine") -> Any:
-    """Return `call` with the retries of its SDK or session turned off, so that there is one layer of them."""
+async def _await_prepared(
+    run: Any, engine: "RequestEngine", call: Any, prepare: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    prepared = prepare(call, args, kwargs)
+    return await run(engine, prepared.call, prepared.retry, *prepared.args, **prepared.kwargs)
+
+
+def _look_at(engine: "RequestEngine", call: Any) -> "tuple[int, Any]":
+    """Return the kind of a call, and what handles such calls if that is known; both are remembered for methods.
+
+    Neither the method's class nor the function is kept alive: there are clients whose class is made with each of them.
+    """
+    if type(call) is not MethodType or type(call.__func__) is not FunctionType:
+        return kind_of(call), None
+    known = engine.kinds.get(call.__func__)
+    if known is not None and known[0]() is type(call.__self__):
+        return known[1], known[2]
+    kind = kind_of(call)
+    handle = next((vendor.handling for vendor in VENDORS if _handles(vendor.handling, call)), None)
+    engine.kinds[call.__func__] = weakref.ref(type(call.__self__)), kind, handle
+    return kind, handle
+
+
+def _handles(handle: Any, call: Any) -> bool:
+    try:
+        return handle is not None and handle(call, call.__self__) is not None
+    except Exception:
+        return True  # it says so when it is asked again
+
+
+def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
+    """Return how a call is made so that there is one layer of retries."""
     if isinstance(call, partial):
-        return partial(_without_own_retries(call.func, engine), *call.args, **call.keywords)
+        inner = _handling_of(engine, call.func, None)
+        prepare = None if inner.prepare is None else partial(_prepared_partial, inner.prepare)
+        return Handling(partial(inner.call, *call.args, **call.keywords), inner.retry, prepare)
     wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
     owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
     try:
-        for vendor in VENDORS:
-            if vendor.once is not None and (changed := vendor.once(call, owner, engine)) is not None:
-                return changed
+        for one in (handle,) if handle is not None else (vendor.handling for vendor in VENDORS):
+            if one is not None and (handling := one(call, owner)) is not None:
+                return handling
     except Exception as error:
         name = type(call if owner is None else owner).__name__
         if name not in engine.warned:
             engine.warned.add(name)
             safe_log(
-                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s); a request may be sent more often than "
-                "max_retries says. Make it with max_retries=0.", engine.label, name, type(error).__name__,
+                engine.logger, logging.WARNING, "%s: the retries of %s could not be turned off (%s), so its requests are queued, "
+                "and retried by it alone. Make it with max_retries=0.", engine.label, name, type(error).__name__,
             )  # fmt: skip
-    return call
+        return Handling(call, retry=False)
+    return Handling(call)
+
+
+def _prepared_partial(prepare: Any, call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Prepare a request of a partial, as one of the function inside it."""
+    return prepare(call.func, (*call.args, *args), {**call.keywords, **kwargs})  # type: ignore[no-any-return]

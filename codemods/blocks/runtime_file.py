@@ -20,7 +20,7 @@ MODULES = """
     errors probing options vendor server_delay failures repeating slots workers gate health connections testing_mode retry_policy
     request waiting streams async_waiting async_streams async_calls call_kinds calls
     vendors/aiohttp vendors/botocore vendors/by_argument vendors/genai vendors/grpc vendors/httpx vendors/requests
-    vendors/sdk vendors/urllib3
+    vendors/retrying vendors/sdk vendors/urllib3
     wrap engine settings keys __init__
 """.split()  # fmt: skip
 """In the order in which they import from one another."""

@@ -13,7 +13,7 @@
     functions = ["shop.http.fetch"]            # fetch(...) is a request
     clients = ["shop.http.HttpClient"]         # HttpClient(...).get(...) is one
     methods = ["get", "post"]                  # empty or not there: all its public methods
-    own-retries = "make it with retries=0"     # said in the report; not there: it has none
+    own-retries = "make it with retries=0"     # said in the report; its calls are queued only
 
 The names of the options are those of the command line without the dashes; the command line wins.
 """

@@ -253,7 +253,10 @@ class _Finder:
                 wrapper,
             )
         by = self._retried_by(node, call)
-        note = f"already retried by {by}" if by else note
+        if not by and known is not None and known.queued_only:
+            by = note = known.queued_only
+        elif by:
+            note = f"already retried by {by}"
         return Site(
             node,
             method.class_info,

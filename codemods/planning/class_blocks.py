@@ -150,7 +150,8 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
         identifiers: every word of the file.
     """
     told = [
-        f"{library.name} retries by itself, which cannot be turned off from here: {library.own_retries}"
+        f"{library.name} retries by itself, which cannot be turned off from here, so its calls are queued only:"
+        f" {library.own_retries}"
         for library in sorted(work.libraries, key=lambda library: library.name)
         if library.own_retries not in (OFF, NONE)
     ]

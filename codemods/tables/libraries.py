@@ -47,9 +47,10 @@ class Library:
         functions: functions of the module that make requests.
         clients: the clients it has.
         calls: SYNC, ASYNC or BOTH.
-        own_retries: OFF, NONE, or a sentence that says how to turn them off, because we cannot.
+        own_retries: OFF, NONE, or a sentence that says how to turn them off, because we cannot: its calls are queued only.
         streams: an answer can come in parts; it keeps its slot until it is read, then.
         refused: name of a call that is reported, but not wrapped -> why.
+        queued_only: name of a function or method that is queued without a backoff of ours -> why.
     """
 
     name: str
@@ -59,6 +60,13 @@ class Library:
     own_retries: str = NONE
     streams: bool = True
     refused: Mapping[str, str] = field(default_factory=dict, hash=False)
+    queued_only: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def why_queued_only(self, name: str) -> str:
+        """Return why a call, given by its resolved name, is not to be retried by us; or nothing."""
+        if self.own_retries not in (OFF, NONE):
+            return f"{self.name} retries by itself: {self.own_retries}"
+        return self.queued_only.get(name.rpartition(".")[2], "")
 
 
 def _row(
@@ -69,8 +77,18 @@ def _row(
     own_retries: str = NONE,
     streams: bool = True,
     refused: Mapping[str, str] | None = None,
+    queued_only: Mapping[str, str] | None = None,
 ) -> Library:
-    return Library(name, frozenset(functions.split()), clients, calls, own_retries, streams, refused or {})
+    return Library(
+        name,
+        frozenset(functions.split()),
+        clients,
+        calls,
+        own_retries,
+        streams,
+        refused or {},
+        queued_only or {},
+    )
 
 
 def _client(
@@ -119,6 +137,17 @@ _ADAPTER = (
 _WEBSOCKET = "a websocket stays open and would keep its slot"
 _PAGES = "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
 _WAITER = "a waiter asks again and again until it is told what it waits for; it would keep its slot"
+
+_SEVERAL = "it makes several requests, and the library retries each of them"
+_POLLS = dict.fromkeys(
+    "create_and_poll create_and_run_poll upload_and_poll submit_tool_outputs_and_poll poll wait_for_processing"
+    " upload_file_chunked".split(),
+    _SEVERAL,
+)
+_TRANSFERS = dict.fromkeys(
+    "upload_file upload_fileobj download_file download_fileobj copy wait_until_exists wait_until_not_exists".split(),
+    _SEVERAL,
+)
 
 LIBRARIES: tuple[Library, ...] = (
     _row(
@@ -235,6 +264,7 @@ LIBRARIES: tuple[Library, ...] = (
         ),
         calls=BOTH,
         own_retries=OFF,
+        queued_only=_POLLS,
     ),
     _row(
         "anthropic",
@@ -249,6 +279,7 @@ LIBRARIES: tuple[Library, ...] = (
         ),
         calls=BOTH,
         own_retries=OFF,
+        queued_only=_POLLS,
     ),
     _row(
         "groq",
@@ -256,6 +287,7 @@ LIBRARIES: tuple[Library, ...] = (
         _client("groq.Groq groq.AsyncGroq groq.Client groq.AsyncClient", SDK, nested=True, direct=False),
         calls=BOTH,
         own_retries=OFF,
+        queued_only=_POLLS,
     ),
     _row(
         "together",
@@ -263,6 +295,7 @@ LIBRARIES: tuple[Library, ...] = (
         _client("together.Together together.AsyncTogether", others="close copy", nested=True, direct=False),
         calls=BOTH,
         own_retries=OFF,
+        queued_only=_POLLS,
     ),
     _row(
         "google.genai",
@@ -278,6 +311,7 @@ LIBRARIES: tuple[Library, ...] = (
         ),
         calls=BOTH,
         own_retries=OFF,
+        queued_only=dict.fromkeys("upload download list upload_to_file_search_store".split(), _SEVERAL),
         refused={
             "google.genai.Client().live.connect": _WEBSOCKET,
             "google.genai.client.Client().live.connect": _WEBSOCKET,
@@ -324,6 +358,9 @@ LIBRARIES: tuple[Library, ...] = (
         ),
         calls=BOTH,
         own_retries=OFF,
+        queued_only=dict.fromkeys(
+            "run_async run_stream_async".split(), "it makes several requests, and calls your functions"
+        ),
         refused={
             "mistralai.client.Mistral().audio.realtime.connect": _WEBSOCKET,
             "mistralai.client.Mistral().audio.realtime.transcribe_stream": _WEBSOCKET,
@@ -352,8 +389,12 @@ LIBRARIES: tuple[Library, ...] = (
         " get_hf_file_metadata upload_file upload_folder upload_large_folder create_commit create_repo delete_file"
         " delete_folder delete_repo",
         _client("huggingface_hub.HfApi huggingface_hub.hf_api.HfApi", others="run_as_future"),
-        own_retries="lists, downloads and uploads of the Hub repeat each of their requests up to five times, without a"
-        " switch; set max_retries = 0 in a class that makes no other requests",
+        queued_only=dict.fromkeys(
+            "list_models list_datasets list_spaces list_repo_files list_repo_tree list_repo_commits list_liked_repos"
+            " hf_hub_download snapshot_download upload_file upload_folder upload_large_folder create_commit delete_file"
+            " delete_files delete_folder preupload_lfs_files".split(),
+            _SEVERAL,
+        ),
     ),
     _row(
         "boto3",
@@ -373,6 +414,7 @@ LIBRARIES: tuple[Library, ...] = (
             chained=True,
         ),
         own_retries=OFF,
+        queued_only=_TRANSFERS,
         refused={
             "boto3.client().get_paginator().paginate": _PAGES,
             "boto3.client().get_waiter().wait": _WAITER,
@@ -388,6 +430,7 @@ LIBRARIES: tuple[Library, ...] = (
         ),
         calls=ASYNC,
         own_retries=OFF,
+        queued_only=_TRANSFERS,
     ),
     _row(
         "litellm",
@@ -400,7 +443,44 @@ LIBRARIES: tuple[Library, ...] = (
             " image_generation aimage_generation transcription atranscription speech aspeech",
         ),
         calls=BOTH,
-        own_retries="set litellm.DEFAULT_MAX_RETRIES = 0, for embeddings; those of the other calls are turned off",
+        own_retries=OFF,
+        queued_only=dict.fromkeys(
+            "embedding aembedding".split(),
+            "litellm retries embeddings by itself; with litellm.DEFAULT_MAX_RETRIES = 0 it does not",
+        ),
+    ),
+    _row(
+        "instructor",
+        "",
+        _client(
+            "instructor.from_openai instructor.from_anthropic instructor.from_groq instructor.from_mistral"
+            " instructor.from_cohere instructor.from_gemini instructor.from_genai instructor.from_litellm"
+            " instructor.from_provider instructor.patch instructor.apatch instructor.Instructor instructor.AsyncInstructor",
+            "create create_partial create_iterable create_with_completion generate_content",
+            nested=True,
+        ),
+        calls=BOTH,
+        own_retries="it asks again up to max_retries times, in a loop of its own",
+    ),
+    *(
+        _row(
+            module,
+            "",
+            _client(
+                _prefixed(module, classes),
+                "invoke ainvoke stream astream batch abatch generate agenerate embed_query aembed_query embed_documents"
+                " aembed_documents",
+            ),
+            calls=BOTH,
+            own_retries="LangChain repeats requests max_retries times; the retries of its models are arguments of theirs",
+        )
+        for module, classes in (
+            ("langchain_openai", "ChatOpenAI AzureChatOpenAI OpenAI OpenAIEmbeddings AzureOpenAIEmbeddings"),
+            ("langchain_anthropic", "ChatAnthropic"),
+            ("langchain_groq", "ChatGroq"),
+            ("langchain_mistralai", "ChatMistralAI MistralAIEmbeddings"),
+            ("langchain_google_genai", "ChatGoogleGenerativeAI GoogleGenerativeAIEmbeddings"),
+        )
     ),
     # Stubs are recognised by their names: `some_pb2_grpc.SomeStub(channel).Method`.
     _row("grpc", "", calls=BOTH),

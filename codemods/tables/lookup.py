@@ -36,10 +36,11 @@ _DEPTH = {
 
 @dataclass(frozen=True)
 class Transport:
-    """A recognised call: its library, and why it cannot be wrapped, if so."""
+    """A recognised call: its library, why it cannot be wrapped, and why it is not to be retried by us, if so."""
 
     library: Library
     refusal: str = ""
+    queued_only: str = ""
 
 
 class Catalogue:
@@ -123,7 +124,8 @@ class Catalogue:
         """Return what a resolved name calls, or None if it is no request."""
         name = _plain(_SAME_CLIENT.sub("", name))
         if name in self._functions:
-            return Transport(self._functions[name])
+            row = self._functions[name]
+            return Transport(row, queued_only=row.why_queued_only(name))
         if name in self._refused:
             return Transport(*self._refused[name])
         index = name.rfind("()")
@@ -131,7 +133,9 @@ class Catalogue:
             maker, rest = name[:index], name[index + 2 :]
             if maker in self._clients:
                 row, client = self._clients[maker]
-                return Transport(row) if _is_request(client, rest) else None
+                if not _is_request(client, rest):
+                    return None
+                return Transport(row, queued_only=row.why_queued_only(rest))
             if _STUB.search(maker):
                 if rest.endswith(".future"):
                     return Transport(_GRPC, _FUTURE)

@@ -1,16 +1,23 @@
-"""botocore (boto3, aiobotocore): failures in dicts, bodies and event streams in dicts, retries in a handler."""
+"""botocore (boto3, aiobotocore): failures in dicts, bodies and event streams in dicts, retries in a handler.
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+After each attempt a client asks the handlers of its events whether to make another one. A call of ours goes through a
+copy of the client that tells them that the attempt was the last. The client itself is neither changed nor remembered.
+"""
+
+import contextlib
+import re
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from functools import wraps
+from types import MethodType
+from typing import Any
 
 from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_final
-from ..probing import ANSWER_KEYS, attribute, has_method
+from ..probing import ANSWER_KEYS, attribute, has_method, is_coroutine_function, twin_of
 from ..slots import Slot
 from ..streams import HeldBody
-from ..vendor import VENDORS, Vendor
-
-if TYPE_CHECKING:
-    from ..engine import RequestEngine
+from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.
 _AWS_RETRIED_NAMES = """
@@ -20,6 +27,13 @@ _AWS_RETRIED_NAMES = """
     ServiceUnavailable InternalError PriorRequestNotComplete TransactionInProgressException
 """
 _AWS_RETRIED = frozenset(_AWS_RETRIED_NAMES.split())
+# The modules of methods that send a file in parts, wait for something, go through pages, or through a collection.
+_AWS_SEVERAL = re.compile(
+    r"boto3\.s3\.(inject|transfer)|aioboto3\.s3\.inject|s3transfer\.|(aio)?boto(core|3)\.(waiter|paginate)|"
+    r"aiobotocore\.(waiter|paginate)|(aio)?boto3\.resources\.collection|(aio)?boto3\.dynamodb\.table"
+)
+_AWS_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_AWS_MAKES = re.compile(r"create_|start_|send_|publish_")
 
 
 def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
@@ -61,15 +75,139 @@ def _hold_botocore(result: Any, slot: Slot) -> bool:
     return True
 
 
-def _botocore_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """A client of botocore: its handler is taken out."""
-    meta = attribute(owner, "meta")
-    meta = attribute(attribute(meta, "client"), "meta") or meta  # a resource of boto3
-    if meta is None or attribute(attribute(meta, "service_model"), "service_name") is None:
+class _LastAttempt:
+    """The events of a client whose retry handlers are told that this attempt is the last one.
+
+    Whatever else listens for `needs-retry` goes on to be heard: S3's redirections to the region of a bucket are made there.
+    """
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self.over = False  # what was made of the call's result goes on as the client itself would
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._events, name)
+
+    def emit(self, event_name: str, **kwargs: Any) -> Any:
+        """Emit an event."""
+        if event_name.startswith("needs-retry.") and not self.over:
+            kwargs["attempts"] = sys.maxsize
+            if (
+                kwargs.get("response") is not None
+            ):  # a copy, lest the error says how many retries were not made
+                http, parsed = kwargs["response"]
+                kwargs["response"] = (
+                    http,
+                    {**parsed, "ResponseMetadata": {**parsed.get("ResponseMetadata", {})}},
+                )
+        return self._events.emit(event_name, **kwargs)
+
+
+def _botocore_handling(call: Any, owner: Any) -> "Handling | None":
+    """The same method of a copy of the client or resource, of which no handler repeats an attempt."""
+    function = attribute(call, "__func__")
+    if _AWS_SEVERAL.match(str(attribute(function, "__module__"))) or _is_waiter(call):
+        return Handling(call, retry=False)
+    client = _client_of(owner)
+    if function is None or client is None:
         return None
-    service = meta.service_model.service_id.hyphenize()
-    meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
-    return call
+    if client.meta.config.retries.get("mode") == "adaptive":  # it paces the requests, too
+        return Handling(call, retry=False)
+    if client is not owner:
+        return Handling(_once_of_resource(call, owner, client))
+    once = MethodType(function, _with_events(client, _LastAttempt(client._endpoint._event_emitter)))
+    if call.__name__ == "_make_api_call" or _token_members(client, _operation_of(client, call.__name__)):
+        return Handling(once, prepare=_with_token)
+    return Handling(once)
+
+
+def _is_waiter(call: Any) -> bool:
+    """Return True for `bucket.wait_until_exists`, whose function is made by the factory of all resources."""
+    return str(attribute(call, "__name__")).startswith("wait_until_") and has_method(
+        attribute(attribute(attribute(call, "__self__"), "meta"), "client"), "get_waiter"
+    )
+
+
+def _client_of(owner: Any) -> Any:
+    """Return the client that a method's object is, or that a resource has; None for what is none of this library's."""
+    client = (
+        owner if attribute(owner, "_endpoint") is not None else attribute(attribute(owner, "meta"), "client")
+    )
+    is_one = type(client).__module__.startswith(("botocore.", "aiobotocore."))
+    return client if is_one and attribute(client, "_endpoint") is not None else None
+
+
+def _with_events(client: Any, events: Any) -> Any:
+    return twin_of(client, _endpoint=twin_of(client._endpoint, _event_emitter=events))
+
+
+def _once_of_resource(call: Any, owner: Any, client: Any) -> Any:
+    """Return a resource's method that is called on a copy of it; what it notes on itself is noted on the resource."""
+
+    @contextlib.contextmanager
+    def copied() -> Iterator[Any]:
+        events = _LastAttempt(client._endpoint._event_emitter)
+        meta = twin_of(owner.meta, client=_with_events(client, events))
+        try:
+            yield twin_of(owner, meta=meta)
+        finally:
+            owner.meta.data = meta.data
+            events.over = True
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        with copied() as twin:
+            return call.__func__(twin, *args, **kwargs)
+
+    @wraps(call)
+    async def await_once(*args: Any, **kwargs: Any) -> Any:
+        with copied() as twin:
+            return await call.__func__(twin, *args, **kwargs)
+
+    return await_once if is_coroutine_function(call) else call_once
+
+
+def _operation_of(client: Any, method: str) -> Any:
+    return client.meta.method_to_api_mapping.get(method)
+
+
+def _token_members(client: Any, operation: Any) -> Any:
+    """Return the names of the parameters that botocore fills in with a token of its own, made for each call."""
+    return (
+        () if operation is None else client.meta.service_model.operation_model(operation).idempotent_members
+    )
+
+
+def _with_token(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
+    """Fill in the token now, so that all attempts carry the same: the service knows the second for a repetition."""
+    client = call.__self__
+    if call.__name__ == "_make_api_call":
+        operation, params = (*args, *kwargs.values())
+        return Prepared(call, (operation, {**_tokens(client, operation), **params}), {})
+    return Prepared(call, args, {**_tokens(client, _operation_of(client, call.__name__)), **kwargs})
+
+
+def _tokens(client: Any, operation: str) -> dict[str, str]:
+    return {name: str(uuid.uuid4()) for name in _token_members(client, operation)}
+
+
+def _botocore_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | None":
+    client = _client_of(owner)
+    if client is None:
+        return None
+    if client is not owner:
+        return True if call.__name__ == "copy_from" else None  # of a resource: CopyObject, UploadPartCopy
+    operation, params = _operation_of(client, call.__name__), kwargs
+    if call.__name__ == "_make_api_call":
+        operation, params = args
+    if operation is None:
+        return None
+    if not params.keys().isdisjoint(_token_members(client, operation)):
+        return True
+    if _AWS_MAKES.match(call.__name__):
+        return None
+    method = client.meta.service_model.operation_model(operation).http.get("method")
+    return True if method in _AWS_IDEMPOTENT else None
 
 
 def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
@@ -84,7 +222,8 @@ VENDORS.append(
         failure=_failure_in_botocore,
         is_stream=_is_unread_by_botocore,
         hold=_hold_botocore,
-        once=_botocore_once,
+        handling=_botocore_handling,
+        repeatable=_botocore_repeatable,
         awaits=_awaits_in_aiobotocore,
     )
 )

@@ -1,14 +1,13 @@
 """Cohere, Mistral, LiteLLM and the older SDK of Google: an argument of the call turns their retries off."""
 
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from ..call_kinds import RETRYING_MODULES
 from ..probing import attribute
-from ..vendor import VENDORS, Vendor
-
-if TYPE_CHECKING:
-    from ..engine import RequestEngine
+from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # Package of an SDK -> arguments that turn its own retries off for a call; a dict is merged with what is given.
 _WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
@@ -17,26 +16,56 @@ _WITHOUT_RETRIES: dict[str, dict[str, Any]] = {
     "litellm": {"num_retries": 0, "max_retries": 0},
     "google.generativeai": {"request_options": {"retry": None}},
 }
+# Its methods that make several requests, some of them with calls of the user's functions between.
+_SDK_SEVERAL = re.compile(
+    r"wait(_for)?$|run(_stream)?_async$|execute_workflow_and_wait|upload_file$|list_files$|list_models$"
+)
+_EMBEDDINGS_OF_LITELLM = re.compile(r"a?embedding$")  # these take no argument that turns their retries off
 _CO_VARKEYWORDS = 0x08
 
 
-def _once_by_argument(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+def _handling_by_argument(call: Any, owner: Any) -> "Handling | None":
     """Cohere, Mistral, LiteLLM, the older SDK of Google: the same call with arguments that turn retries off."""
     module = f"{attribute(call, '__module__')}."
-    given = next((off for sdk, off in _WITHOUT_RETRIES.items() if module.startswith(f"{sdk}.")), {})
-    off = {name: value for name, value in given.items() if _takes(call, name)}
+    sdk = next((sdk for sdk in _WITHOUT_RETRIES if module.startswith(f"{sdk}.")), None)
+    if sdk is None:
+        return None
+    name = call.__name__
+    if _SDK_SEVERAL.match(name) or (sdk == "litellm" and _EMBEDDINGS_OF_LITELLM.match(name)):
+        return Handling(call, retry=False)
+    if sdk == "litellm" and (attribute(owner, "retry_policy") or attribute(owner, "fallbacks")):
+        return Handling(call, retry=False)
+    if sdk == "mistralai" and _is_set(attribute(attribute(owner, "sdk_configuration"), "retry_config")):
+        return Handling(call, retry=False)
+    off = {name: value for name, value in _WITHOUT_RETRIES[sdk].items() if _takes(call, name)}
     if not off:
         return None
+    return Handling(call, prepare=partial(_with_arguments, off))
 
-    @wraps(call)
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        merged = {
-            name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
-            for name, value in off.items()
-        }
-        return call(*args, **{**kwargs, **merged})
 
-    return call_once
+def _with_arguments(off: Mapping[str, Any], call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Add the arguments; where the user has given a policy, rather than a count, that one stays."""
+    given = [kwargs.get("retries"), kwargs.get("retry_policy"), kwargs.get("fallbacks")]
+    given.append((kwargs.get("request_options") or {}).get("retry"))
+    if any(_is_set(value) and not isinstance(value, int) for value in given):
+        return Prepared(call, args, kwargs, retry=False)
+    merged = {
+        name: {**(kwargs.get(name) or {}), **value} if isinstance(value, dict) else value
+        for name, value in off.items()
+    }
+    if (
+        call.__name__ == "embed"
+        and len(kwargs.get("texts") or ()) > 96
+        and kwargs.get("batching") is not False
+    ):
+        return Prepared(
+            call, args, kwargs, retry=False
+        )  # Cohere's first client: a request for each 96 of them
+    return Prepared(call, args, {**kwargs, **merged})
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None and type(value).__name__ != "Unset"
 
 
 def _takes(call: Any, name: str) -> bool:
@@ -58,4 +87,4 @@ RETRYING_MODULES.update(
         "google.generativeai.models",
     }
 )
-VENDORS.append(Vendor("cohere, mistralai, litellm, google.generativeai", once=_once_by_argument))
+VENDORS.append(Vendor("cohere, mistralai, litellm, google.generativeai", handling=_handling_by_argument))

@@ -1,14 +1,11 @@
 """httpx, its fork httpx2, and the responses of httpx inside those of SDKs."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..probing import attribute, status_in, twin_of
 from ..slots import Slot
 from ..streams import hold_body
-from ..vendor import VENDORS, Vendor
-
-if TYPE_CHECKING:
-    from ..engine import RequestEngine
+from ..vendor import VENDORS, Handling, Vendor
 
 
 def _is_httpx(client: Any) -> bool:
@@ -16,18 +13,15 @@ def _is_httpx(client: Any) -> bool:
     return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
 
 
-def _httpx_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+def _httpx_handling(call: Any, owner: Any) -> "Handling | None":
     """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
     if not _is_httpx(owner):
         return None
-    known = engine.without_retries
     transports = {"": attribute(owner, "_transport"), **(attribute(owner, "_mounts") or {})}
     without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
     if all(without[key] is transport for key, transport in transports.items()):
-        known.clear()
-        known.update(transports)
-        return call
-    return getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__)
+        return Handling(call)
+    return Handling(getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__))
 
 
 def _without_reconnecting(transport: Any) -> Any:
@@ -52,4 +46,4 @@ def _hold_httpx(result: Any, slot: Slot) -> bool:
     return any(hold_body(response, "stream", "is_closed", slot) for response in responses)
 
 
-VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, once=_httpx_once))
+VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, handling=_httpx_handling))

@@ -1,40 +1,64 @@
 """requests: the retries of a session's adapters, and responses that are read in parts."""
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from functools import partial
+from typing import Any
 
+from ..call_kinds import is_retry_policy
 from ..probing import attribute, has_method, status_in, twin_of
 from ..slots import Slot
 from ..streams import hold_body
-from ..vendor import VENDORS, Vendor
-
-if TYPE_CHECKING:
-    from ..engine import RequestEngine
+from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 
-def _requests_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """A requests.Session: a copy of it, with the same connections."""
+def _requests_handling(call: Any, owner: Any) -> "Handling | None":
+    """A requests.Session: a copy of it, with the same connections. Where its owner wrote a policy, that one retries."""
     adapters = attribute(owner, "adapters")
     if not isinstance(adapters, dict):
         return None
+    kept = [
+        is_retry_policy(attribute(adapter, "max_retries")) or _sends_by_sdk(adapter)
+        for adapter in adapters.values()
+    ]
+    if all(kept):
+        return Handling(call, retry=False)
     without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
-    if all(without[prefix] is adapter for prefix, adapter in adapters.items()):
-        return call
-    twin = twin_of(owner, adapters=type(adapters)(without))
-    # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
-    function = attribute(call, "__func__")
-    return getattr(twin, call.__name__) if function is None else function.__get__(twin)
+    if any(without[prefix] is not adapter for prefix, adapter in adapters.items()):
+        twin = twin_of(owner, adapters=type(adapters)(without))
+        # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
+        function = attribute(call, "__func__")
+        call = getattr(twin, call.__name__) if function is None else function.__get__(twin)
+    return Handling(call, prepare=partial(_by_url, owner) if any(kept) else None)
+
+
+def _by_url(session: Any, call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Let the adapter for the request's URL decide, where a session has several."""
+    places = [kwargs.get("url"), *args[:2], *(attribute(arg, "url") for arg in args[:1])]
+    url = next((str(place) for place in places if "://" in str(place)), "")
+    retry = True
+    with contextlib.suppress(Exception):  # no adapter for it: let the session say so
+        retry = not is_retry_policy(attribute(session.get_adapter(url), "max_retries"))
+    return Prepared(call, args, kwargs, retry)
+
+
+def _sends_by_sdk(adapter: Any) -> bool:
+    """Return True for an adapter of somebody's own that sends through a client which retries by itself."""
+    if attribute(adapter, "max_retries") is not None:
+        return False
+    held = vars(adapter).values() if hasattr(adapter, "__dict__") else ()
+    return any(
+        has_method(thing, "with_options") or attribute(thing, "_endpoint") is not None for thing in held
+    )
 
 
 def _without_retry(adapter: Any) -> Any:
     """Return an adapter of requests as it is, or one without urllib3's `Retry`, on the same connections."""
     retry = attribute(adapter, "max_retries")
     total = attribute(retry, "total")
-    if total == 0 or not (isinstance(total, int) or (total is None and has_method(retry, "is_exhausted"))):
+    is_a_count = isinstance(total, int) or (total is None and has_method(retry, "is_exhausted"))
+    if total == 0 or not is_a_count or is_retry_policy(retry):
         return adapter
-    # A copy, since a class derived from `Retry` may be made in another way.
-    none = twin_of(
-        retry, total=0, connect=None, read=False, status=None, other=None, status_forcelist=frozenset()
-    )
+    none = twin_of(retry, total=0, connect=None, read=False, status=None, other=None)
     return twin_of(adapter, max_retries=none)
 
 
@@ -46,4 +70,6 @@ def _hold_requests(result: Any, slot: Slot) -> bool:
     return status_in(result) is not None and hold_body(result, "raw", "_content_consumed", slot)
 
 
-VENDORS.append(Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, once=_requests_once))
+VENDORS.append(
+    Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, handling=_requests_handling)
+)

@@ -1,16 +1,23 @@
-"""The SDKs of OpenAI, Anthropic, Groq, Together, which one generator makes."""
+"""The SDKs of OpenAI, Anthropic, Groq, Together, which one generator makes.
 
-from typing import TYPE_CHECKING, Any
+Their resources send through functions that they were given: `_post`, `_get` and so on. A call goes through a copy of its
+resource, whose functions say `max_retries=0` with each request. The client itself is neither copied nor changed.
+"""
+
+import re
+from collections.abc import Callable
+from types import CellType, FunctionType, MethodType
+from typing import Any
 
 from ..failures import Failure, failure_by_status
-from ..probing import attribute, has_method
-from ..vendor import VENDORS, Vendor
-
-if TYPE_CHECKING:
-    from ..engine import RequestEngine
+from ..probing import attribute, has_method, twin_of
+from ..vendor import VENDORS, Handling, Vendor
 
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
+# Methods that make several requests, or call functions of the user's between them.
+_POLLS = re.compile(r"(\w+_and_|\w+_run_)?poll$|wait_for_|upload_file_chunked$|tool_runner$|poller$|worker$")
+_SENDERS = ("_get", "_post", "_put", "_patch", "_delete", "_get_api_list")
 
 
 def _failure_in_stream(error: Any, name: str) -> "Failure | None":
@@ -22,18 +29,105 @@ def _failure_in_stream(error: Any, name: str) -> "Failure | None":
     return None if status is None else failure_by_status(status, None, body, name)
 
 
-def _sdk_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
-    """OpenAI, Anthropic, Groq, Together: the same method of a client with other options, on the same connections."""
-    client = owner if has_method(owner, "with_options") else attribute(owner, "_client")
-    if client is None or not attribute(client, "max_retries") or not has_method(client, "with_options"):
+def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
+    """OpenAI, Anthropic, Groq, Together: the same method of a copy of its resource."""
+    if _is_client(owner):
+        return _of_client(call, owner)
+    client, given = attribute(owner, "_client"), attribute(owner, "__dict__") or {}
+    senders = {name: given[name] for name in _SENDERS if name in given}
+    if not senders or not _is_client(client):
         return None
-    client_without = client.with_options(max_retries=0)
-    owner_without = client_without if client is owner else type(owner)(client_without)
-    for view in ("with_raw_response", "with_streaming_response"):
-        method = attribute(attribute(owner, view), call.__name__)
-        if method is not None and attribute(method, "__code__") is attribute(call, "__code__"):
-            return getattr(getattr(owner_without, view), call.__name__)
-    return getattr(owner_without, call.__name__)
+    if _POLLS.match(call.__name__):
+        return Handling(call, retry=False)
+    if not client.max_retries:
+        return Handling(call)
+    twin = twin_of(owner, **{name: _for_one_request(send, client) for name, send in senders.items()})
+    if type(call) is MethodType:
+        return Handling(MethodType(call.__func__, twin))
+    return Handling(_around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin)))
 
 
-VENDORS.append(Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, once=_sdk_once))
+def _is_client(thing: Any) -> bool:
+    return has_method(thing, "get_api_list") and isinstance(attribute(thing, "max_retries"), int | float)
+
+
+def _of_client(call: Any, client: Any) -> Handling:
+    """Handle `client.post(...)` and its like, for what the SDK has no method for."""
+    if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
+        return Handling(call)
+    return Handling(_for_one_request(call, client))
+
+
+def _for_one_request(send: Any, client: Any) -> Callable[..., Any]:
+    """Return a function that sends a request as `send` does, once. Later pages of a list are retried as before."""
+
+    def send_once(*args: Any, **kwargs: Any) -> Any:
+        options = kwargs.get("options") or {}
+        sent = send(*args, **{**kwargs, "options": {**options, "max_retries": 0}})
+        if send.__name__ == "get_api_list":
+            retries = options.get("max_retries", client.max_retries)
+            if has_method(sent, "__await__"):
+                sent._client = _FirstPage(sent, retries)
+            else:
+                _let_later_pages_be_retried(sent, retries)
+        return sent
+
+    return send_once
+
+
+def _let_later_pages_be_retried(page: Any, retries: Any) -> None:
+    """Give a page, or a response of which one is still to be made, the retries that its client has."""
+    parse = attribute(page._options, "post_parser")
+    if has_method(page, "get_next_page"):
+        page._options.max_retries = retries
+    elif callable(parse):
+
+        def parse_page(parsed: Any) -> Any:
+            page = parse(parsed)
+            page._options.max_retries = retries
+            return page
+
+        page._options.post_parser = parse_page
+
+
+class _FirstPage:
+    """The client of an `AsyncPaginator`, until the first page has come."""
+
+    def __init__(self, paginator: Any, retries: Any) -> None:
+        self.paginator, self.client, self.retries = paginator, paginator._client, retries
+
+    async def request(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask for the first page; it remembers the client, and the later pages' retries."""
+        page = await self.client.request(*args, **kwargs)
+        self.paginator._client = self.client
+        if has_method(page, "get_next_page"):
+            page._client = self.client
+        _let_later_pages_be_retried(page, self.retries)
+        return page
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+def _around(wrapper: Any, wrapped: Any, instead: Any) -> Any:
+    """Return a wrapper of a method, such as `with_raw_response` gives, around another method.
+
+    Raises:
+        TypeError: it is not known where the wrapper keeps what it wraps.
+    """
+    cells: tuple[CellType, ...] = attribute(wrapper, "__closure__") or ()
+    held = [cell.cell_contents is wrapped for cell in cells]
+    if type(wrapper) is not FunctionType or not any(held):
+        raise TypeError("the SDK's method is inside another function")
+    closure = tuple(CellType(instead) if is_it else cell for is_it, cell in zip(held, cells, strict=True))
+    copy = FunctionType(
+        wrapper.__code__, wrapper.__globals__, wrapper.__name__, wrapper.__defaults__, closure
+    )
+    copy.__kwdefaults__ = wrapper.__kwdefaults__
+    copy.__dict__.update(wrapper.__dict__, __wrapped__=instead)
+    return copy
+
+
+VENDORS.append(
+    Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, handling=_sdk_handling)
+)

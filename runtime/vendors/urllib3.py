@@ -1,17 +1,13 @@
 """urllib3, and `http.client` of the standard library, from which its responses and those of urllib are read."""
 
 import sys
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..call_kinds import RETRYING_MODULES
+from ..call_kinds import RETRYING_MODULES, is_retry_policy
 from ..probing import attribute
 from ..slots import Slot
 from ..streams import HeldBody
-from ..vendor import VENDORS, Vendor
-
-if TYPE_CHECKING:
-    from ..engine import RequestEngine
+from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 
 def _plain_response(result: Any) -> Any:
@@ -22,33 +18,28 @@ def _plain_response(result: Any) -> Any:
     return inner if is_unread else None
 
 
-def _urllib3_once(call: Any, owner: Any, engine: "RequestEngine") -> Any:
+def _urllib3_handling(call: Any, owner: Any) -> "Handling | None":
     """A PoolManager or HTTPConnectionPool, or `urllib3.request`: the same call, with redirects but no retries."""
     maker = call if owner is None else type(owner)
     if str(attribute(maker, "__module__")).partition(".")[0] != "urllib3":
         return None
+    return Handling(call, prepare=_with_redirects_alone)
+
+
+def _with_redirects_alone(call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Let only redirects be followed, unless the call or the pool was given a policy, rather than a count."""
+    owner = attribute(call, "__self__")
     pool_options = attribute(owner, "connection_pool_kw")
     default = pool_options.get("retries") if pool_options is not None else attribute(owner, "retries")
-    from urllib3.util.retry import Retry
-
-    @wraps(call)
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        retry = kwargs.get("retries")
-        retry = Retry.from_int(default if retry is None else retry)
-        if retry.total is not False:
-            redirects = retry.total if retry.redirect is None else retry.redirect
-            retry = retry.new(
-                total=None,
-                connect=0,
-                read=0,
-                status=0,
-                other=0,
-                redirect=redirects,
-                status_forcelist=frozenset(),
-            )
-        return call(*args, **{**kwargs, "retries": retry})
-
-    return call_once
+    retry = kwargs.get("retries")
+    retry = default if retry is None else retry
+    if is_retry_policy(retry):
+        return Prepared(call, args, kwargs, retry=False)
+    retry = sys.modules["urllib3.util.retry"].Retry.from_int(retry)
+    if retry.total is not False:
+        redirects = retry.total if retry.redirect is None else retry.redirect
+        retry = retry.new(total=None, connect=0, read=0, status=0, other=0, redirect=redirects)
+    return Prepared(call, args, {**kwargs, "retries": retry})
 
 
 def _is_unread_by_http_client(result: Any) -> bool:
@@ -65,5 +56,5 @@ def _hold_http_client(result: Any, slot: Slot) -> bool:
 
 RETRYING_MODULES.add("urllib3")
 VENDORS.append(
-    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, once=_urllib3_once)
+    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, handling=_urllib3_handling)
 )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from functools import partial
+from functools import partial, wraps
 
 import anthropic
 import boto3
@@ -144,7 +144,12 @@ def test_B10_sdk_connection_errors(api, server):
 
 @pytest.mark.parametrize(
     ("mode", "kind"),
-    [("legacy", "client"), ("standard", "client"), ("adaptive", "client"), ("standard", "resource")],
+    [
+        ("legacy", "client"),
+        ("standard", "client"),
+        ("standard", "resource's client"),
+        ("standard", "resource"),
+    ],
 )
 def test_B10_boto3(api, unavailable, mode, kind):
     options = {
@@ -155,6 +160,8 @@ def test_B10_boto3(api, unavailable, mode, kind):
     session = boto3.session.Session()
     if kind == "client":
         call = session.client("s3", **options).list_buckets
+    elif kind == "resource":
+        call = session.resource("s3", **options).Object("bucket", "key").delete
     else:
         call = session.resource("s3", **options).meta.client.list_buckets
     with pytest.raises(botocore.exceptions.ClientError):
@@ -162,35 +169,255 @@ def test_B10_boto3(api, unavailable, mode, kind):
     assert len(unavailable.requests) == 6
 
 
-def mounted(total=3, **options):
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=Retry(total, status_forcelist=[503], **options)))
+def mounted(total=3):
+    """A session whose adapter has a mere count."""
+    session = closed_later(requests.Session())
+    session.mount("http://", HTTPAdapter(max_retries=Retry(total)))
     return session
 
 
 @pytest.mark.parametrize("how", ["get", "request"])
 def test_B10_requests_session_with_retry_adapter(api, unavailable, how):
+    unavailable.app = lambda request: Reset()
     session = mounted()
-    arguments = (unavailable.url,) if how == "get" else ("GET", unavailable.url)
-    assert api.call(getattr(session, how), *arguments).status_code == 503
+    call = session.get if how == "get" else partial(session.request, "GET")
+    with pytest.raises(requests.ConnectionError):
+        api.call(call, unavailable.url)
     assert len(unavailable.requests) == 6
     assert session.get_adapter(unavailable.url).max_retries.total == 3, "the session itself is left as it was"
 
 
 def test_B10_a_retry_adapter_that_is_mounted_between_two_requests_is_seen(delays, unavailable):
-    api, session = Api(), requests.Session()
-    assert api.call(session.get, unavailable.url).status_code == 503
-    assert len(unavailable.requests) == 6
-    session.mount("http://", mounted().adapters["http://"])
-    assert api.call(session.get, unavailable.url).status_code == 503
-    assert len(unavailable.requests) == 12
+    unavailable.app = lambda request: Reset()
+    api, session = Api(), closed_later(requests.Session())
+    for times in (1, 2):
+        with pytest.raises(requests.ConnectionError):
+            api.call(session.get, unavailable.url)
+        assert len(unavailable.requests) == 6 * times
+        session.mount("http://", mounted().adapters["http://"])
 
 
 def test_B10_a_session_is_not_taken_for_another_one_with_the_same_methods(delays, unavailable):
+    unavailable.app = lambda request: Reset()
     api = Api()
     for times, session in enumerate((requests.Session(), mounted(), requests.Session(), mounted()), 1):
-        assert api.call(session.get, unavailable.url).status_code == 503
+        with pytest.raises(requests.ConnectionError):
+            api.call(session.get, unavailable.url)
         assert len(unavailable.requests) == 6 * times
+
+
+# What the owner has written stays.
+
+
+class Patient(Retry):
+    """A policy by its class alone."""
+
+
+POLICIES = {
+    "statuses": Retry(2, status_forcelist=[403, 503], backoff_factor=0),
+    "methods": Retry(2, allowed_methods={"GET"}),
+    "a backoff": Retry(2, backoff_factor=0.001),
+    "a class": Patient(2),
+    "statuses and no count": Retry(total=None, connect=2, read=2, status=2, status_forcelist=[503]),
+    "statuses, not retried": Retry(0, status_forcelist=[503]),
+    "the last response as it is": Retry(2, status_forcelist=[503], raise_on_status=False),
+}
+
+
+def seen_by(server, call):
+    """Make a call; return what came of it, and how many requests the server saw."""
+    server.requests.clear()
+    try:
+        outcome = getattr(call(), "status_code", None) or "done"
+    except Exception as error:
+        outcome = type(error), *(str(error).split("(")[:1])
+    return outcome, len(server.requests)
+
+
+FAULTS = {
+    "403": Reply(403),
+    "503": Reply(503),
+    "Retry-After": Reply(503, headers={"Retry-After": "0"}),
+    "reset": Reset(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_B10_a_policy_of_a_sessions_owner_stays(delays, server, policy, fault):
+    """Statuses, counts and the final exception are as they are without the queue."""
+    server.app = lambda request: FAULTS[fault]
+    api, session = Api(), closed_later(requests.Session())
+    session.mount("http://", HTTPAdapter(max_retries=POLICIES[policy]))
+    plain, ours = (
+        seen_by(server, lambda get=get: get(server.url)) for get in (session.get, api._queued(session.get))
+    )
+    assert plain == ours
+    assert not delays
+
+
+@pytest.mark.parametrize("where", ["manager", "call"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_B10_a_policy_of_a_pools_owner_stays(delays, server, policy, where):
+    server.app = lambda request: FAULTS["503"]
+    retries = {"retries": POLICIES[policy]}
+    api, manager = Api(), urllib3.PoolManager(**(retries if where == "manager" else {}))
+    kwargs = retries if where == "call" else {}
+    plain, ours = (
+        seen_by(server, lambda request=request: request("GET", server.url, **kwargs))
+        for request in (manager.request, api._queued(manager.request))
+    )
+    assert plain == ours
+    assert not delays
+
+
+@pytest.mark.parametrize("how", ["url", "method and url", "url as keyword", "prepared"])
+def test_B10_of_several_adapters_the_one_for_the_url_decides(delays, server, how):
+    session = closed_later(requests.Session())
+    session.mount(f"{server.url}/own", HTTPAdapter(max_retries=POLICIES["statuses"]))
+    api = Api()
+
+    def ask(path):
+        url = f"{server.url}/{path}"
+        if how == "url":
+            return api.call(session.get, url)
+        if how == "method and url":
+            return api.call(session.request, "GET", url)
+        if how == "url as keyword":
+            return api.call(session.request, method="GET", url=url)
+        return api.call(session.send, session.prepare_request(requests.Request("GET", url)))
+
+    server.app = lambda request: Reply(503)
+    assert seen_by(server, lambda: ask("own"))[1] == 3
+    assert seen_by(server, lambda: ask("other")) == (503, 6)
+
+
+def test_B10_adaptive_retries_of_botocore_stay(delays, server):
+    """They are no mere count: they pace the requests as well."""
+    server.app = lambda request: Reply(503)
+    retries = {"mode": "adaptive", "total_max_attempts": 2}
+    s3 = closed_later(
+        boto3.client(
+            "s3", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id="test",
+            aws_secret_access_key="test", config=botocore.config.Config(retries=retries),
+        )
+    )  # fmt: skip
+    api = Api()
+    plain, ours = (seen_by(server, call) for call in (s3.list_buckets, api._queued(s3.list_buckets)))
+    assert plain == ours
+    assert plain[1] == 2
+
+
+def test_B10_an_error_of_botocore_says_nothing_of_retries_that_were_not_made(delays, unavailable):
+    s3 = closed_later(
+        boto3.client(
+            "s3", endpoint_url=unavailable.url, region_name="us-east-1", aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+    )  # fmt: skip
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        Api().call(s3.list_buckets)
+    assert "max retries" not in str(caught.value)
+
+
+def test_B10_delays_and_statuses_of_genai_stay(delays, server):
+    genai = pytest.importorskip("google.genai")
+    server.app = lambda request: Reply(
+        503, {"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}}
+    )
+    options = {"attempts": 3, "initial_delay": 0.001, "max_delay": 0.001}
+    api = Api()
+    for client_options, call_options in ((options, None), (None, options)):
+        client = closed_later(
+            genai.Client(
+                api_key="test-key", http_options={"base_url": server.url, "retry_options": client_options}
+            )
+        )
+        config = {"http_options": {"retry_options": call_options}} if call_options else None
+        ask = partial(client.models.generate_content, model="m", contents="x", config=config)
+        assert seen_by(server, api._queued(ask))[1] == 3
+
+
+def test_B10_a_policy_of_mistral_stays(delays, server):
+    mistralai = pytest.importorskip("mistralai.client")
+    utils = pytest.importorskip("mistralai.client.utils")
+    policy = utils.RetryConfig("backoff", utils.BackoffStrategy(1, 1, 1.0, 60_000), True)
+    choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    done = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
+    api = Api()
+    for client_policy, call_policy in ((policy, {}), (None, {"retries": policy})):
+        server.script(Reply(503), Reply(503), Reply(200, done))
+        client = mistralai.Mistral(api_key="test-key", server_url=server.url, retry_config=client_policy)
+        assert seen_by(server, lambda c=client, p=call_policy: api.call(c.chat.complete, **CHAT, **p)) == (
+            "done",
+            3,
+        )
+    assert not delays
+
+
+# What has no switch is queued only.
+
+
+def test_B10_instructor_retries_by_itself(delays, unavailable):
+    instructor = pytest.importorskip("instructor")
+    pydantic = pytest.importorskip("pydantic")
+    unavailable.app = lambda request: Reply(503, {"error": {"message": "busy"}}, {"retry-after-ms": "1"})
+    answer = pydantic.create_model("Answer", text=(str, ...))
+    made = {
+        "from_openai": instructor.from_openai(client_of("openai", unavailable)),
+        "patch": instructor.patch(client_of("openai", unavailable)),
+    }
+    api = Api()
+    for client in made.values():
+        create = client.chat.completions.create
+        ask = partial(create, response_model=answer, max_retries=2, **CHAT)
+        plain, ours = (seen_by(unavailable, call) for call in (ask, api._queued(ask)))
+        assert plain == ours
+        assert not delays
+
+
+def test_B10_functions_that_a_retrying_library_has_wrapped(delays, unavailable):
+    tenacity = pytest.importorskip("tenacity")
+
+    @tenacity.retry(stop=tenacity.stop_after_attempt(3), reraise=True)
+    def get():
+        response = requests.get(unavailable.url)
+        response.raise_for_status()
+
+    with pytest.raises(requests.HTTPError):
+        Api().call(get)
+    assert len(unavailable.requests) == 3
+
+
+def test_B10_an_adapter_that_sends_through_an_sdk(delays, unavailable):
+    """The SDK's client is out of our reach there."""
+    unavailable.app = lambda request: Reply(503, {"error": {"message": "busy"}}, {"retry-after-ms": "1"})
+
+    class Adapter(requests.adapters.BaseAdapter):
+        def __init__(self, client):
+            super().__init__()
+            self.client = client
+
+        def send(self, request, **kwargs):
+            return self.client.models.list()
+
+        def close(self):
+            pass
+
+    session = closed_later(requests.Session())
+    session.mount("http://", Adapter(client_of("openai", unavailable, max_retries=1)))
+    session.mount("https://", session.adapters["http://"])
+    with pytest.raises(openai.APIStatusError):
+        Api().call(session.get, unavailable.url)
+    assert len(unavailable.requests) == 2
 
 
 def test_B10_a_method_of_a_session_works_on_what_has_no_adapters():
@@ -219,7 +446,7 @@ def test_B10_requests_session_keeps_its_connections_and_cookies(server):
 
 
 @pytest.mark.parametrize(
-    "retries", [None, Retry(3, status_forcelist=[503]), 4], ids=["default", "Retry", "int"]
+    "retries", [None, Retry(3), Retry(total=None, status=2), 4], ids=["default", "Retry", "by kind", "int"]
 )
 @pytest.mark.parametrize("where", ["manager", "call"])
 @pytest.mark.parametrize("asked", [{}, {"Retry-After": "1"}], ids=["", "Retry-After"])
@@ -306,23 +533,45 @@ def test_B10_without_our_backoff_the_sdk_keeps_its_own(unavailable):
     assert len(unavailable.requests) == 2
 
 
-def test_B10_what_cannot_be_turned_off_is_said_once(delays, unavailable, caplog):
-    class Stubborn(openai.OpenAI):
-        def with_options(self, **options):
-            raise TypeError("no options")
+def test_B10_what_cannot_be_turned_off_is_said_once_and_queued_only(delays, unavailable, caplog):
+    """Somebody has put a function of their own around a method of the SDK."""
+    unavailable.app = lambda request: Reply(503, {"error": {"message": "busy"}}, {"retry-after-ms": "1"})
+    client = client_of("openai", unavailable, max_retries=1)
 
-    api = Api(max_retries=1)
-    client = closed_later(Stubborn(api_key="test-key", base_url=unavailable.url, max_retries=0))
-    client.max_retries = 1
+    class Traced:
+        def __init__(self, method):
+            self.method = self.__wrapped__ = method
+            self.__name__ = method.__name__
+
+        def __call__(self, *args, **kwargs):
+            return self.method(*args, **kwargs)
+
+    api = Api()
     caplog.set_level(logging.WARNING)
-    for _ in range(2):
+    for times in (1, 2):
         with pytest.raises(openai.APIStatusError):
-            api.call(client.chat.completions.create, **CHAT)
+            api.call(Traced(client.chat.completions.create), **CHAT)
+        assert len(unavailable.requests) == 2 * times
     said = [
         record.getMessage() for record in caplog.records if "could not be turned off" in record.getMessage()
     ]
     assert len(said) == 1
     assert "max_retries=0" in said[0]
+
+
+def test_B10_a_function_around_a_method_is_called_with_it(api, unavailable):
+    """As tools that trace do it: `functools.wraps`, and the method in a closure."""
+    client, traced = client_of("openai", unavailable), []
+    method = client.chat.completions.create
+
+    @wraps(method)
+    def create(*args, **kwargs):
+        traced.append(1)
+        return method(*args, **kwargs)
+
+    with pytest.raises(openai.APIStatusError):
+        api.call(create, **CHAT)
+    assert len(unavailable.requests) == len(traced) == 6
 
 
 def test_B10_a_partial_of_an_sdks_method(api, unavailable):
@@ -387,20 +636,6 @@ def test_B1_a_function_is_retried_for_a_failure_of_its_own_after_a_request_that_
     assert api.submit(function).result(15).status_code == 200
     assert len(server.requests) == 3
     assert_at_rest(api)
-
-
-@pytest.mark.parametrize(
-    "retry",
-    [
-        Retry(total=None, status=2, status_forcelist=[503]),
-        Retry(total=None, connect=0, read=0, status=2, status_forcelist=[503]),
-    ],
-)
-def test_B10_retry_that_counts_by_kind_alone(api, unavailable, retry):
-    session = closed_later(requests.Session())
-    session.mount("http://", HTTPAdapter(max_retries=retry))
-    assert api.call(session.get, unavailable.url).status_code == 503
-    assert len(unavailable.requests) == 6
 
 
 def test_B1_a_listener_whose_own_request_fails_ends_no_retries(monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -40,14 +39,11 @@ def _cohere(asynchronous: bool) -> Callable[[Any, str], Any]:
 
 
 def _mistral(sdk: Any, url: str) -> Any:
-    strategy = importlib.import_module("mistralai.client.utils").BackoffStrategy(1, 1, 1.0, 60_000)
-    retry = importlib.import_module("mistralai.client.utils").RetryConfig("backoff", strategy, True)
-    return sdk.Mistral(api_key="test-key", server_url=url, retry_config=retry)
+    return sdk.Mistral(api_key="test-key", server_url=url)
 
 
 def _genai(sdk: Any, url: str) -> Any:
-    options = {"base_url": url, "retry_options": {"attempts": 3, "initial_delay": 0.001, "max_delay": 0.001}}
-    return sdk.Client(api_key="test-key", http_options=options)
+    return sdk.Client(api_key="test-key", http_options={"base_url": url, "retry_options": {"attempts": 3}})
 
 
 def _lines(*parts: Any) -> Reply:

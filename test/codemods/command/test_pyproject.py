@@ -245,8 +245,6 @@ def test_rows_for_own_transports(own):
         ("from .http import fetch", "return fetch(url)", "fetch"),
         ("from . import http", "return http.fetch(url)", "http.fetch"),
         ("from ..shop.http import (\n    fetch as f,\n)", "return f(url)", "f"),
-        ("from shop.http import HttpClient", "return HttpClient().get(url)", "HttpClient().get"),
-        ("from .http import HttpClient", "return HttpClient().post(url)", "HttpClient().post"),
         ("from shop.sdk import Sdk", "return Sdk().orders.latest(url)", "Sdk().orders.latest"),
     ],
 )
@@ -255,13 +253,24 @@ def test_a_call_through_an_own_transport_is_wrapped(own, imports, body, callee):
     assert not [s for s in check_noop(method(body, imports)).sites if s.decision.value == "wrapped"]
 
 
+@pytest.mark.parametrize(
+    ("imports", "callee"),
+    [
+        ("from shop.http import HttpClient", "HttpClient().get"),
+        ("from .http import HttpClient", "HttpClient().post"),
+    ],
+)
+def test_a_call_through_an_own_transport_that_retries_is_queued_only(own, imports, callee):
+    check_sites(method(f"return {callee}(url)", imports), f"queued only {callee}", transports=own)
+
+
 def test_a_parameter_with_the_type_of_an_own_client(own):
     source = client(
         "def __init__(self, client: HttpClient):\n    self.client = client",
         "def get(self, url):\n    return self.client.get(url)",
         imports="from .http import HttpClient",
     )
-    (cls,) = check_sites(source, "wrapped self.client.get", transports=own).classes
+    (cls,) = check_sites(source, "queued only self.client.get", transports=own).classes
     assert any("make it with retries=0" in note for note in cls.notes)
 
 

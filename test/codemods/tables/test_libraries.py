@@ -62,10 +62,10 @@ SYNC_CALLS = [
     ("from ollama import Client", "Client().create_blob(url)"),
     ("from huggingface_hub import InferenceClient", "InferenceClient().text_generation(url)"),
     ("from huggingface_hub import InferenceClient", "InferenceClient().chat.completions.create(url)"),
-    ("from huggingface_hub import hf_hub_download", "hf_hub_download(url)"),
+    ("from huggingface_hub import model_info", "model_info(url)"),
     ("import boto3", "boto3.client('s3').list_buckets()"),
     ("import boto3", "boto3.Session().client('s3').get_object(Key=url)"),
-    ("import boto3", "boto3.resource('s3').Bucket(url).upload_file('a', 'b')"),
+    ("import boto3", "boto3.resource('s3').Object('bucket', url).put(Body=b'')"),
     ("import boto3", "boto3.resource('dynamodb').Table(url).put_item(Item={})"),
     ("import botocore.session", "botocore.session.get_session().create_client('s3').list_buckets()"),
     ("import litellm", "litellm.completion(model=url)"),
@@ -180,12 +180,43 @@ def test_a_request_that_cannot_be_wrapped_is_named_with_the_reason(imports, body
     ("imports", "body", "how"),
     [
         ("import aiohttp_retry", "return aiohttp_retry.RetryClient().get(url)", "attempts=1"),
-        ("from huggingface_hub import HfApi", "return HfApi().list_models()", "max_retries = 0"),
+        (
+            "import instructor, openai",
+            "return instructor.from_openai(openai.OpenAI()).chat.completions.create(model=url)",
+            "max_retries",
+        ),
+        ("from langchain_openai import ChatOpenAI", "return ChatOpenAI().invoke(url)", "max_retries"),
     ],
 )
-def test_retries_of_a_library_that_cannot_be_turned_off_are_told_with_how_to(imports, body, how):
-    (cls,) = check_sites(method(body, imports), f"wrapped {body[7:].rpartition('(')[0]}").classes
+def test_a_library_whose_retries_cannot_be_turned_off_is_queued_only_and_told_with_how_to(imports, body, how):
+    callee = body[7 : 7 + _end_of_callee(body[7:])]
+    plan = check_sites(method(body, imports), f"queued only {callee}")
+    (cls,) = plan.classes
     assert any("retries by itself" in note and how in note for note in cls.notes)
+    assert "retries by itself" in plan.sites[0].reason
+
+
+SEVERAL_REQUESTS = [
+    ("from openai import OpenAI", "OpenAI().beta.threads.runs.create_and_poll(thread_id=url)"),
+    ("from openai import OpenAI", "OpenAI().vector_stores.file_batches.upload_and_poll(url, files=[])"),
+    ("from openai import OpenAI", "OpenAI().uploads.upload_file_chunked(file=url)"),
+    ("from openai import OpenAI", "OpenAI().files.wait_for_processing(url)"),
+    ("from google import genai", "genai.Client().files.upload(file=url)"),
+    ("import boto3", "boto3.client('s3').upload_file(url, 'bucket', 'key')"),
+    ("import boto3", "boto3.client('s3').copy({}, 'bucket', 'key')"),
+    ("import boto3", "boto3.resource('s3').Bucket(url).upload_file('a', 'b')"),
+    ("from huggingface_hub import hf_hub_download", "hf_hub_download(url)"),
+    ("from huggingface_hub import HfApi", "HfApi().list_models()"),
+]
+
+
+@pytest.mark.parametrize(("imports", "call"), SEVERAL_REQUESTS, ids=[call for _, call in SEVERAL_REQUESTS])
+def test_what_makes_several_requests_is_queued_only(imports, call):
+    """B12: the library retries each of them; all of it would be done again if we did."""
+    (site,) = check_sites(
+        method(f"return {call}", imports), f"queued only {call[: _end_of_callee(call)]}"
+    ).sites
+    assert "several requests" in site.reason
 
 
 @pytest.mark.parametrize("imports", ["import requests", "from openai import OpenAI", "import boto3", "import httpx"])  # fmt: skip
