@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 
 import pytest
 import trustme
@@ -153,3 +155,28 @@ def test_answer_cut_inside_its_headers_is_an_error(api, backend, server, head):
 def test_answer_that_ends_with_its_connection_is_whole(api, server):
     server.script(Raw(b"HTTP/1.1 200 OK\r\n\r\nHello"))
     assert api.download_file("file-1") == b"Hello"
+
+
+def test_server_that_is_gone_when_it_is_asked_again_is_an_error(case, backend):
+    """It answers once, and ends: its connection and its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
+            connection.recv(65536)
+            listener.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    api = backend.openai_api({}, {}, "key", url)
+    api.max_retries = 0
+    assert api.list_models() == []
+    with pytest.raises(backend.OpenAIError, match=r"^ConnectionError: ") as caught:
+        api.list_models()
+    assert caught.value.status is None
+    thread.join(30)
+    api.close()
