@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import requests
@@ -111,21 +112,33 @@ def _sse_data(response: requests.Response, error: type[BackendError]) -> Iterato
 
     Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Three things are taken that
     are not in it: a last event without the empty line after it (llama.cpp's `[DONE]`), a field `error` (llama.cpp
-    until 2025, https://github.com/ggml-org/llama.cpp/pull/16109), and a bare JSON object (an error of OVMS).
+    until 2025, https://github.com/ggml-org/llama.cpp/pull/16109), and a bare JSON object (an error of OVMS). An event
+    named `error` is one, whatever its data looks like.
     """
     data: list[str] = []
-    for line in _lines(response, error):
+    name = ""
+    for line in chain(_lines(response, error), [""]):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
+        elif line.startswith("event:"):
+            name = line[6:].strip()
         elif line.startswith("error:"):
-            yield f'{{"error": {line[6:]}}}'
+            yield _an_error(line[6:])
         elif line.startswith("{"):
             yield line
         elif not line and data:
-            yield "\n".join(data)
-            data = []
-    if data:
-        yield "\n".join(data)
+            event = "\n".join(data)
+            yield _an_error(event) if name == "error" else event
+            data, name = [], ""
+
+
+def _an_error(data: str) -> str:
+    """Return the data of an event that is an error by its name, in a form that says so as well."""
+    try:
+        said = message_in(json.loads(data))
+    except (ValueError, RecursionError):
+        said = data.strip()
+    return json.dumps({"error": said or "error in the stream"})
 
 
 def _lines(response: requests.Response, error: type[BackendError]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ..loopback import Reply
 from ..vendors import claude, forms
 from .cases import HELLO, MESSAGE
 
@@ -74,6 +75,22 @@ def test_error_event_inside_a_stream_is_raised(api, backend, server):
     with pytest.raises(backend.ClaudeError, match="Overloaded") as caught:
         next(events)
     assert caught.value.status is None
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"code": 500, "message": "out of memory", "type": "server_error"}', "out of memory"),
+        (b"out of memory", "out of memory"),
+        (b"{}", "error in the stream"),
+    ],
+    ids=["llama.cpp", "text", "no message"],
+)
+def test_event_named_error_is_raised_whatever_its_data_looks_like(api, backend, server, data, message):
+    server.script(Reply(200, iter([b"event: error\ndata: " + data + b"\n\n"])))
+    with pytest.raises(backend.ClaudeError) as caught:
+        list(api.stream_chat("claude-opus-5-5", HELLO))
+    assert (caught.value.status, caught.value.message) == (None, message)
 
 
 def test_error_before_a_stream_has_its_status(api, backend, server):
