@@ -35,7 +35,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class GeminiError(BackendError):
-    """The Gemini API said no."""
+    """The Gemini API returned an error, or could not be reached."""
 
 
 class gemini:

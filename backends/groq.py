@@ -35,7 +35,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class GroqError(BackendError):
-    """Groq's API said no."""
+    """Groq's API returned an error, or could not be reached."""
 
 
 class groq:

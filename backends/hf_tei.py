@@ -32,7 +32,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class TEIError(BackendError):
-    """A TEI server said no."""
+    """A TEI server returned an error, or could not be reached."""
 
 
 class hf_tei:

@@ -33,7 +33,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class TGIError(BackendError):
-    """A TGI server said no."""
+    """A TGI server returned an error, or could not be reached."""
 
 
 class hf_tgi:

@@ -37,7 +37,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class LLVMError(BackendError):
-    """The inference server said no."""
+    """The inference server returned an error, or could not be reached."""
 
 
 class llvm:

@@ -31,7 +31,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class OllamaError(BackendError):
-    """Ollama's API said no."""
+    """Ollama's API returned an error, or could not be reached."""
 
 
 class ollama:

@@ -38,7 +38,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class OPEAError(BackendError):
-    """An OPEA service said no."""
+    """An OPEA service returned an error, or could not be reached."""
 
 
 class opea:

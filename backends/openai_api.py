@@ -38,7 +38,7 @@ from ._request_engine import RequestEngine  # retrofit:import
 
 
 class OpenAIError(BackendError):
-    """OpenAI's API said no."""
+    """OpenAI's API returned an error, or could not be reached."""
 
 
 class openai_api:

@@ -43,7 +43,7 @@ REMOVED = "this needs a server before 2026.3, which removed TensorFlow Serving's
 
 
 class OVMSError(BackendError):
-    """OpenVINO Model Server said no."""
+    """OpenVINO Model Server returned an error, or could not be reached."""
 
 
 class ovms:

@@ -46,7 +46,7 @@ _headers_of_the_call: ContextVar[dict[str, str] | None] = ContextVar("headers of
 
 
 class S3Error(BackendError):
-    """S3 said no, or could not be reached; `status` is None where there was no HTTP answer to blame."""
+    """S3 returned an error, or could not be reached; `status` is None where there was no HTTP answer to blame."""
 
 
 class s3_kit:

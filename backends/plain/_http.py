@@ -32,7 +32,7 @@ KEY_HEADER = re.compile(r"auth|key$|token$|secret", re.IGNORECASE)
 
 
 class BackendError(Exception):
-    """The API said no, or could not be reached; each backend has a subclass of its own.
+    """The API returned an error, or could not be reached; each backend has a subclass of its own.
 
     Attributes:
         status: the HTTP status, or None where there is none to blame: no answer came, or the failure came inside a
@@ -311,7 +311,7 @@ def _error_message(response: requests.Response) -> str:
 
 
 def without_key(message: str, response: requests.Response) -> str:
-    """Return `message` with the key blotted out that was sent.
+    """Return `message` with the API key masked.
 
     OpenAI's 401 repeats the key: a short one whole, of a longer one the ends around asterisks.
     """

@@ -37,7 +37,7 @@ API_VERSION = "2026-10-21"
 
 
 class ClaudeError(BackendError):
-    """Anthropic's API said no."""
+    """Anthropic's API returned an error, or could not be reached."""
 
 
 class claude:

@@ -34,7 +34,7 @@ from ._http import (
 
 
 class GeminiError(BackendError):
-    """The Gemini API said no."""
+    """The Gemini API returned an error, or could not be reached."""
 
 
 class gemini:

@@ -34,7 +34,7 @@ from ._http import (
 
 
 class GroqError(BackendError):
-    """Groq's API said no."""
+    """Groq's API returned an error, or could not be reached."""
 
 
 class groq:

@@ -31,7 +31,7 @@ from ._http import (
 
 
 class TEIError(BackendError):
-    """A TEI server said no."""
+    """A TEI server returned an error, or could not be reached."""
 
 
 class hf_tei:

@@ -32,7 +32,7 @@ from ._http import (
 
 
 class TGIError(BackendError):
-    """A TGI server said no."""
+    """A TGI server returned an error, or could not be reached."""
 
 
 class hf_tgi:

@@ -36,7 +36,7 @@ from ._http import (
 
 
 class LLVMError(BackendError):
-    """The inference server said no."""
+    """The inference server returned an error, or could not be reached."""
 
 
 class llvm:

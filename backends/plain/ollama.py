@@ -30,7 +30,7 @@ from ._http import (
 
 
 class OllamaError(BackendError):
-    """Ollama's API said no."""
+    """Ollama's API returned an error, or could not be reached."""
 
 
 class ollama:

@@ -37,7 +37,7 @@ from ._http import (
 
 
 class OPEAError(BackendError):
-    """An OPEA service said no."""
+    """An OPEA service returned an error, or could not be reached."""
 
 
 class opea:

@@ -37,7 +37,7 @@ from ._http import (
 
 
 class OpenAIError(BackendError):
-    """OpenAI's API said no."""
+    """OpenAI's API returned an error, or could not be reached."""
 
 
 class openai_api:
