@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 80f1b5996c
+# Put here by add-queue-backoff; retrofit:runtime v1 deeb09fb70
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -3093,7 +3093,7 @@ def _aiohttp_connection(result: Any) -> Any:
 
 
 def _is_unread_by_aiohttp(result: Any) -> bool:
-    return _aiohttp_connection(result) is not None
+    return type(result).__module__.startswith("aiohttp.") and _aiohttp_connection(result) is not None
 
 
 def _hold_aiohttp(result: Any, slot: Slot) -> bool:
@@ -3165,7 +3165,7 @@ def _body_of_botocore(result: Any) -> Any:
 
 
 def _is_unread_by_botocore(result: Any) -> bool:
-    return _body_of_botocore(result) is not None
+    return type(result) is dict and _body_of_botocore(result) is not None
 
 
 def _hold_botocore(result: Any, slot: Slot) -> bool:

@@ -16,7 +16,7 @@ def _aiohttp_connection(result: Any) -> Any:
 
 
 def _is_unread_by_aiohttp(result: Any) -> bool:
-    return _aiohttp_connection(result) is not None
+    return type(result).__module__.startswith("aiohttp.") and _aiohttp_connection(result) is not None
 
 
 def _hold_aiohttp(result: Any, slot: Slot) -> bool:

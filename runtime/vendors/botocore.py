@@ -64,7 +64,7 @@ def _body_of_botocore(result: Any) -> Any:
 
 
 def _is_unread_by_botocore(result: Any) -> bool:
-    return _body_of_botocore(result) is not None
+    return type(result) is dict and _body_of_botocore(result) is not None
 
 
 def _hold_botocore(result: Any, slot: Slot) -> bool:
