@@ -310,9 +310,8 @@ class _Callers:
         while inner is not None and not isinstance(inner.node, ast.ClassDef | ast.Module):
             if by := existing_retries.retried_by_decorator(self.names, inner):
                 return by
-            for loop in existing_retries.loops_around(inner.node, node):
-                if existing_retries.retries(self.names, inner, loop, node):
-                    return f"the loop in line {loop.lineno}"
+            if by := existing_retries.repeated_in(self.names, inner, node):
+                return by
             if by := self._through_calls(inner, seen) or self._in_project(inner):
                 return by
             inner = inner.parent

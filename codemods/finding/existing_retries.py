@@ -1,43 +1,137 @@
-"""Recognises calls that the code retries already: by a decorator, by a retrying object, or by a loop of its own.
+"""Recognises calls that the code retries already: by a decorator, by a retrying object, by a loop or recursion of its own.
 
-A loop retries if it makes the *same* request again because it *failed*, and ends when it has succeeded. So neither of
-these is one: a loop over pages or items (another request each time), one that polls until a job is done (the request
-had succeeded), and the endless loop of a worker (it goes on after a success, too).
+What retries makes the *same* request again because it *failed*. Which loops do so is told in `retry_loops`.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Generic, TypeVar
 
 from ..source.scopes import Scope, own_nodes
 from ..source.syntax import decorator_name, shown
 from .resolve import Names
-
-Loop = ast.For | ast.AsyncFor | ast.While
+from .retry_loops import RETRYING, is_of_another_kind, loops_in, retries
+from .status_tests import failing_cases, status_test
 
 _WORDS = re.compile(
     r"(?:^|_)(?:retry|retries|retried|retrying|retryable|retryer|retrier|backoff)(?:_|$|\d)", re.IGNORECASE
 )
 _NO_WORDS = re.compile(r"(?:^|_)(?:no|not|should|is|can|never|without|disable)_", re.IGNORECASE)
-_RETRYING = re.compile(
-    r"(?:^|\.)(?:Async)?(?:Retrying|RetryingCaller)$|(?:^|\.)retry_context$|(?:^|\.)BoundAsyncRetryingCaller$"
-)
 _DECORATORS = frozenset({"backoff.on_exception", "backoff.on_predicate", "on_exception", "on_predicate"})
-_COUNTS = re.compile(r"retry|retries|attempt|tries", re.IGNORECASE)
-_PASSING = frozenset({408, 425, 429, 498})
-_NOT_OF_A_REQUEST = frozenset(
+_WRAP = re.compile(r"_(?:retrofit_)?(?:queued|retried)_*$")
+
+
+def repeated_in(names: Names, scope: Scope, node: ast.expr) -> str:
+    """Return what a function itself does to make the request at `node` again when it has failed, or nothing."""
+    for loop in loops_in(scope.node).around(node):
+        if retries(names, scope, loop, node):
+            return f"the loop in line {loop.lineno}"
+    if not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
+    again = _again_after_failure(scope.node)
+    if not again.statements:
+        return ""
+    for call in again.calls:
+        if not _is_after_failure(again, call, node):
+            continue
+        if _last_name(call.func) == scope.node.name and names.method_called(call.func, scope) is scope.node:
+            return f"`{scope.node.name}`, which calls itself in line {call.lineno}"
+    for first, second in again.pairs:
+        if node in (first, second):
+            return f"the same request in line {second.lineno if node is first else first.lineno}"
+    return ""
+
+
+class _AgainAfterFailure:
+    """The places of a function that are reached when a request has failed: handlers, and tests of a status.
+
+    Attributes:
+        statements: what is tried, or what is asked -> the statements that follow a failure.
+        calls: calls in these.
+        pairs: the callees of a request and of the same request again after it has failed.
     """
-    KeyError IndexError ValueError TypeError AttributeError JSONDecodeError StopIteration StopAsyncIteration
-    UnicodeDecodeError ImportError ModuleNotFoundError AssertionError NotImplementedError KeyboardInterrupt
-    CancelledError GeneratorExit SystemExit
-    """.split()
-)
-"""Exceptions that no failing request raises; a handler of these alone is not about the request."""
+
+    def __init__(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.statements: list[tuple[ast.stmt, list[ast.stmt]]] = []
+        for part in own_nodes(function):
+            if isinstance(part, ast.Try):
+                handlers = [h for h in part.handlers if not is_of_another_kind(h)]
+                self.statements += [(part, handler.body) for handler in handlers]
+            elif isinstance(part, ast.If) and (kind := status_test(part.test)):
+                self.statements.append((part, part.body if kind == "failed" else part.orelse))
+            elif isinstance(part, ast.While) and status_test(part.test) == "failed":
+                self.statements.append((part, part.body))
+            elif isinstance(part, ast.Match):
+                self.statements += [(part, case.body) for case in failing_cases(part)]
+        self.statements = [(part, body) for part, body in self.statements if body]
+        inside = [part for _, body in self.statements for statement in body for part in _all_of(statement)]
+        self.calls = list(dict.fromkeys(part for part in inside if isinstance(part, ast.Call)))
+        self.pairs = list(self._pairs(function)) if self.calls else []
+
+    def _pairs(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[ast.expr, ast.expr]]:
+        every: dict[str, list[ast.Call]] = {}
+        for part in own_nodes(function):
+            if isinstance(part, ast.Call) and isinstance(_callee(part), ast.Attribute | ast.Name):
+                every.setdefault(_as_written(part), []).append(part)
+        for second in self.calls:
+            for first in every.get(_as_written(second), ()) if second.args or second.keywords else ():
+                if first is not second and _is_after_failure(self, second, _callee(first)):
+                    yield _callee(first), _callee(second)
+
+
+@lru_cache(maxsize=64)
+def _again_after_failure(function: ast.FunctionDef | ast.AsyncFunctionDef) -> _AgainAfterFailure:
+    return _AgainAfterFailure(function)
+
+
+def _is_after_failure(again: _AgainAfterFailure, call: ast.Call, node: ast.expr) -> bool:
+    """Return True if a call is reached when the request at `node` has failed."""
+    for statement, body in again.statements:
+        if not _holds(body, call):
+            continue
+        if isinstance(statement, ast.Try):
+            if _holds(statement.body, node):
+                return True
+        elif _start(node) < _start(statement) or (_holds([statement], node) and not _holds(body, node)):
+            return True
+    return False
+
+
+def _holds(body: list[ast.stmt], node: ast.expr) -> bool:
+    end = body[-1].end_lineno or 0, body[-1].end_col_offset or 0
+    return _start(body[0]) <= _start(node) <= end
+
+
+def _start(node: ast.expr | ast.stmt) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _all_of(statement: ast.stmt) -> Iterator[ast.AST]:
+    yield statement
+    yield from own_nodes(statement)
+
+
+def _callee(call: ast.Call) -> ast.expr:
+    """Return what a call calls, also where it is wrapped."""
+    inner = call.func
+    if isinstance(inner, ast.Call) and len(inner.args) == 1 and _WRAP.search(_last_name(inner.func)):
+        return inner.args[0]
+    return inner
+
+
+def _as_written(call: ast.Call) -> str:
+    """Return what a call calls, and the first thing that it gives: two such calls make the same request."""
+    first = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "url"), None)
+    if first is None:
+        return ast.unparse(_callee(call)) + ", ".join(ast.unparse(keyword) for keyword in call.keywords)
+    return f"{ast.unparse(_callee(call))}({ast.unparse(first)}"
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def retried_by_decorator(names: Names, scope: Scope) -> str:
@@ -57,7 +151,7 @@ def says_retry(name: str) -> bool:
     """Return True if the last part of a dotted name says that it retries: `retry`, `with_retries`, `Retrying`."""
     last = name.removesuffix("()").rpartition(".")[2]
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last)
-    return bool(_RETRYING.search(last)) or bool(_WORDS.search(snake) and not _NO_WORDS.search(snake))
+    return bool(RETRYING.search(last)) or bool(_WORDS.search(snake) and not _NO_WORDS.search(snake))
 
 
 def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
@@ -77,7 +171,7 @@ def repeaters(names: Names) -> dict[ast.AST, str]:
     for node, scope in names.scopes.items():
         if isinstance(node, ast.ClassDef | ast.Module):
             continue
-        loops = _loops_in(node)
+        loops = loops_in(node)
         for call in (part for part in own_nodes(node) if isinstance(part, ast.Call)):
             given = [call.func] if loops.statements else []
             gives_result = isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Call)
@@ -107,223 +201,3 @@ def _function_given(scope: Scope, value: ast.expr) -> ast.AST | None:
                 return owner.node if value.id in named else None
             return None
     return None
-
-
-def loops_around(function: ast.AST, node: ast.expr) -> list[Loop]:
-    """Return the loops of a function that hold a node, whether in the function itself or deeper; the outermost first."""
-    return _loops_in(function).around(node)
-
-
-@lru_cache(maxsize=64)
-def _loops_in(function: ast.AST) -> Bodies[Loop]:
-    """Return a function's own loops; remembered, since a function may have thousands of call sites."""
-    return Bodies((part, part.body) for part in own_nodes(function) if isinstance(part, Loop))
-
-
-Statement = TypeVar("Statement", bound=ast.stmt)
-
-
-class Bodies(Generic[Statement]):
-    """Statements with bodies, each inside another or apart from it; asked for those whose bodies hold a node."""
-
-    def __init__(self, bodies: Iterable[tuple[Statement, list[ast.stmt]]]) -> None:
-        found = sorted(bodies, key=lambda pair: (_start(pair[1][0]), -pair[0].col_offset))
-        self.statements = [statement for statement, _ in found]
-        self.starts = [_start(body[0]) for _, body in found]
-        self.ends = [_end(body[-1]) for _, body in found]
-        self.outer: list[int] = []
-        """Index of the nearest one that each is inside of; -1 if there is none."""
-        for index, start in enumerate(self.starts):
-            around = index - 1
-            while around >= 0 and self.ends[around] < start:
-                around = self.outer[around]
-            self.outer.append(around)
-
-    def around(self, node: ast.expr) -> list[Statement]:
-        """Return the statements whose bodies hold a node, the outermost first."""
-        index = bisect_right(self.starts, _start(node)) - 1
-        while index >= 0 and self.ends[index] < _end(node):
-            index = self.outer[index]
-        found: list[Statement] = []
-        while index >= 0:
-            found.append(self.statements[index])
-            index = self.outer[index]
-        return found[::-1]
-
-
-def _start(node: ast.expr | ast.stmt) -> tuple[int, int]:
-    return node.lineno, node.col_offset
-
-
-def _end(node: ast.expr | ast.stmt) -> tuple[int, int]:
-    return node.end_lineno or 0, node.end_col_offset or 0
-
-
-def retries(names: Names, scope: Scope, loop: Loop, node: ast.expr) -> bool:
-    """Return True if a loop makes the request at `node` again when it has failed."""
-    if isinstance(loop, ast.For | ast.AsyncFor):
-        iterated = loop.iter.func if isinstance(loop.iter, ast.Call) else loop.iter
-        if any(
-            _RETRYING.search(name)
-            for name in (decorator_name(iterated), names.resolve(iterated, scope))
-            if name
-        ):
-            return True
-        if not _counts_only(loop):
-            return False
-    swallows = bool(_swallowing(loop).around(node))
-    return (swallows or _looks_at_status(loop)) and _ends_on_success(loop)
-
-
-@lru_cache(maxsize=64)
-def _counts_only(loop: ast.For | ast.AsyncFor) -> bool:
-    """Return True for a loop that counts attempts, rather than going over different things."""
-    if _COUNTS.search(ast.unparse(loop.target)) or _COUNTS.search(ast.unparse(loop.iter)):
-        return True
-    name = decorator_name(loop.iter)
-    if not isinstance(loop.iter, ast.Call) or name.rpartition(".")[2] not in ("range", "count", "repeat"):
-        return False
-    if len(loop.iter.args) == 3:
-        return False
-    target = loop.target.id if isinstance(loop.target, ast.Name) else ""
-    if target.startswith("_"):
-        return True
-    # A counter that is part of the request is a page number or an index.
-    for call in (part for part in own_nodes(loop) if isinstance(part, ast.Call)):
-        if _last_name(call.func) in ("sleep", "print", "log", "debug", "info", "warning", "error", "exception", "min", "max", "pow"):  # fmt: skip
-            continue
-        values = [*call.args, *(keyword.value for keyword in call.keywords)]
-        if any(
-            isinstance(part, ast.Name) and part.id == target for value in values for part in ast.walk(value)
-        ):
-            return False
-    return not any(
-        isinstance(part, ast.Subscript)
-        and any(isinstance(n, ast.Name) and n.id == target for n in ast.walk(part.slice))
-        for part in own_nodes(loop)
-    )
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-@lru_cache(maxsize=64)
-def _swallowing(loop: Loop) -> Bodies[ast.Try | ast.With]:
-    """Return the statements of a loop that catch the failure of a request in them, so that the loop goes round again."""
-    found: list[ast.Try | ast.With] = []
-    for part in _of_this_loop(loop):
-        if isinstance(part, ast.Try):
-            caught = (h for h in part.handlers if not _is_of_another_kind(h) and not _leaves(h.body))
-            found += [part] if any(caught) else []
-        elif isinstance(part, ast.With):
-            suppresses = any("suppress" in shown(item.context_expr) for item in part.items)
-            found += [part] if suppresses else []
-    return Bodies((part, part.body) for part in found)
-
-
-def _is_of_another_kind(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return False
-    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return all(_last_name(kind) in _NOT_OF_A_REQUEST for kind in types)
-
-
-def _leaves(body: list[ast.stmt]) -> bool:
-    """Return True if a block of statements always ends the loop."""
-    last = body[-1]
-    if isinstance(last, ast.Return | ast.Raise | ast.Break):
-        return True
-    if isinstance(last, ast.If):
-        return bool(last.orelse) and _leaves(last.body) and _leaves(last.orelse)
-    if isinstance(last, ast.With | ast.AsyncWith):
-        return _leaves(last.body)
-    return False
-
-
-@lru_cache(maxsize=64)
-def _looks_at_status(loop: Loop) -> bool:
-    """Return True if the loop goes round again because of a response's status."""
-    sleeps = any(isinstance(part, ast.Call) and _last_name(part.func) == "sleep" for part in own_nodes(loop))
-    for part in _of_this_loop(loop):
-        if not isinstance(part, ast.If):
-            continue
-        kind = _status_test(part.test)
-        inside = [inner for statement in part.body for inner in (statement, *own_nodes(statement))]
-        again = any(
-            isinstance(inner, ast.Continue)
-            or (isinstance(inner, ast.Call) and _last_name(inner.func) == "sleep")
-            for inner in inside
-        )
-        if kind == "failed" and again and not _leaves(part.body):
-            return True
-        counted = sleeps or (not isinstance(loop, ast.While) and _COUNTS.search(ast.unparse(loop.target)))
-        if (
-            kind == "succeeded"
-            and counted
-            and _leaves(part.body)
-            and not isinstance(part.body[-1], ast.Raise)
-        ):
-            return True
-    return False
-
-
-def _status_test(test: ast.expr) -> str:
-    """Tell what a condition asks of a response: whether it `failed`, whether it `succeeded`, or nothing."""
-    if isinstance(test, ast.BoolOp):
-        return next((kind for value in test.values if (kind := _status_test(value))), "")
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return {"succeeded": "failed", "failed": "succeeded"}.get(_status_test(test.operand), "")
-    if isinstance(test, ast.Attribute):
-        return (
-            "succeeded" if test.attr in ("ok", "is_success") else "failed" if test.attr == "is_error" else ""
-        )
-    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
-        return ""
-    if not re.search(r"status|code", ast.unparse(test.left)):
-        return ""
-    numbers = [
-        n.value for n in ast.walk(test.comparators[0]) if isinstance(n, ast.Constant) and type(n.value) is int
-    ]
-    codes = re.findall(
-        r"\.(?:ok|OK|TOO_MANY_REQUESTS|SERVICE_UNAVAILABLE)\b", ast.unparse(test.comparators[0])
-    )
-    numbers += [200 if code.lower() == ".ok" else 429 for code in codes]
-    if not numbers or not all(100 <= number < 600 for number in numbers):
-        return ""
-    bad, op = min(numbers) >= 400, test.ops[0]
-    # 401, 403, 404 and their like are looked at for other reasons.
-    passing = bad and any(number in _PASSING or number >= 500 for number in numbers)
-    if isinstance(op, ast.Eq | ast.In):
-        return "failed" if passing else "" if bad else "succeeded"
-    if isinstance(op, ast.NotEq | ast.NotIn):
-        return "succeeded" if passing else "" if bad else "failed"
-    return "failed" if isinstance(op, ast.GtE | ast.Gt) else "succeeded"
-
-
-@lru_cache(maxsize=64)
-def _ends_on_success(loop: Loop) -> bool:
-    """Return True if the loop ends when the request has succeeded: a worker's loop never does."""
-    test = loop.test if isinstance(loop, ast.While) else ast.Constant(True)
-    names_in_test = {part.id for part in ast.walk(test) if isinstance(part, ast.Name)}
-    for part in _of_this_loop(loop, handlers=False):
-        if isinstance(part, ast.Return | ast.Break):
-            return True
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id in names_in_test:
-            return True
-    return bool(_COUNTS.search(ast.unparse(test)))
-
-
-def _of_this_loop(loop: Loop, handlers: bool = True) -> Iterator[ast.AST]:
-    """Yield what stands in a loop's body, without what stands in loops and functions inside it.
-
-    Args:
-        handlers: also what stands in `except` clauses.
-    """
-    todo: list[ast.AST] = list(loop.body)
-    while todo:
-        part = todo.pop()
-        yield part
-        if isinstance(part, Loop | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            continue
-        todo += [c for c in ast.iter_child_nodes(part) if handlers or not isinstance(c, ast.ExceptHandler)]

@@ -236,11 +236,12 @@ class _Reader:
 
     def _calls_of(self, scope: Scope, parameters: frozenset[str]) -> Iterator[CallMade]:
         """Yield the calls of a scope that may be requests, or lead to some."""
+        by_decorator = existing_retries.retried_by_decorator(self.names, scope)
         for part in own_nodes(scope.node):
             if not isinstance(part, ast.Call):
                 continue
-            again = self._again(part.func, scope)
             if name := self._callee(part.func, scope, parameters):
+                again = existing_retries.repeated_in(self.names, scope, part.func) or by_decorator
                 yield CallMade(part.lineno, name, tuple(self._arguments(part, scope)), again)
             handed = existing_retries.retrying_call(self.names, scope, part)
             for value in part.args if handed else ():
@@ -248,12 +249,6 @@ class _Reader:
                     name := self._callee(value, scope, parameters)
                 ):
                     yield CallMade(part.lineno, name, (), handed)
-
-    def _again(self, node: ast.expr, scope: Scope) -> str:
-        for loop in existing_retries.loops_around(scope.node, node):
-            if existing_retries.retries(self.names, scope, loop, node):
-                return f"the loop in line {loop.lineno}"
-        return ""
 
     def _callee(self, callee: ast.expr, scope: Scope, parameters: frozenset[str]) -> str:
         if isinstance(callee, ast.Attribute):

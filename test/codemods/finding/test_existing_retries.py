@@ -30,6 +30,18 @@ RETRY_LOOPS = {
     "a page is retried": "while True:\n    try:\n        r = requests.get(url)\n    except OSError:\n        time.sleep(1)\n        continue\n    yield r\n    url = r.links.get('next')\n    if not url:\n        break",
     "inner loop around the call": "for page in pages:\n    for attempt in range(3):\n        try:\n            r = requests.get(url, page)\n            break\n        except OSError:\n            time.sleep(1)",
     "nested function": "def once():\n    return requests.get(url)\nfor attempt in range(3):\n    try:\n        return once()\n    except OSError:\n        time.sleep(1)",
+    "a handler that goes on before it raises": "n = 0\nwhile True:\n    try:\n        return requests.get(url)\n    except OSError:\n        if n < 3:\n            n += 1\n            continue\n        raise",
+    "a handler that goes on before it returns": "for attempt in range(3):\n    try:\n        return requests.get(url)\n    except OSError:\n        if attempt < 2:\n            time.sleep(1)\n            continue\n        return None",
+    "return inside nested tests": "for _ in range(3):\n    r = requests.get(url)\n    if r.status_code == 200:\n        if 'x' not in r.json():\n            print('no')\n        else:\n            return r\n    time.sleep(1)",
+    "return in a loop inside the attempts": "for attempt in range(3):\n    try:\n        for hop in range(4):\n            r = requests.get(url)\n            if not r.is_redirect:\n                return r\n            url = r.headers['location']\n    except OSError:\n        if attempt == 2:\n            raise",
+    "delays": "for delay in [1, 2, 4]:\n    r = requests.get(url)\n    if r.ok:\n        return r\n    time.sleep(delay)",
+    "named delays": "for seconds in DELAYS:\n    try:\n        return requests.get(url)\n    except OSError:\n        time.sleep(seconds)",
+    "as often as a list is long": "for _ in [None] * 3:\n    try:\n        return requests.get(url)\n    except OSError:\n        pass",
+    "counting down": "for left in range(3, 0, -1):\n    try:\n        return requests.get(url)\n    except OSError:\n        time.sleep(left)",
+    "while some are left": "retries = 3\nwhile retries > 0:\n    r = requests.get(url)\n    if r.ok:\n        return r\n    retries -= 1",
+    "without a sleep": "for i in range(3):\n    r = requests.get(url)\n    if r.ok:\n        return r",
+    "match": "for _ in range(4):\n    r = requests.get(url)\n    match r.status_code:\n        case 429 | 503:\n            time.sleep(1)\n        case _:\n            return r",
+    "match with continue": "while True:\n    r = requests.get(url)\n    match r.status_code:\n        case 429:\n            time.sleep(1)\n            continue\n    return r",
     "tenacity Retrying": "for attempt in tenacity.Retrying():\n    with attempt:\n        return requests.get(url)",
     "stamina retry_context": "for attempt in stamina.retry_context(on=OSError):\n    with attempt:\n        return requests.get(url)",
 }  # fmt: skip
@@ -40,6 +52,70 @@ def test_a_loop_that_retries(body):
     (site,) = check_sites(method(body, IMPORTS), "queued only requests.get").sites
     assert "already retried by the loop in line" in site.reason
     assert "without a second backoff" in site.reason
+
+
+OTHER_RETRIES = {
+    "a recursion with a counter": ("r = requests.get(url)\nif r.status_code in (429, 503) and n < 3:\n    return self.call(url, n + 1)\nreturn r", 1),
+    "a recursion in a handler": ("try:\n    return requests.get(url)\nexcept OSError:\n    if not n:\n        raise\n    return self.call(url, n - 1)", 1),
+    "a recursion in an else": ("r = requests.get(url)\nif r.ok:\n    return r\nelse:\n    return self.call(url, n + 1)", 1),
+    "a recursion in a match": ("r = requests.get(url)\nmatch r.status_code:\n    case 503:\n        return self.call(url)\nreturn r", 1),
+    "while the status is bad": ("r = requests.get(url)\nwhile r.status_code == 429:\n    r = requests.get(url)\nreturn r", 2),
+    "a second request after a bad status": ("r = requests.get(url)\nif r.status_code == 503:\n    time.sleep(1)\n    r = requests.get(url)\nreturn r", 2),
+    "a second request in a handler": ("try:\n    return requests.get(url)\nexcept OSError:\n    return requests.get(url)", 2),
+    "a second request by keywords": ("try:\n    return requests.get(url=url)\nexcept OSError:\n    return requests.get(url=url, timeout=9)", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "count"), OTHER_RETRIES.values(), ids=OTHER_RETRIES)
+def test_the_same_request_again_without_a_loop(body, count):
+    source = method(body, IMPORTS, "def call(self, url, n=3):")
+    check_sites(source, *["queued only requests.get"] * count)
+
+
+NOT_THE_SAME_REQUEST = {
+    "another one if it fails": ("try:\n    return requests.get(url)\nexcept OSError:\n    return requests.get(self.mirror)", 2),
+    "a recursion over pages": ("r = requests.get(url)\nif r.links:\n    return self.call(r.links['next'])\nreturn r", 1),
+    "a recursion after a login": ("r = requests.get(url)\nif r.status_code == 401:\n    self.login()\n    return self.call(url)\nreturn r", 1),
+    "the same one before": ("requests.get(url)\ntry:\n    return parse(url)\nexcept OSError:\n    return requests.get(url)", 2),
+    "one that is asked for twice": ("return requests.get(url), requests.get(url)", 2),
+    "servers in turn": ("for url in [self.a, self.b]:\n    try:\n        return requests.get(url)\n    except OSError:\n        pass", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "count"), NOT_THE_SAME_REQUEST.values(), ids=NOT_THE_SAME_REQUEST)
+def test_another_request_is_no_retry(body, count):
+    check_sites(method(body, IMPORTS), *["wrapped requests.get"] * count)
+
+
+DECORATOR = """
+def persistent(f):
+    def inner(*args):
+        {body}
+    return inner
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "decision"),
+    [
+        ("for i in range(3):\n            try:\n                return f(*args)\n            except OSError:\n                time.sleep(1)", "queued only"),
+        ("return tenacity.retry(f)(*args)", "queued only"),
+        ("time.sleep(1)\n        return f(*args)", "wrapped"),
+        ("for i in range(3):\n            print(i)\n        return f(*args)", "wrapped"),
+    ],
+)  # fmt: skip
+def test_a_decorator_of_the_file(body, decision):
+    imports = "import time\nimport requests\nimport tenacity\n" + DECORATOR.format(body=body)
+    source = client("@persistent\ndef call(self, url):\n    return requests.get(url)", imports=imports)
+    (site,) = check_sites(source, f"{decision} requests.get").sites
+    assert ("@persistent" in site.reason) == (decision == "queued only")
+
+
+def test_a_template_method_of_the_file():
+    base = "class Base:\n    def go(self, url):\n        for attempt in range(3):\n            try:\n                return self.ask(url)\n            except OSError:\n                pass\n\n\n"
+    source = f"import requests\n\n\n{base}class Client(Base):\n    def ask(self, url):\n        return requests.get(url)\n"
+    (site,) = check_sites(source, "queued only requests.get").sites
+    assert "which calls `ask`" in site.reason
 
 
 NO_RETRIES = {
