@@ -18,7 +18,7 @@ _TYPE_ALIAS: tuple[Any, ...] = (getattr(ast, "TypeAlias"),) if sys.version_info 
 _BINDING = (
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
     ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
-    ast.MatchMapping, *_TYPE_ALIAS,
+    ast.MatchMapping, ast.For, ast.AsyncFor, ast.comprehension, *_TYPE_ALIAS,
 )  # fmt: skip
 
 
@@ -175,6 +175,10 @@ class _Builder:
                 scope.returns.append(node.value)
         elif isinstance(node, ast.NamedExpr):
             self._assign(scope, node.target, node.value)
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            if isinstance(node.target, ast.Name) and node.target.id != scope.self_name:
+                item = ast.Subscript(node.iter, ast.Constant(0), ast.Load())
+                scope.bind(node.target.id, ast.copy_location(item, node.iter))
         elif isinstance(node, ast.withitem):
             if node.optional_vars is not None:
                 self._assign(scope, node.optional_vars, node.context_expr)

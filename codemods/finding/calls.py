@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..source.scopes import ClassInfo, Scope, own_nodes
-from ..tables.libraries import Library
+from ..tables.libraries import ADAPTER, ADAPTERS, Library
 from ..tables.lookup import Transport
-from . import existing_retries, through, unknown_receivers
+from ..tables.request_shapes import LAZY_ATTRIBUTES
+from . import existing_retries, probes, through, unknown_receivers
 from .project import Project
 from .resolve import Names
 
@@ -35,7 +36,9 @@ _NOT_CALLERS = frozenset(
 """Functions that look at a function they are given, but do not call it."""
 
 
+_SENDS = frozenset({"send", "handle_request", "handle_async_request"})
 _REFERENCES = (ast.Name, ast.Attribute)
+_LAZY = "boto3 asks for it with a request of its own when it is first read; call `load()` before, which is wrapped"
 _KEEPERS = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Return, ast.Yield, ast.Assign)
 
 
@@ -50,7 +53,8 @@ class Site:
         library: that is called; None if that is not known.
         obstacle: why it cannot be wrapped, or nothing.
         note: what is to be told of it, if anything: why it is taken for a request, what retries it already.
-        retried: a loop or a decorator around it retries already.
+        retried: it is not to be made again by us: a loop or a decorator around it retries already, a failure is what it
+            asks for, or it makes several requests.
         wrapper: the call of the entry point, if the call is wrapped already.
         stray: True if it is wrapped where there is no such name as the wrap's `self`.
     """
@@ -110,7 +114,7 @@ class _Finder:
             id(item.context_expr) for part in parts if isinstance(part, ast.AsyncWith) for item in part.items
         )
         calls = [part for part in parts if isinstance(part, ast.Call)]
-        self.called = frozenset(id(call.func) for call in calls)
+        self.called = callees = frozenset(id(call.func) for call in calls)
         self.outer = {
             id(arg): call for call in calls for arg in _arguments(call) if isinstance(arg, ast.Call)
         }
@@ -118,10 +122,16 @@ class _Finder:
         for part in parts:
             if isinstance(part, ast.Call):
                 yield from self._of_call(part, wrapped)
+            elif isinstance(part, ast.Attribute) and part.attr in LAZY_ATTRIBUTES:
+                if isinstance(part.ctx, ast.Load) and id(part) not in callees and self._is_lazy(part):
+                    yield self._obstructed(part, None, _LAZY)
             elif isinstance(part, _KEEPERS) and id(part) not in compared:
                 for value in _values_kept(part):
                     if id(value) not in wrapped:
                         yield from self._handed_on(value, None)
+
+    def _is_lazy(self, node: ast.Attribute) -> bool:
+        return self.names.catalogue.is_lazy(self.names.resolve(node.value, self.scope))
 
     def _of_call(self, call: ast.Call, wrapped: dict[int, ast.Call]) -> Iterator[Site]:
         inner = call.func
@@ -252,21 +262,27 @@ class _Finder:
                 "it is handed to whoever asks for it; its calls are wrapped where they are made",
                 wrapper,
             )
+        if self._is_of_adapter(method):
+            return self._obstructed(node, library, ADAPTER, wrapper)
         by = self._retried_by(node, call)
-        if not by and known is not None and known.queued_only:
-            by = note = known.queued_only
-        elif by:
-            note = f"already retried by {by}"
+        once = f"already retried by {by}" if by else known.queued_only if known is not None else ""
+        once = once or probes.why_probe(self.scope, node)
         return Site(
             node,
             method.class_info,
             owner,
             self.scope.path,
             library,
-            note=note,
-            retried=bool(by),
+            note=once or note,
+            retried=bool(once),
             wrapper=wrapper,
         )
+
+    def _is_of_adapter(self, method: Scope) -> bool:
+        """Return True for the method by which a transport sends what its session hands on to it."""
+        if getattr(method.node, "name", "") not in _SENDS or method.class_info is None:
+            return False
+        return self.names.client_base(method.class_info) in ADAPTERS
 
     def _enclosing_method(self) -> Scope | None:
         """Return the innermost function around the site that stands directly in a class."""

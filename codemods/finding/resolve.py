@@ -172,6 +172,8 @@ class Names:
             if decorator_name(node.value).rpartition(".")[2] in _SINGLE:
                 return self.annotated(node, scope).removesuffix("()")  # an alias of a type
             base = self._resolve(node.value, scope, seen)
+            if self.catalogue.is_collection(base):
+                return base  # its methods are those of the things that it gives
             return base[:-2] if base.endswith("[]") else UNKNOWN
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             return self.annotated(node, scope).removesuffix("()")

@@ -19,16 +19,21 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import dataclass
 
 from ..source.scopes import Scope
 from ..source.syntax import shown
+from ..tables.known_bases import names_of
 from ..tables.libraries import Library
 from ..tables.lookup import Transport
 from ..tables.request_shapes import (
+    BOTO_METHODS,
     CLIENT_WORDS,
+    CONTAINERS,
     HTTP_KEYWORDS,
     HTTP_METHODS,
+    NO_REQUESTS,
     OF_BOTO,
     SDK_CALL,
     SDK_KEYWORDS,
@@ -36,10 +41,17 @@ from ..tables.request_shapes import (
     SURE_SDK_CALL,
     TAKEN_FOR,
 )
+from . import through
+from .project import Project
 from .resolve import Names
 
 _SDK_ROW = Library("an SDK", own_retries="off")
 _URL_WORDS = re.compile(r"(?:^|_|\b)(?:url|uri|endpoint|href|link)s?\b", re.IGNORECASE)
+_SURE_KEYWORDS = frozenset({"headers", "json", "allow_redirects", "follow_redirects", "cookies", "proxies"})
+_DISPLAYS = (ast.Dict, ast.List, ast.Set, ast.Tuple, ast.DictComp, ast.ListComp, ast.SetComp, ast.JoinedStr)
+_CONTAINERS = frozenset({"dict", "list", "set", "tuple", "str", "vars", "globals", "locals"})
+_MOST_CLASSES = 3
+"""Of the project that are named because they have a method of the same name."""
 _PATH = re.compile(r"/|^https?:")
 
 
@@ -70,14 +82,20 @@ def look(
     keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
     path = _path(callee)
     is_sdk = dynamic is None and SDK_CALL.search(path) is not None
-    is_http = not is_sdk and _looks_like_http(receiver, method, call, keywords, bool(dynamic))
-    if not is_sdk and not is_http and not _looks_like_sdk(receiver, method, keywords):
+    is_http = not is_sdk and _looks_like_http(names, receiver, method, call, keywords, bool(dynamic))
+    if not is_sdk and not is_http and not _looks_like_sdk(names, receiver, method, call, keywords):
         return None
-    if names.instance(receiver, scope) is not None:
+    if names.instance(receiver, scope) is not None or _is_super(receiver):
         return None
     kind = names.resolve(receiver, scope)
-    if names.own_class(kind) is not None or kind.endswith("[]"):
-        return None  # a class of this file: its own requests are found there
+    if (
+        names.own_class(kind) is not None
+        or _is_no_client(names, kind)
+        or (not kind and _is_data(names, scope, receiver))
+    ):
+        return None  # of a class of this file the own requests are found there
+    if kind.startswith("@"):
+        return _of_project(names, kind, shown(receiver), method)
     text = shown(receiver)
     if is_sdk and isinstance(callee, ast.Attribute):
         return _sdk(names, callee, kind, keywords)
@@ -99,7 +117,7 @@ def look(
         if transport is not None:
             reason = f"`{text}` is taken for a client of {library}: it is called so, and the call {evidence}"
             return Looks(transport, reason)
-    return Looks(None, _unknown(names, receiver))
+    return Looks(None, _unknown(names, receiver, method))
 
 
 def is_like_a_request(method: str, call: ast.Call) -> bool:
@@ -117,7 +135,7 @@ def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
     kind, text = names.resolve(value.value, scope), shown(value.value)
     if kind:
         return _foreign(kind, text, value.attr) if kind.startswith(".") else ""
-    return _unknown(names, value.value)
+    return _unknown(names, value.value, value.attr)
 
 
 def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
@@ -134,6 +152,10 @@ def _path(callee: ast.expr) -> str:
         names.append(f".{callee.attr}")
         callee = callee.value
     return "".join(reversed(names))
+
+
+def _is_super(receiver: ast.expr) -> bool:
+    return isinstance(receiver, ast.Call) and getattr(receiver.func, "id", "") == "super"
 
 
 def _last(receiver: ast.expr) -> str:
@@ -159,16 +181,17 @@ def _sdk(names: Names, callee: ast.Attribute, kind: str, keywords: set[str]) -> 
         return None
     if kind:
         return Looks(None, _foreign(kind, text, callee.attr))
-    return Looks(None, _unknown(names, callee.value.value))
+    return Looks(None, _unknown(names, callee.value.value, callee.attr))
 
 
 def _looks_like_http(
-    receiver: ast.expr, method: str, call: ast.Call, keywords: set[str], dynamic: bool
+    names: Names, receiver: ast.expr, method: str, call: ast.Call, keywords: set[str], dynamic: bool
 ) -> bool:
     """Return True if a call looks like that of an HTTP client, rather than of a dictionary or a cache."""
-    if method not in HTTP_METHODS or not CLIENT_WORDS.search(_last(receiver)):
+    if method not in HTTP_METHODS:
         return False
-    if dynamic:
+    is_called_so = bool(CLIENT_WORDS.search(_last(receiver)))
+    if dynamic and is_called_so:
         return True
     if not call.args and not keywords and not call.keywords:
         return False
@@ -180,15 +203,105 @@ def _looks_like_http(
             isinstance(first.value, str) and _PATH.search(first.value)
         ):
             return False
-    return True
+    if is_called_so:
+        return True
+    return (
+        _makes_requests(names)
+        and not dynamic
+        and _gives_what_a_request_needs(receiver, method, call, keywords)
+    )
 
 
-def _looks_like_sdk(receiver: ast.expr, method: str, keywords: set[str]) -> bool:
-    """Return True if a call looks like one of an SDK's client itself, or of a client of boto3 (`Bucket=`, `Key=`)."""
-    if not CLIENT_WORDS.search(_last(receiver)):
+def _makes_requests(names: Names) -> bool:
+    """Return True for a file that imports a library of the table, or makes requests through what it imports."""
+    project = names.elsewhere
+    is_concerned = isinstance(project, Project) and project.is_concerned
+    return is_concerned or any(map(names.catalogue.is_module, names.libraries))
+
+
+def _gives_what_a_request_needs(receiver: ast.expr, method: str, call: ast.Call, keywords: set[str]) -> bool:
+    """Return True if a call gives a URL, or what only a request has, whatever its receiver is called."""
+    if keywords & _SURE_KEYWORDS or (method in ("post", "patch", "put") and keywords & HTTP_KEYWORDS):
+        return True
+    if isinstance(receiver, ast.Constant | ast.Dict | ast.JoinedStr) or CONTAINERS.search(_last(receiver)):
         return False
-    return (method in SDK_METHODS and bool(keywords & SDK_KEYWORDS)) or any(
-        OF_BOTO.fullmatch(keyword) for keyword in keywords
+    first = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "url"), None)
+    if method == "request" and isinstance(first, ast.Constant):
+        return str(first.value).lower() in HTTP_METHODS
+    return first is not None and method not in ("send", "stream", "options") and _is_url(first)
+
+
+def _is_url(node: ast.expr) -> bool:
+    """Return True for an expression that is a URL or a path of one, by its text or its name."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and bool(_PATH.search(node.value))
+    if isinstance(node, ast.JoinedStr):
+        return any(map(_is_url, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return _is_url(node.value)
+    if isinstance(node, ast.BinOp):
+        return _is_url(node.left) or _is_url(node.right)
+    if isinstance(node, ast.Call):
+        inner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        is_format = isinstance(inner, ast.Constant) and _is_url(inner)
+        return is_format or _is_url(node.func) or "urljoin" in _last(node)
+    return bool(_URL_WORDS.search(_last(node)))
+
+
+def _looks_like_sdk(
+    names: Names, receiver: ast.expr, method: str, call: ast.Call, keywords: set[str]
+) -> bool:
+    """Return True if a call looks like one of an SDK's client itself, or of a client of boto3 (`Bucket=`, `Key=`)."""
+    if method in NO_REQUESTS:
+        return False
+    is_of_boto = any(OF_BOTO.fullmatch(keyword) for keyword in keywords)
+    if not CLIENT_WORDS.search(_last(receiver)):
+        return is_of_boto and "boto3" in names.libraries and BOTO_METHODS.match(method) is not None
+    options_only = not call.args and any(keyword.arg is None for keyword in call.keywords)
+    if options_only and "boto3" in names.libraries and BOTO_METHODS.match(method):
+        return True
+    return is_of_boto or (method in SDK_METHODS and bool(keywords & SDK_KEYWORDS))
+
+
+def _is_no_client(names: Names, kind: str) -> bool:
+    """Return True for what is known to be no client: a container, a thing of Python's own, what a request has given."""
+    if kind.endswith("[]"):
+        return True
+    is_pythons = kind.partition(".")[0] in sys.stdlib_module_names
+    return names.catalogue.is_of_table(kind) or (
+        is_pythons and not names.catalogue.is_module(kind.partition("()")[0])
+    )
+
+
+def _is_data(names: Names, scope: Scope, receiver: ast.expr) -> bool:
+    """Return True for what is a dictionary, a list, a text, as the code says that makes it."""
+    values: list[object] = [receiver]
+    if isinstance(receiver, ast.Name):
+        owner = next((owner for owner in scope.outwards() if receiver.id in owner.bindings), None)
+        values = [*owner.bindings[receiver.id]] if owner is not None else []
+    elif isinstance(receiver, ast.Attribute) and (info := names.instance(receiver.value, scope)) is not None:
+        values = [value for cls in info.lineage() for value, _ in cls.attributes.get(receiver.attr, ())]
+    return any(
+        isinstance(value, _DISPLAYS)
+        or (isinstance(value, ast.Constant) and value.value is not None)
+        or (isinstance(value, ast.Call) and getattr(value.func, "id", "") in _CONTAINERS)
+        for value in values
+    )
+
+
+def _of_project(names: Names, kind: str, text: str, method: str) -> Looks | None:
+    """Judge a receiver of a class of another file, which is not seen to have the method: a base out of sight may have it."""
+    project = names.elsewhere
+    if not isinstance(project, Project) or not kind.endswith("()"):
+        return None
+    module, _, path = kind[1:-2].partition(":")
+    bases = [base for base in project.follower.foreign_bases(module, path) if names_of(base) is None]
+    if not bases:
+        return None
+    where = project.follower.view.shown(module)
+    base = bases[0].lstrip("?.")
+    return Looks(
+        None, f"`{text}` is a {path} of {where}; its `{method}` may come from {base}, which is not seen here"
     )
 
 
@@ -198,12 +311,12 @@ def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywor
     if kind:
         return Looks(None, _foreign(kind, text, method))
     told = sorted(keyword for keyword in keywords if OF_BOTO.fullmatch(keyword))
-    if told and "boto3" in names.libraries:
+    if told and "boto3" in names.libraries and CLIENT_WORDS.search(_last(receiver)):
         transport = names.catalogue.transport(f"boto3.client().{method}")
         if transport is not None:
             reason = f"`{text}` is taken for a client of boto3: the file imports it, and the call passes {told[0]}="
             return Looks(transport, reason)
-    return Looks(None, _unknown(names, receiver))
+    return Looks(None, _unknown(names, receiver, method))
 
 
 def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.Call) -> Looks | None:
@@ -215,9 +328,11 @@ def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.C
     return Looks(None, _foreign(kind, text, method))
 
 
-def _unknown(names: Names, receiver: ast.expr) -> str:
+def _unknown(names: Names, receiver: ast.expr, method: str) -> str:
     """Say that a type is not known, and how the user can make it known."""
     text = shown(receiver)
+    if told := _may_go_through(names, text, method):
+        return told
     library = _only_library(names)
     client = TAKEN_FOR[library][1].removesuffix("()") if library else "requests.Session"
     if isinstance(receiver, ast.Call):
@@ -228,6 +343,24 @@ def _unknown(names: Names, receiver: ast.expr) -> str:
         mend = f"give it a name of its own, and annotate that (`client: {client}`, say)"
     own = "a class of your own also takes a row in [tool.backend-retrofit]"
     return f"the type of `{text}` is not known here; if this is a request, {mend}; {own}"
+
+
+def _may_go_through(names: Names, text: str, method: str) -> str:
+    """Say what a call goes through if its receiver is a client class of the project that has such a method, or nothing."""
+    project = names.elsewhere
+    if not isinstance(project, Project):
+        return ""
+    places = through.methods_named(project.follower, method)
+    own = f"@{project.module}:"
+    told = [
+        (place, through.goes_through(project.follower, place))
+        for place in places
+        if not place.startswith(own)
+    ]
+    if not told or len(told) > _MOST_CLASSES:
+        return ""
+    ways = [f"if it is a {place.partition(':')[2].rpartition('.')[0]}, the call {way}" for place, way in told]
+    return f"the type of `{text}` is not known here; {'; '.join(ways)}; otherwise annotate it with its type"
 
 
 def _foreign(kind: str, text: str, method: str) -> str:

@@ -51,6 +51,7 @@ class Library:
         streams: an answer can come in parts; it keeps its slot until it is read, then.
         refused: name of a call that is reported, but not wrapped -> why.
         queued_only: name of a function or method that is queued without a backoff of ours -> why.
+        proxies: attributes of the module that are those of a client: `openai.chat`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Library:
     streams: bool = True
     refused: Mapping[str, str] = field(default_factory=dict, hash=False)
     queued_only: Mapping[str, str] = field(default_factory=dict, hash=False)
+    proxies: tuple[str, ...] = ()
 
     def why_queued_only(self, name: str) -> str:
         """Return why a call, given by its resolved name, is not to be retried by us; or nothing."""
@@ -78,6 +80,7 @@ def _row(
     streams: bool = True,
     refused: Mapping[str, str] | None = None,
     queued_only: Mapping[str, str] | None = None,
+    proxies: str = "",
 ) -> Library:
     return Library(
         name,
@@ -88,6 +91,7 @@ def _row(
         streams,
         refused or {},
         queued_only or {},
+        tuple(proxies.split()),
     )
 
 
@@ -111,7 +115,7 @@ def _prefixed(module: str, names: str) -> str:
 def _transports_of(module: str) -> dict[str, str]:
     """Return why nothing is wrapped inside a transport of httpx, or of a fork of it."""
     return {
-        f"{module}.{kind}().{method}": _ADAPTER
+        f"{module}.{kind}().{method}": ADAPTER
         for kind, method in (
             ("BaseTransport", "handle_request"),
             ("HTTPTransport", "handle_request"),
@@ -129,13 +133,16 @@ SDK = (
     " generate_content_stream embed_content generate_images generate_videos create_and_run_poll"
     " create_and_run_stream poll submit_tool_outputs_and_poll submit_tool_outputs_stream complete compact count run"
     " list_events list_files list_items download_content retrieve_metadata wait_for_processing upload_file_chunked info"
+    " validate pause resume query remix"
 )
 _TWO_CALLS = "the request and its answer are two calls; retrying one would not do"
-_ADAPTER = (
+ADAPTER = (
     "it is inside a transport of a session; the calls through the session are wrapped where they are made"
 )
 _WEBSOCKET = "a websocket stays open and would keep its slot"
-_PAGES = "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
+PAGES_LATER = (
+    "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
+)
 _WAITER = "a waiter asks again and again until it is told what it waits for; it would keep its slot"
 
 _SEVERAL = "it makes several requests, and the library retries each of them"
@@ -159,8 +166,8 @@ LIBRARIES: tuple[Library, ...] = (
         ),
         own_retries=OFF,
         refused={
-            "requests.adapters.HTTPAdapter().send": _ADAPTER,
-            "requests.adapters.BaseAdapter().send": _ADAPTER,
+            "requests.adapters.HTTPAdapter().send": ADAPTER,
+            "requests.adapters.BaseAdapter().send": ADAPTER,
         },
     ),
     # Sessions that are used like those of requests.
@@ -265,6 +272,8 @@ LIBRARIES: tuple[Library, ...] = (
         calls=BOTH,
         own_retries=OFF,
         queued_only=_POLLS,
+        proxies="chat completions embeddings files images audio moderations models fine_tuning vector_stores batches"
+        " uploads beta responses containers evals conversations videos",
     ),
     _row(
         "anthropic",
@@ -416,7 +425,7 @@ LIBRARIES: tuple[Library, ...] = (
         own_retries=OFF,
         queued_only=_TRANSFERS,
         refused={
-            "boto3.client().get_paginator().paginate": _PAGES,
+            "boto3.client().get_paginator().paginate": PAGES_LATER,
             "boto3.client().get_waiter().wait": _WAITER,
         },
     ),
@@ -487,6 +496,6 @@ LIBRARIES: tuple[Library, ...] = (
 )
 
 ADAPTERS = frozenset(
-    name.partition("()")[0] for row in LIBRARIES for name, why in row.refused.items() if why == _ADAPTER
+    name.partition("()")[0] for row in LIBRARIES for name, why in row.refused.items() if why == ADAPTER
 )
 """Classes whose instances are inside a session, and send its requests."""

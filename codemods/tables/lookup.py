@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .libraries import ADAPTERS, HTTP, LIBRARIES, Client, Library
+from .libraries import ADAPTERS, HTTP, LIBRARIES, PAGES_LATER, Client, Library
 from .request_shapes import SHAPES
 
 _SAME_CLIENT = re.compile(
@@ -22,6 +22,8 @@ _BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
 """The types of boto3's clients, which only annotations name."""
 _FUTURE = "it returns a future before there is an answer; hand the method itself to `submit(...)` instead"
 _GRPC_METHOD = re.compile(r"\.[A-Z]\w*(?:\.with_call)?$")
+
+_COLLECTION = re.compile(r"\.\w+\.(?:all|filter|limit|page_size|pages)$")
 
 # Calls that pass through one another inside a session: `get` calls `request`, which calls `send`.
 _DEPTH = {
@@ -73,6 +75,12 @@ class Catalogue:
             if not name.startswith(".")
             for part in list(_beginnings(name.partition("()")[0]))[:-1]
         )
+        self._proxies = {
+            f"{row.name}.{attribute}": (row, client)
+            for row in rows
+            for client in row.clients[:1]
+            for attribute in row.proxies
+        }
         known = (*self._functions, *self._clients, *self._refused)
         words = {name.partition(".")[0] for name in known if not name.startswith(".")}
         own_words = {
@@ -122,6 +130,8 @@ class Catalogue:
 
     def transport(self, name: str) -> Transport | None:
         """Return what a resolved name calls, or None if it is no request."""
+        if (of_proxy := self._of_proxy(name)) is not None:
+            return of_proxy
         name = _plain(_SAME_CLIENT.sub("", name))
         if name in self._functions:
             row = self._functions[name]
@@ -133,6 +143,8 @@ class Catalogue:
             maker, rest = name[:index], name[index + 2 :]
             if maker in self._clients:
                 row, client = self._clients[maker]
+                if client.chained and _COLLECTION.search(rest):
+                    return Transport(row, PAGES_LATER)
                 if not _is_request(client, rest):
                     return None
                 return Transport(row, queued_only=row.why_queued_only(rest))
@@ -142,6 +154,35 @@ class Catalogue:
                 return Transport(_GRPC) if _GRPC_METHOD.fullmatch(rest) else None
             index = name.rfind("()", 0, index)
         return None
+
+    def _of_proxy(self, name: str) -> Transport | None:
+        """Return what a name calls that hangs from a module as if that were a client: `openai.chat.completions.create`."""
+        proxy = self._proxies.get(".".join(name.split(".", 2)[:2]))
+        if proxy is None:
+            return None
+        row, client = proxy
+        if not _is_request(client, name.removeprefix(row.name)):
+            return None
+        return Transport(row, queued_only=row.why_queued_only(name))
+
+    def is_of_table(self, name: str) -> bool:
+        """Return True for a client of the table, and for whatever comes of one or of a function of the table."""
+        index = name.find("()")
+        while index >= 0:
+            if name[:index] in self._clients or name[:index] in self._functions:
+                return True
+            index = name.find("()", index + 2)
+        return False
+
+    def is_lazy(self, name: str) -> bool:
+        """Return True for a thing of a resource of boto3, whose attributes are asked for with a request of their own."""
+        maker, _, rest = name.partition("()")
+        row = self._clients.get(maker)
+        return row is not None and row[1].chained and rest.endswith("()")
+
+    def is_collection(self, name: str) -> bool:
+        """Return True for a collection of a resource of boto3: one that is gone over gives things of the resource."""
+        return bool(_COLLECTION.search(name.removesuffix("()"))) and self.is_lazy(name)
 
     def is_client(self, maker: str) -> bool:
         """Return True if calling this dotted name makes a client, or if it is the type of one."""

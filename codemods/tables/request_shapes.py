@@ -10,7 +10,11 @@ HTTP_METHODS = frozenset(HTTP.split()) | {"send"}
 _CLIENT_NAME = r"(?:session|client|http|sdk|openai|anthropic|groq|conn|s3)\d*"
 CLIENT_WORDS = re.compile(rf"(?:^|_){_CLIENT_NAME}$", re.IGNORECASE)
 """Names of attributes whose methods look like requests."""
-_SDK_PATHS = r"(?:chat\.completions|completions|embeddings|messages|responses|models|images|moderations)"
+_SDK_PATHS = (
+    r"(?:chat\.completions|completions|embeddings|messages|messages\.batches|responses|models|images|moderations"
+    r"|audio\.(?:transcriptions|translations|speech)|beta\.\w+|threads\.(?:runs|messages)|runs\.steps|fine_tuning\.\w+"
+    r"|vector_stores|vector_stores\.\w+|batches|uploads\.parts|containers\.files|evals\.runs)"
+)
 SDK_CALL = re.compile(rf"\._make_api_call$|\.{_SDK_PATHS}\.(?:{'|'.join(SDK.split())})$")
 """Endings of calls through an SDK."""
 SURE_SDK_CALL = re.compile(
@@ -24,6 +28,28 @@ SDK_METHODS = frozenset(
     " text_generation generate_content".split()
 )
 """Methods of SDKs' clients themselves, which many other things have as well."""
+LAZY_ATTRIBUTES = frozenset(
+    """
+    content_length content_type content_encoding e_tag last_modified version_id storage_class archive_status
+    creation_date item_count table_status table_size_bytes
+    """.split()
+)
+"""Attributes of things of a resource of boto3 that are asked for when they are first read."""
+BOTO_METHODS = re.compile(
+    r"(?:invoke|converse|query|scan|publish)(?:_\w+)?$|(?:get|put|list|describe|create|delete|update|head|copy|send|receive"
+    r"|start|stop|run|batch|upload|download|tag|untag|modify|register|detect|analyze|synthesize|retrieve|apply)_\w+$"
+)
+"""Methods of boto3's clients, by their names."""
+NO_REQUESTS = frozenset(
+    "generate_presigned_url generate_presigned_post get_paginator get_waiter can_paginate close".split()
+)
+"""Methods of boto3's clients that make no request."""
+CONTAINERS = re.compile(
+    r"(?:^|_)(?:cache|data|options|params|config|mapping|registry|store|map|dict|table|index|memo|env|environ|meta|metadata"
+    r"|kwargs|payload|body|json|row|record|item|state|context|ctx|\w*[^s]s)$",
+    re.IGNORECASE,
+)
+"""Names of what one looks something up in by `get(key)`."""
 HTTP_KEYWORDS = frozenset(
     "headers json params data auth files verify stream allow_redirects follow_redirects cookies proxies".split()
 )

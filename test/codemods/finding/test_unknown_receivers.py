@@ -69,6 +69,19 @@ LISTED = {
     "a message service": ("x = 1", "return self.client.messages.create(to=url, body='hello')"),
     "an SDK's client itself": ("x = 1", "return self.client.create(model=url, prompt='x')"),
     "boto3 that is not imported": ("x = 1", "return self.client.get_object(Bucket=url)"),
+    "whatever it is called": ("import requests", "return self.x.get(url)"),
+    "a helper's result": ("import requests", "return helper().get(url)"),
+    "a variable": ("import requests", "s = helper()\nreturn s.get(url, timeout=5)"),
+    "a path in an f-string": ("import requests", "return self.x.get(f'{url}/x')"),
+    "a path that is put together": ("import requests", "return self.x.delete('/items/' + url)"),
+    "a URL that is made": ("import requests", "return self.x.get(self.make_url(url))"),
+    "a verb": ("import requests", "return self.x.request('GET', url)"),
+    "a body": ("import requests", "return self.x.post(url, json={})"),
+    "headers": ("import requests", "return self.data.get(url, headers={})"),
+    "a deep path of an SDK": ("import openai", "return url.beta.threads.runs.create(thread_id=1)"),
+    "an SDK's speech": ("import openai", "return url.audio.speech.create(**self.x)"),
+    "boto3 with options": ("import boto3", "return self.client.invoke_model(**url)"),
+    "boto3 by another name": ("import boto3", "return self.x.get_object(Bucket=url)"),
     "a parameter": ("import httpx", "return url.http_client.request('GET', '/')"),
 }
 
@@ -119,7 +132,7 @@ def test_an_object_of_another_file_makes_its_own_requests():
         "return self.models.get(url)",
         "return self.cache.get(url)",
         "return self.options.get(url)",
-        "return self.data.get(url, headers={})",
+        "return self.data.get(url)",
         "return url.get('x')",
         "return os.environ.get('HTTP')",
         "return self.get(url)",
@@ -131,10 +144,18 @@ def test_an_object_of_another_file_makes_its_own_requests():
         "return self.client.create(name=url)",
         "return self.client.search(query=url)",
         "return self.factory.create(Name=url)",
+        "s = {}\nreturn s.get(url)",
+        "data = requests.get(url).json()\nreturn data.get(url)",
+        "return self.x.get('a', url)",
+        "return self.items.get(url)",
+        "return self.x.head(5)",
+        "return self.x.put(item)",
+        "return self.s3.generate_presigned_url('get_object', Params={})",
+        "return os.environ.get('API_URL'), os.environ.get(url)",
     ],
 )
 def test_what_does_not_look_like_a_request_is_left(body):
-    assert not check_noop(unknown(body)).sites
+    assert [site.callee for site in planned(unknown(body)).sites] in ([], ["requests.get"])
 
 
 @pytest.mark.parametrize(

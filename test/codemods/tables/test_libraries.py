@@ -6,7 +6,7 @@ import pytest
 
 from backend_retrofit.codemods.tables.libraries import ASYNC, BOTH, LIBRARIES, NONE, OFF, SYNC
 
-from ..check import check_noop, check_sites, method
+from ..check import check_noop, check_sites, method, planned
 
 SYNC_CALLS = [
     ("import requests", "requests.get(url)"),
@@ -66,6 +66,9 @@ SYNC_CALLS = [
     ("import boto3", "boto3.client('s3').list_buckets()"),
     ("import boto3", "boto3.Session().client('s3').get_object(Key=url)"),
     ("import boto3", "boto3.resource('s3').Object('bucket', url).put(Body=b'')"),
+    ("import openai", "openai.beta.threads.create()"),
+    ("import openai", "openai.files.retrieve(url)"),
+    ("import openai", "openai.fine_tuning.jobs.create(model=url)"),
     ("import boto3", "boto3.resource('dynamodb').Table(url).put_item(Item={})"),
     ("import botocore.session", "botocore.session.get_session().create_client('s3').list_buckets()"),
     ("import litellm", "litellm.completion(model=url)"),
@@ -177,6 +180,22 @@ def test_a_request_that_cannot_be_wrapped_is_named_with_the_reason(imports, body
 
 
 @pytest.mark.parametrize(
+    ("body", "sites"),
+    [
+        ("return [o.key for o in bucket.objects.all()]", ["skipped bucket.objects.all"]),
+        ("for o in bucket.objects.filter(Prefix=url):\n    o.delete()", ["skipped bucket.objects.filter", "wrapped o.delete"]),
+        ("[o.Object().load() for o in bucket.objects.limit(5)]", ["wrapped o.Object().load", "skipped bucket.objects.limit"]),
+        ("bucket.objects.filter(Prefix=url).delete()", ["wrapped bucket.objects.filter(Prefix=url).delete", "skipped bucket.objects.filter"]),
+        ("return bucket.Object(url).content_length", ["skipped bucket.Object(url).content_length"]),
+        ("return bucket.name, bucket.Object(url).key", []),
+    ],
+)  # fmt: skip
+def test_the_things_of_a_resource_of_boto3_make_requests_of_their_own(body, sites):
+    source = method(f"bucket = boto3.resource('s3').Bucket('b')\n{body}", "import boto3")
+    assert sorted(f"{s.decision.value} {s.callee}" for s in planned(source).sites) == sorted(sites)
+
+
+@pytest.mark.parametrize(
     ("imports", "body", "how"),
     [
         ("import aiohttp_retry", "return aiohttp_retry.RetryClient().get(url)", "attempts=1"),
@@ -197,6 +216,9 @@ def test_a_library_whose_retries_cannot_be_turned_off_is_queued_only_and_told_wi
 
 
 SEVERAL_REQUESTS = [
+    ("import openai", "openai.beta.threads.runs.create_and_poll(url)"),
+    ("from openai import AsyncOpenAI", "AsyncOpenAI().uploads.upload_file_chunked(file=url)"),
+    ("import boto3", "boto3.resource('s3').Bucket(url).download_file('a', 'b')"),
     ("from openai import OpenAI", "OpenAI().beta.threads.runs.create_and_poll(thread_id=url)"),
     ("from openai import OpenAI", "OpenAI().vector_stores.file_batches.upload_and_poll(url, files=[])"),
     ("from openai import OpenAI", "OpenAI().uploads.upload_file_chunked(file=url)"),
