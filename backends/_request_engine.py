@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 deeb09fb70
+# Put here by add-queue-backoff; retrofit:runtime v1 7ff81a2210
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -32,10 +32,12 @@ from concurrent.futures import Future, InvalidStateError
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from threading import get_ident
 from types import CellType, FunctionType, MappingProxyType, MethodType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 # errors -----------------------------------------------------------------------------------------------------
 # The exceptions that the queue itself raises.
@@ -213,6 +215,61 @@ def _function_or_none(value: Any) -> Any:
     return value
 
 
+def _positive(value: Any) -> float:
+    if isinstance(value, bool | str) or not 0 < value < math.inf:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+class QueueURL(str):
+    """The URL of a server that holds a shared queue. Its password is in no `repr` and in no pickle."""
+
+    __slots__ = ()
+
+    def without_password(self) -> str:
+        """Return the URL without user, password and options."""
+        parts = urlsplit(str(self))
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    def __repr__(self) -> str:
+        return repr(self.without_password())
+
+    def __reduce__(self) -> Any:
+        return QueueURL, (self.without_password(),)
+
+
+def _queue(value: Any) -> Any:
+    if value is None or value in ("", "machine"):
+        return value
+    if not isinstance(value, str):
+        raise TypeError
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.scheme == "unix"):
+        raise ValueError
+    try:
+        import redis
+    except ImportError:
+        raise ImportError("a shared queue on Redis needs redis-py: pip install 'redis>=4.5'") from None
+    redis.ConnectionPool.from_url(value)  # raises ValueError where it makes no sense
+    return QueueURL(value)
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise TypeError
+
+
+def _name_or_none(value: Any) -> "str | None":
+    return None if value is None else _name(value)
+
+
+def _fallback(value: Any) -> Any:
+    if value in ("share", "wait", "local"):
+        return value
+    raise ValueError
+
+
 class Option(NamedTuple):
     """A setting.
 
@@ -223,6 +280,7 @@ class Option(NamedTuple):
         block: the block that has it.
         default: the value that the block gives it.
         about: what it is, in a line.
+        secret: its value may hold a password, and is not shown.
     """
 
     name: str
@@ -232,6 +290,7 @@ class Option(NamedTuple):
     block: str
     default: Any
     about: str
+    secret: bool = False
 
 
 _COUNT, _SECONDS = (_count, "a whole number, 0 or more"), (_seconds, "seconds, 0 or more")
@@ -239,6 +298,7 @@ _MAYBE_SECONDS = (_seconds_or_none, "seconds, 0 or more, or None")
 _MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
 _MAYBE_FUNCTION = (_function_or_none, "a function, or None")
 _FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
+_ABOVE_0 = (_positive, "seconds, above 0")
 _FRACTION = (_seconds, "a fraction, 0 or more")
 
 # name, check and what is allowed, neutral, block, default, about
@@ -311,8 +371,62 @@ OPTIONS: dict[str, Option] = {
             None,
             "(result, exception) -> True, False, seconds, or None for the usual judgement",
         ),
+        Option(
+            "shared_queue",
+            _queue,
+            '"machine", or a redis://, rediss:// or unix:// URL',
+            "",
+            "sharing",
+            None,
+            "where the processes of an account share one limit",
+            secret=True,
+        ),
+        Option(
+            "shared_account",
+            _name_or_none,
+            "a name, or None",
+            None,
+            "sharing",
+            None,
+            "name of the account that has the limit; None for the API's host and key",
+        ),
+        Option(
+            "shared_lease", *_ABOVE_0, 15, "sharing", 15, "silence after which a process is dead, in seconds"
+        ),
+        Option(
+            "shared_timeout", *_ABOVE_0, 1, "sharing", 1, "longest wait for the queue's server, in seconds"
+        ),
+        Option(
+            "shared_fallback",
+            _fallback,
+            '"share", "wait" or "local"',
+            "share",
+            "sharing",
+            "share",
+            "what runs while that server is away: a share of the limit, nothing, or all of it",
+        ),
+        Option(
+            "shared_fairness",
+            _name,
+            '"fifo", "process", or the name of a tenant',
+            "fifo",
+            "sharing",
+            "fifo",
+            "who takes turns: nobody, processes, or tenants",
+        ),
     )
 }
+
+
+def queue_server(settings: Mapping[str, Any]) -> str:
+    """Return where a limit is shared: the setting, else what `REQUEST_QUEUE_URL` says; "" for nowhere."""
+    if settings["shared_queue"] is not None:
+        return str(settings["shared_queue"])
+    try:
+        return str(_queue(os.environ.get("REQUEST_QUEUE_URL", "")))
+    except (TypeError, ValueError):
+        allowed = OPTIONS["shared_queue"].allowed
+        raise ValueError(f"REQUEST_QUEUE_URL must be {allowed}") from None
 
 
 # vendor -----------------------------------------------------------------------------------------------------
@@ -976,6 +1090,7 @@ class Slot:
     judged = False  # a request made under it has failed, and was retried as often as it may be
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
     watch: "Watch | None" = None  # of the stream that holds it
+    lender: "Source | None" = None  # of whom it was taken, where processes share a limit
     gate: "Gate"
 
     def release(self) -> None:
@@ -994,6 +1109,31 @@ class Slot:
             except BaseException:  # as above
                 self.gate.abandon(self)
                 raise
+
+
+class Source(Protocol):
+    """What lends slots to a gate, where other processes share its limit. All but `stats` is called with its lock held."""
+
+    def take(self, slot: Slot) -> bool:
+        """Lend a slot, at once or not."""
+
+    def give(self, slot: Slot, unused: bool = False) -> None:
+        """Take a slot back; nothing was sent under it if `unused`."""
+
+    def want(self, waiting: int) -> float:
+        """Get slots for those who wait; return when to try again without being told, or infinity."""
+
+    def withdrawn(self) -> None:
+        """Hear that one who waited has given up."""
+
+    def hold(self, until: float) -> None:
+        """Let nobody start anything before `until`."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return what `queue_stats()` says of it."""
+
+    def close(self) -> None:
+        """Lend no more."""
 
 
 class Watch(weakref.ref[Any]):
@@ -1244,7 +1384,8 @@ class Gate:
     tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
     frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
     `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, nothing
-    abandoned, not closed.
+    abandoned, not closed, no `source`. Where other processes share the limit, each slot that is held was taken from
+    `source` as well.
 
     A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
     and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
@@ -1256,6 +1397,7 @@ class Gate:
         self.number = 0  # of the newest request
         self.generation = 0
         self.threads: dict[int, Slot] = {}  # thread -> the slot under which it makes a sync call now
+        self.source: Source | None = None  # of the limit that other processes share
         self.reset()
 
     def reset(self) -> None:
@@ -1267,6 +1409,7 @@ class Gate:
         self.calm = True
         self.closed = False
         self.hold_until = 0.0
+        self.source_due = math.inf  # when to ask the source again, unless it tells us before
         self.ready: list[tuple[tuple[float, int], Ticket]] = []
         self.delayed: list[tuple[float, int, Ticket]] = []
         self.counts = dict.fromkeys(
@@ -1298,7 +1441,7 @@ class Gate:
                 self._pump()
                 if self.closed:
                     raise QueueClosed("This backend is closed: it takes no more requests.")
-                if self.ready or self.hold_until or self.active >= self.limit:
+                if self.ready or self.hold_until or self.active >= self.limit or not self._take(slot):
                     return False
             self.number += 1
             slot.number = self.number
@@ -1317,12 +1460,19 @@ class Gate:
                 self._unwatch(slot)
             if self.calm:
                 return
+            if slot.lender is not None:
+                slot.lender.give(slot)
         self.pump()
 
-    def _give_back(self, slot: Slot) -> None:
+    def _give_back(self, slot: Slot, unused: bool = False) -> None:
         if slot.held == self.generation:
             self.active -= 1
         slot.held = 0
+        if slot.lender is not None:
+            slot.lender.give(slot, unused)
+
+    def _take(self, slot: Slot) -> bool:
+        return self.source is None or self.source.take(slot)
 
     def join(self, ticket: Ticket) -> None:
         """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
@@ -1362,6 +1512,8 @@ class Gate:
                 ticket.ready_at = time.monotonic() + delay
                 if hold:
                     self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
+                    if self.source is not None:
+                        self.source.hold(self.hold_until)
                 ticket.since = ticket.ready_at
                 ticket.state = WAITING
                 self.waiting += 1
@@ -1399,8 +1551,10 @@ class Gate:
     def _withdraw(self, ticket: Ticket) -> None:
         if ticket.state == WAITING:
             self.waiting -= 1
+            if self.source is not None:
+                self.source.withdrawn()
         elif ticket.state == GRANTED:
-            self._give_back(ticket.slot)
+            self._give_back(ticket.slot, unused=True)
             self.counts["unsent"] += 1
         ticket.state = GONE
         if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
@@ -1433,6 +1587,8 @@ class Gate:
         with self.lock:
             self.calm = False
             self.hold_until = max(self.hold_until, time.monotonic() + seconds)
+            if self.source is not None:
+                self.source.hold(self.hold_until)
 
     def resize(self, limit: float, size: float) -> None:
         """Change how many may be in flight and how many may wait; nothing is interrupted."""
@@ -1440,12 +1596,21 @@ class Gate:
             self.limit, self.size = limit, size
         self.pump()
 
+    def share(self, source: Source | None) -> None:
+        """Share the limit with other processes, or no longer. What is in flight is not interrupted."""
+        with self.lock:
+            before, self.source, self.calm = self.source, source, False
+        if before is not None:
+            before.close()
+        self.pump()
+
     def own_wake_up(self) -> float:
         """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
         if alarm.thread is not None:
             return math.inf
         with self.lock:
-            return min(self.hold_until or math.inf, self.delayed[0][0] if self.delayed else math.inf)
+            delayed = self.delayed[0][0] if self.delayed else math.inf
+            return min(self.hold_until or math.inf, self.source_due, delayed)
 
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
@@ -1480,6 +1645,7 @@ class Gate:
                 "in_flight": self.active,
                 "waited_seconds": self.waited,
                 "backoff_seconds": self.backed_off,
+                **(self.source.stats() if self.source is not None else {}),
             }
 
     def line(self) -> list[Ticket]:
@@ -1511,6 +1677,8 @@ class Gate:
         try:
             self.pump()
             alarm.forget(self)
+            if self.source is not None:
+                self.source.close()
         finally:
             self._fail(waiting)
         if join and threading.current_thread() not in workers:
@@ -1533,8 +1701,8 @@ class Gate:
         with self.lock:
             self._pump()
             due = self.delayed[0][0] if self.delayed else math.inf
-            if self.ready and self.hold_until:
-                due = min(due, self.hold_until)
+            if self.ready:
+                due = min(due, self.hold_until or self.source_due)
         if due < math.inf:
             alarm.set(self, due)
         while self.unstaffed:
@@ -1561,11 +1729,15 @@ class Gate:
                 if ticket.state == WAITING:
                     heapq.heappush(self.ready, (ticket.place, ticket))
                 heapq.heappop(self.delayed)
+        self.source_due = math.inf
         while self.ready:
             ticket = self.ready[0][1]
             if ticket.state == WAITING:
                 taken = ticket.slot.held == self.generation  # by another request under the same slot
                 if self.hold_until or (self.active >= self.limit and not taken):
+                    break
+                if not taken and self.source is not None and not self.source.take(ticket.slot):
+                    self.source_due = self.source.want(len(self.ready))
                     break
                 ticket.state = GRANTED
                 ticket.slot.held = self.generation
@@ -1574,11 +1746,11 @@ class Gate:
                 self.counts["granted"] += 1
                 self.waited += max(0.0, time.monotonic() - ticket.since)
             if ticket.state == GRANTED and not ticket.hand_over():
-                self._give_back(ticket.slot)
+                self._give_back(ticket.slot, unused=True)
                 self.counts["unsent"] += 1
                 ticket.state = GONE
             heapq.heappop(self.ready)
-        self.calm = not (
+        self.calm = self.source is None and not (
             self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
         )
 
@@ -4090,6 +4262,9 @@ class RequestEngine:
                 settings["max_concurrent_requests"] if enabled else math.inf,
                 settings["queue_size"] if enabled else math.inf,
             )
+            server = queue_server(settings) if enabled else ""
+            if server or self.gate.source is not None:
+                _share_limit(self, server)
 
     def after_fork(self) -> None:
         """In the child of a fork: start with fresh locks and an empty queue."""
@@ -4117,7 +4292,8 @@ class RequestEngine:
 
         `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
         last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
-        slot, and `backoff_seconds`: between attempts, of all requests together.
+        slot, and `backoff_seconds`: between attempts, of all requests together. Where the limit is shared, `shared`:
+        the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
         """
         if self.gate.abandoned:
             self.gate.pump()
@@ -4148,6 +4324,17 @@ class RequestEngine:
         """Close the connections that are kept, unless a request may be using one."""
         if self.connections is not None and not self.gate.active:
             self.connections.close()
+
+
+def _share_limit(engine: RequestEngine, server: str) -> None:
+    """Share the limit with other processes, or no longer; the part of the runtime that does is only installed."""
+    try:
+        accounts = import_module("backend_retrofit_runtime.shared.accounts")
+    except ImportError:
+        raise RuntimeError(
+            "A shared queue needs the installed runtime: pip install backend-retrofit-runtime"
+        ) from None
+    accounts.share_limit(engine, server)
 
 
 class _WaitingRequests(Sequence[Any]):
@@ -4214,7 +4401,8 @@ class Setting(property):
         try:
             return option.check(value)
         except (TypeError, ValueError):
-            raise ValueError(f"{self.attribute} must be {option.allowed}, not {value!r}") from None
+            seen = "" if option.secret else f", not {value!r}"
+            raise ValueError(f"{self.attribute} must be {option.allowed}{seen}") from None
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
         return self.default if instance is None else values_of(instance).get(self.attribute, self.default)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial, wraps
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .call_kinds import COROUTINE, kind_of
@@ -21,6 +22,7 @@ from .connections import Connections
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .gate import Gate
 from .health import Health
+from .options import queue_server
 from .probing import logger_of
 from .slots import RANKS, ranks
 from .testing_mode import TestingMode
@@ -150,6 +152,9 @@ class RequestEngine:
                 settings["max_concurrent_requests"] if enabled else math.inf,
                 settings["queue_size"] if enabled else math.inf,
             )
+            server = queue_server(settings) if enabled else ""
+            if server or self.gate.source is not None:
+                _share_limit(self, server)
 
     def after_fork(self) -> None:
         """In the child of a fork: start with fresh locks and an empty queue."""
@@ -177,7 +182,8 @@ class RequestEngine:
 
         `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
         last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
-        slot, and `backoff_seconds`: between attempts, of all requests together.
+        slot, and `backoff_seconds`: between attempts, of all requests together. Where the limit is shared, `shared`:
+        the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
         """
         if self.gate.abandoned:
             self.gate.pump()
@@ -208,6 +214,17 @@ class RequestEngine:
         """Close the connections that are kept, unless a request may be using one."""
         if self.connections is not None and not self.gate.active:
             self.connections.close()
+
+
+def _share_limit(engine: RequestEngine, server: str) -> None:
+    """Share the limit with other processes, or no longer; the part of the runtime that does is only installed."""
+    try:
+        accounts = import_module("backend_retrofit_runtime.shared.accounts")
+    except ImportError:
+        raise RuntimeError(
+            "A shared queue needs the installed runtime: pip install backend-retrofit-runtime"
+        ) from None
+    accounts.share_limit(engine, server)
 
 
 class _WaitingRequests(Sequence[Any]):

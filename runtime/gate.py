@@ -15,7 +15,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .errors import QueueClosed, RequestQueueFull
-from .slots import GONE, GRANTED, RUNNING, WAITING, Slot, Ticket, Watch
+from .slots import GONE, GRANTED, RUNNING, WAITING, Slot, Source, Ticket, Watch
 from .workers import alarm, start_worker
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Gate:
     tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
     frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
     `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, nothing
-    abandoned, not closed.
+    abandoned, not closed, no `source`. Where other processes share the limit, each slot that is held was taken from
+    `source` as well.
 
     A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
     and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
@@ -41,6 +42,7 @@ class Gate:
         self.number = 0  # of the newest request
         self.generation = 0
         self.threads: dict[int, Slot] = {}  # thread -> the slot under which it makes a sync call now
+        self.source: Source | None = None  # of the limit that other processes share
         self.reset()
 
     def reset(self) -> None:
@@ -52,6 +54,7 @@ class Gate:
         self.calm = True
         self.closed = False
         self.hold_until = 0.0
+        self.source_due = math.inf  # when to ask the source again, unless it tells us before
         self.ready: list[tuple[tuple[float, int], Ticket]] = []
         self.delayed: list[tuple[float, int, Ticket]] = []
         self.counts = dict.fromkeys(
@@ -83,7 +86,7 @@ class Gate:
                 self._pump()
                 if self.closed:
                     raise QueueClosed("This backend is closed: it takes no more requests.")
-                if self.ready or self.hold_until or self.active >= self.limit:
+                if self.ready or self.hold_until or self.active >= self.limit or not self._take(slot):
                     return False
             self.number += 1
             slot.number = self.number
@@ -102,12 +105,19 @@ class Gate:
                 self._unwatch(slot)
             if self.calm:
                 return
+            if slot.lender is not None:
+                slot.lender.give(slot)
         self.pump()
 
-    def _give_back(self, slot: Slot) -> None:
+    def _give_back(self, slot: Slot, unused: bool = False) -> None:
         if slot.held == self.generation:
             self.active -= 1
         slot.held = 0
+        if slot.lender is not None:
+            slot.lender.give(slot, unused)
+
+    def _take(self, slot: Slot) -> bool:
+        return self.source is None or self.source.take(slot)
 
     def join(self, ticket: Ticket) -> None:
         """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
@@ -147,6 +157,8 @@ class Gate:
                 ticket.ready_at = time.monotonic() + delay
                 if hold:
                     self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
+                    if self.source is not None:
+                        self.source.hold(self.hold_until)
                 ticket.since = ticket.ready_at
                 ticket.state = WAITING
                 self.waiting += 1
@@ -184,8 +196,10 @@ class Gate:
     def _withdraw(self, ticket: Ticket) -> None:
         if ticket.state == WAITING:
             self.waiting -= 1
+            if self.source is not None:
+                self.source.withdrawn()
         elif ticket.state == GRANTED:
-            self._give_back(ticket.slot)
+            self._give_back(ticket.slot, unused=True)
             self.counts["unsent"] += 1
         ticket.state = GONE
         if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
@@ -218,6 +232,8 @@ class Gate:
         with self.lock:
             self.calm = False
             self.hold_until = max(self.hold_until, time.monotonic() + seconds)
+            if self.source is not None:
+                self.source.hold(self.hold_until)
 
     def resize(self, limit: float, size: float) -> None:
         """Change how many may be in flight and how many may wait; nothing is interrupted."""
@@ -225,12 +241,21 @@ class Gate:
             self.limit, self.size = limit, size
         self.pump()
 
+    def share(self, source: Source | None) -> None:
+        """Share the limit with other processes, or no longer. What is in flight is not interrupted."""
+        with self.lock:
+            before, self.source, self.calm = self.source, source, False
+        if before is not None:
+            before.close()
+        self.pump()
+
     def own_wake_up(self) -> float:
         """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
         if alarm.thread is not None:
             return math.inf
         with self.lock:
-            return min(self.hold_until or math.inf, self.delayed[0][0] if self.delayed else math.inf)
+            delayed = self.delayed[0][0] if self.delayed else math.inf
+            return min(self.hold_until or math.inf, self.source_due, delayed)
 
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
@@ -265,6 +290,7 @@ class Gate:
                 "in_flight": self.active,
                 "waited_seconds": self.waited,
                 "backoff_seconds": self.backed_off,
+                **(self.source.stats() if self.source is not None else {}),
             }
 
     def line(self) -> list[Ticket]:
@@ -296,6 +322,8 @@ class Gate:
         try:
             self.pump()
             alarm.forget(self)
+            if self.source is not None:
+                self.source.close()
         finally:
             self._fail(waiting)
         if join and threading.current_thread() not in workers:
@@ -318,8 +346,8 @@ class Gate:
         with self.lock:
             self._pump()
             due = self.delayed[0][0] if self.delayed else math.inf
-            if self.ready and self.hold_until:
-                due = min(due, self.hold_until)
+            if self.ready:
+                due = min(due, self.hold_until or self.source_due)
         if due < math.inf:
             alarm.set(self, due)
         while self.unstaffed:
@@ -346,11 +374,15 @@ class Gate:
                 if ticket.state == WAITING:
                     heapq.heappush(self.ready, (ticket.place, ticket))
                 heapq.heappop(self.delayed)
+        self.source_due = math.inf
         while self.ready:
             ticket = self.ready[0][1]
             if ticket.state == WAITING:
                 taken = ticket.slot.held == self.generation  # by another request under the same slot
                 if self.hold_until or (self.active >= self.limit and not taken):
+                    break
+                if not taken and self.source is not None and not self.source.take(ticket.slot):
+                    self.source_due = self.source.want(len(self.ready))
                     break
                 ticket.state = GRANTED
                 ticket.slot.held = self.generation
@@ -359,10 +391,10 @@ class Gate:
                 self.counts["granted"] += 1
                 self.waited += max(0.0, time.monotonic() - ticket.since)
             if ticket.state == GRANTED and not ticket.hand_over():
-                self._give_back(ticket.slot)
+                self._give_back(ticket.slot, unused=True)
                 self.counts["unsent"] += 1
                 ticket.state = GONE
             heapq.heappop(self.ready)
-        self.calm = not (
+        self.calm = self.source is None and not (
             self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
         )

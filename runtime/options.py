@@ -6,8 +6,10 @@ It imports nothing of the runtime, so that the codemod can read it by itself. Ho
 
 import math
 import operator
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 
 def _flag(value: Any) -> bool:
@@ -50,6 +52,61 @@ def _function_or_none(value: Any) -> Any:
     return value
 
 
+def _positive(value: Any) -> float:
+    if isinstance(value, bool | str) or not 0 < value < math.inf:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+class QueueURL(str):
+    """The URL of a server that holds a shared queue. Its password is in no `repr` and in no pickle."""
+
+    __slots__ = ()
+
+    def without_password(self) -> str:
+        """Return the URL without user, password and options."""
+        parts = urlsplit(str(self))
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    def __repr__(self) -> str:
+        return repr(self.without_password())
+
+    def __reduce__(self) -> Any:
+        return QueueURL, (self.without_password(),)
+
+
+def _queue(value: Any) -> Any:
+    if value is None or value in ("", "machine"):
+        return value
+    if not isinstance(value, str):
+        raise TypeError
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.scheme == "unix"):
+        raise ValueError
+    try:
+        import redis
+    except ImportError:
+        raise ImportError("a shared queue on Redis needs redis-py: pip install 'redis>=4.5'") from None
+    redis.ConnectionPool.from_url(value)  # raises ValueError where it makes no sense
+    return QueueURL(value)
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise TypeError
+
+
+def _name_or_none(value: Any) -> "str | None":
+    return None if value is None else _name(value)
+
+
+def _fallback(value: Any) -> Any:
+    if value in ("share", "wait", "local"):
+        return value
+    raise ValueError
+
+
 class Option(NamedTuple):
     """A setting.
 
@@ -60,6 +117,7 @@ class Option(NamedTuple):
         block: the block that has it.
         default: the value that the block gives it.
         about: what it is, in a line.
+        secret: its value may hold a password, and is not shown.
     """
 
     name: str
@@ -69,6 +127,7 @@ class Option(NamedTuple):
     block: str
     default: Any
     about: str
+    secret: bool = False
 
 
 _COUNT, _SECONDS = (_count, "a whole number, 0 or more"), (_seconds, "seconds, 0 or more")
@@ -76,6 +135,7 @@ _MAYBE_SECONDS = (_seconds_or_none, "seconds, 0 or more, or None")
 _MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
 _MAYBE_FUNCTION = (_function_or_none, "a function, or None")
 _FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
+_ABOVE_0 = (_positive, "seconds, above 0")
 _FRACTION = (_seconds, "a fraction, 0 or more")
 
 # name, check and what is allowed, neutral, block, default, about
@@ -148,5 +208,59 @@ OPTIONS: dict[str, Option] = {
             None,
             "(result, exception) -> True, False, seconds, or None for the usual judgement",
         ),
+        Option(
+            "shared_queue",
+            _queue,
+            '"machine", or a redis://, rediss:// or unix:// URL',
+            "",
+            "sharing",
+            None,
+            "where the processes of an account share one limit",
+            secret=True,
+        ),
+        Option(
+            "shared_account",
+            _name_or_none,
+            "a name, or None",
+            None,
+            "sharing",
+            None,
+            "name of the account that has the limit; None for the API's host and key",
+        ),
+        Option(
+            "shared_lease", *_ABOVE_0, 15, "sharing", 15, "silence after which a process is dead, in seconds"
+        ),
+        Option(
+            "shared_timeout", *_ABOVE_0, 1, "sharing", 1, "longest wait for the queue's server, in seconds"
+        ),
+        Option(
+            "shared_fallback",
+            _fallback,
+            '"share", "wait" or "local"',
+            "share",
+            "sharing",
+            "share",
+            "what runs while that server is away: a share of the limit, nothing, or all of it",
+        ),
+        Option(
+            "shared_fairness",
+            _name,
+            '"fifo", "process", or the name of a tenant',
+            "fifo",
+            "sharing",
+            "fifo",
+            "who takes turns: nobody, processes, or tenants",
+        ),
     )
 }
+
+
+def queue_server(settings: Mapping[str, Any]) -> str:
+    """Return where a limit is shared: the setting, else what `REQUEST_QUEUE_URL` says; "" for nowhere."""
+    if settings["shared_queue"] is not None:
+        return str(settings["shared_queue"])
+    try:
+        return str(_queue(os.environ.get("REQUEST_QUEUE_URL", "")))
+    except (TypeError, ValueError):
+        allowed = OPTIONS["shared_queue"].allowed
+        raise ValueError(f"REQUEST_QUEUE_URL must be {allowed}") from None

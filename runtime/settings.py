@@ -44,7 +44,8 @@ class Setting(property):
         try:
             return option.check(value)
         except (TypeError, ValueError):
-            raise ValueError(f"{self.attribute} must be {option.allowed}, not {value!r}") from None
+            seen = "" if option.secret else f", not {value!r}"
+            raise ValueError(f"{self.attribute} must be {option.allowed}{seen}") from None
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
         return self.default if instance is None else values_of(instance).get(self.attribute, self.default)

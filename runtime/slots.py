@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Mapping
 from threading import get_ident
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .gate import Gate
@@ -34,6 +34,7 @@ class Slot:
     judged = False  # a request made under it has failed, and was retried as often as it may be
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
     watch: "Watch | None" = None  # of the stream that holds it
+    lender: "Source | None" = None  # of whom it was taken, where processes share a limit
     gate: "Gate"
 
     def release(self) -> None:
@@ -52,6 +53,31 @@ class Slot:
             except BaseException:  # as above
                 self.gate.abandon(self)
                 raise
+
+
+class Source(Protocol):
+    """What lends slots to a gate, where other processes share its limit. All but `stats` is called with its lock held."""
+
+    def take(self, slot: Slot) -> bool:
+        """Lend a slot, at once or not."""
+
+    def give(self, slot: Slot, unused: bool = False) -> None:
+        """Take a slot back; nothing was sent under it if `unused`."""
+
+    def want(self, waiting: int) -> float:
+        """Get slots for those who wait; return when to try again without being told, or infinity."""
+
+    def withdrawn(self) -> None:
+        """Hear that one who waited has given up."""
+
+    def hold(self, until: float) -> None:
+        """Let nobody start anything before `until`."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return what `queue_stats()` says of it."""
+
+    def close(self) -> None:
+        """Lend no more."""
 
 
 class Watch(weakref.ref[Any]):

@@ -24,7 +24,7 @@ MODULES = """
     wrap engine settings keys __init__
 """.split()  # fmt: skip
 """In the order in which they import from one another."""
-INSTALLED_ONLY = ("instrumentation",)
+INSTALLED_ONLY = ("instrumentation", "shared")
 """Modules and folders that only the installed runtime has; they may import any of the others, and none imports them."""
 _WIDTH = 110
 

@@ -1,0 +1,314 @@
+"""The step of the protocol in Python: what `"machine"` runs, and what the Lua script is compared with.
+
+`script.LUA` is the same, line by line; whoever changes one changes both. Why each rule is there: docs/sharing.md.
+
+Invariants after every step: `total` is the sum of what the known processes hold; each entry of the line is one slot
+that its process waits for; nothing is granted beyond `limit`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+
+from .members import Member, Run, numbers
+from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS, Reply, Report
+
+Publish = Callable[[str, str], int]
+"""Sends a message to a process, "" for all, and returns how many listen."""
+
+
+class Account:
+    """The state of one account, and the step that changes it."""
+
+    def __init__(self) -> None:
+        self.born = 0
+        self.clear(0.0)
+
+    def clear(self, now: float) -> None:
+        """Forget everything."""
+        self.born = max(self.born + 1, int(now * 1000))
+        self.config = ""
+        self.limit = 0
+        self.meters: list[
+            list[float]
+        ] = []  # milliseconds a unit, units at once, when the bucket is full again
+        self.total = 0
+        self.virtual = 0.0  # tag of the newest grant
+        self.hold = 0.0
+        self.fresh = 0.0  # until then nobody gets more than its share, as not everybody may have reported
+        self.quiet = 0.0  # until then nobody gets anything: those who hear the question are about to report
+        self.was = 0  # processes that are to report before that
+        self.heard = 0
+        self.round = 0
+        self.longest = 0
+        self.longest_at = 0.0
+        self.waker = ""
+        self.wake_at = 0.0
+        self.members: dict[str, Member] = {}
+        self.places: list[str] = []
+        self.flows: dict[str, float] = {}  # flow -> tag of its next request
+        self.line: list[tuple[float, str, int, int]] = []  # score, process, rank, number; lowest first
+        self.scores: dict[tuple[str, int, int], float] = {}
+        self.checks: dict[str, float] = {}  # process -> when it is looked for
+
+    def step(self, report: Report, now: float, publish: Publish) -> Reply:
+        """Take a report, hand out what is free, and answer.
+
+        Args:
+            now: milliseconds, by the server's clock.
+        """
+        if not self.members and now >= self.hold and all(full <= now for _, _, full in self.meters):
+            self.clear(now)
+        self.now, self.publish, self.report = now, publish, report
+        self.due = math.inf
+        member = self.members.get(report.id)
+        if member is not None and (report.life, report.seq) <= (member.life, member.seq):
+            return self._reply(member, -1)  # late, or doubled
+        if report.bye:
+            if member is not None:
+                self._forget(report.id, member)
+            self._look_for_silent()
+            self._hand_out()
+            return self._reply(None, -1)
+        member = self._register(member)
+        self._look_for_silent()
+        self._hand_out()
+        return self._reply(member, self._wake())
+
+    def gone(self, name: str, now: float, publish: Publish) -> None:
+        """A process has ended: hand on what it held."""
+        member = self.members.get(name)
+        if member is not None:
+            self.step(self.report._replace(id=name, life=member.life + 1, bye=1), now, publish)
+
+    def _register(self, member: Member | None) -> Member:
+        report, now = self.report, self.now
+        if member is None:
+            member = self.members[report.id] = Member(len(self.places))
+            self.places.append(report.id)
+        if report.config != member.config:
+            self._configure(report.config)
+        if member.life != report.life:
+            self.total += report.seen - report.returned - member.held
+            member.granted, member.unused = report.seen, report.unused
+            member.spent = numbers(report.spent)
+        else:
+            granted = max(member.granted, report.seen)  # less only where the server lost its latest steps
+            self.total += granted - report.returned - member.held
+            member.granted = granted
+        member.costs = numbers(report.costs)
+        spent = numbers(report.spent)
+        for meter, cost, more, before in zip(self.meters, member.costs, spent, member.spent, strict=False):
+            meter[2] += (more - before - cost * (report.unused - member.unused)) * meter[0]
+        member.life, member.seq, member.seen, member.returned = (
+            report.life,
+            report.seq,
+            report.seen,
+            report.returned,
+        )
+        member.unused, member.lease, member.config, member.spent = (
+            report.unused,
+            report.lease,
+            report.config,
+            spent,
+        )
+        member.at, member.asked = now, 0.0
+        if report.hold:
+            self.hold = max(self.hold, now + report.hold)
+            self.publish("", f"h {report.hold}")
+        if report.longest >= self.longest or now - self.longest_at > 2 * report.lease:
+            self.longest, self.longest_at = report.longest, now
+        lost = report.born not in (0, self.born)
+        if lost or report.back:
+            self._be_careful()
+        # Who does not know of this state yet may still start what the one before granted.
+        if not lost and member.round != self.round:
+            member.round = self.round
+            self.heard += 1
+        if self.heard >= self.was:
+            self.fresh = 0.0
+        self._line_up(report.id, member)
+        busy = member.held > 0 or member.runs
+        self.checks[report.id] = now + (
+            min(SILENCE_MS, report.lease) if busy and report.trust else report.lease
+        )
+        return member
+
+    def _configure(self, config: str) -> None:
+        """The newest change of the limit or of a rate is in force for all."""
+        self.config = config
+        limit, *rates = numbers(config)
+        self.limit = int(limit)
+        full = [meter[2] for meter in self.meters]
+        self.meters = [
+            [interval, burst, full[index] if index < len(full) else self.now]
+            for index, (interval, burst) in enumerate(zip(rates[::2], rates[1::2], strict=True))
+        ]
+
+    def _be_careful(self) -> None:
+        """Not all that is in flight may be known: until all have reported, nobody gets more than its share."""
+        if self.fresh <= self.now:
+            self.round += 1
+            self.heard = 0
+            self.quiet = self.now + QUIET_MS
+            self.was = self.publish("", "?")
+        self.fresh = self.now + self.report.lease / 2
+        self.was = max(self.was, self.report.processes)
+        for meter in self.meters:
+            meter[2] = max(meter[2], self.now + (meter[1] - 1) * meter[0])
+
+    def _line_up(self, name: str, member: Member) -> None:
+        """Let as many entries of a process stand in line as it waits for, beyond what it was granted and has not seen."""
+        if member.flow != self.report.flow:
+            self._drop_line(name, member)
+            member.flow = self.report.flow
+        on_their_way = member.granted - member.seen
+        words = self.report.waiting.split()
+        wanted: dict[int, int] = {}
+        for word, number in zip(words[::2], words[1::2], strict=True):
+            wanted[int(word)] = max(0, int(number) - on_their_way)
+            on_their_way = max(0, on_their_way - int(number))
+        for run in member.runs:
+            self._set_run(name, member, run, wanted.pop(run.rank, 0))
+        for rank, count in wanted.items():
+            run = Run(rank, 1, 0)
+            self._set_run(name, member, run, count)
+            member.runs.append(run)
+        member.runs = [run for run in member.runs if run.last >= run.first]
+        self._tidy_flow(member)
+
+    def _set_run(self, name: str, member: Member, run: Run, count: int) -> None:
+        while run.last - run.first + 1 < count:
+            run.last += 1
+            tag = max(self.virtual, self.flows.get(member.flow, 0.0))
+            self.flows[member.flow] = tag + 1
+            self.scores[name, run.rank, run.last] = run.rank * RANK + tag
+            bisect.insort(self.line, (run.rank * RANK + tag, name, run.rank, run.last))
+        while run.last - run.first + 1 > count:
+            tag = self._take_out(name, run.rank, run.last) - run.rank * RANK
+            if self.flows.get(member.flow) == tag + 1:
+                self.flows[member.flow] = tag
+            run.last -= 1
+
+    def _take_out(self, name: str, rank: int, number: int) -> float:
+        score = self.scores.pop((name, rank, number))
+        del self.line[bisect.bisect_left(self.line, (score, name, rank, number))]
+        return score
+
+    def _drop_line(self, name: str, member: Member) -> None:
+        for run in member.runs:
+            self._set_run(name, member, run, 0)
+        member.runs = []
+        self._tidy_flow(member)
+
+    def _tidy_flow(self, member: Member) -> None:
+        if member.flow and not member.runs and self.flows.get(member.flow, 0.0) <= self.virtual + 1:
+            self.flows.pop(member.flow, None)
+
+    def _forget(self, name: str, member: Member) -> None:
+        self.total -= member.held
+        self._drop_line(name, member)
+        del self.members[name]
+        self.checks.pop(name, None)
+        last = self.places.pop()
+        if last != name:  # the last one takes the place that is free
+            self.places[member.place] = last
+            self.members[last].place = member.place
+
+    def _look_for_silent(self) -> None:
+        """Forget whose lease is over, or who is silent and no longer listens."""
+        late = sorted((at, name) for name, at in self.checks.items() if at <= self.now)[:8]
+        for _, name in late:
+            member = self.members[name]
+            if self.now >= member.at + member.lease or (self.report.trust and self.publish(name, ".") == 0):
+                self._forget(name, member)
+            else:
+                again = SILENCE_MS if self.report.trust else member.lease
+                self.checks[name] = min(self.now + again, member.at + member.lease)
+
+    def _hand_out(self) -> None:
+        """Grant what is free, in the order of the line."""
+        if self.line and self.hold > self.now:
+            self.due = self.hold
+            return
+        index = 0
+        while self.total < self.limit and index < len(self.line):
+            score, name, rank, _ = self.line[index]
+            member = self.members[name]
+            verdict = self._verdict(name, member)
+            if verdict == "stop":
+                return
+            if verdict == "skip":
+                index += 1
+            else:
+                self._grant(name, member, next(run for run in member.runs if run.rank == rank), score)
+
+    def _verdict(self, name: str, member: Member) -> str:
+        now = self.now
+        if self.fresh > now:
+            if self.quiet > now:
+                self.due = min(self.due, self.quiet)
+                return "stop"
+            if member.held >= max(1, self.limit // max(self.was, len(self.checks))):
+                self.due = min(self.due, self.fresh)
+                return "skip"
+        ready = 0.0
+        for meter, cost in zip(self.meters, member.costs, strict=False):
+            ready = max(ready, meter[2] - max(0.0, (meter[1] - cost) * meter[0]))
+        if ready > now:
+            self.due = min(self.due, ready)
+            return "stop"
+        if name != self.report.id and member.granted - member.seen >= math.ceil(self.limit / 2):
+            if not member.asked:
+                member.asked = now
+                self.publish(name, "?")
+            if now < member.asked + CONFIRM_MS:
+                self.due = min(self.due, member.asked + CONFIRM_MS)
+                return "stop"
+            return "skip"
+        return "grant"
+
+    def _grant(self, name: str, member: Member, run: Run, score: float) -> None:
+        self._take_out(name, run.rank, run.first)
+        run.first += 1
+        member.runs = [run for run in member.runs if run.last >= run.first]
+        member.granted += 1
+        if name != self.report.id:
+            listening = self.publish(name, f"{self.born} {member.life} {member.granted}")
+            if listening == 0 and self.report.trust:  # nobody is there to start it
+                member.granted -= 1
+                self._drop_line(name, member)
+                return
+        self.total += 1
+        self.virtual = max(self.virtual, score - run.rank * RANK)
+        self._tidy_flow(member)
+        for meter, cost in zip(self.meters, member.costs, strict=False):
+            meter[2] = max(meter[2], self.now) + cost * meter[0]
+
+    def _wake(self) -> int:
+        """Choose who reports when something is due: one process, for all."""
+        if math.isinf(self.due):
+            if self.waker == self.report.id:
+                self.waker = ""
+            return -1
+        known = self.waker != self.report.id and self.waker in self.members
+        if known and self.now <= self.wake_at <= self.due + 1:
+            return -1
+        self.waker, self.wake_at = self.report.id, self.due
+        return math.ceil((self.due - self.now) * 1000)
+
+    def _reply(self, member: Member | None, wake: int) -> Reply:
+        return Reply(
+            self.report.seq,
+            self.born,
+            member.granted if member is not None else 0,
+            self.limit,
+            len(self.checks),
+            member.place if member is not None else 0,
+            math.ceil(max(0.0, self.hold - self.now) * 1000),
+            wake,
+            self.longest,
+            self.limit - self.total,
+        )

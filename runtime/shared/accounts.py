@@ -1,0 +1,128 @@
+"""Which account an instance belongs to, and the one client that this process has for each."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import os
+import threading
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .client import Client
+from .machine import MachineServer
+from .messages import Terms
+from .redis_server import RedisServer
+from .servers import Server
+from .source import SharedLimit
+
+if TYPE_CHECKING:
+    from ..engine import RequestEngine
+
+_KEYS = ("api_key", "_api_key", "key", "token")
+_URLS = ("base_url", "_base_url", "api_base", "endpoint", "url", "host")
+
+# Server and account -> its client.
+_clients: dict[tuple[str, str], Client] = {}
+_lock = threading.Lock()
+
+
+def share_limit(engine: RequestEngine, server: str) -> None:
+    """Let an engine share its limit, or no longer. `RequestEngine.configure` calls it.
+
+    Args:
+        server: the URL of a server, "machine", or "" for nothing.
+    """
+    settings, source = engine.settings, engine.gate.source
+    where = (server, settings["shared_account"])
+    if not server:
+        engine.gate.share(None)
+    elif not isinstance(source, SharedLimit) or source.where != where:
+        find = partial(_find_client, weakref.proxy(engine), *where)
+        engine.gate.share(SharedLimit(find, engine.gate, where))
+    elif source.found is not None:
+        source.found.change(_terms_of(settings))
+
+
+def _terms_of(settings: dict[str, Any]) -> Terms:
+    fairness = settings["shared_fairness"]
+    return Terms(
+        limit=settings["max_concurrent_requests"],
+        lease=settings["shared_lease"],
+        timeout=settings["shared_timeout"],
+        fallback=settings["shared_fallback"],
+        flow={"fifo": "", "process": "process"}.get(fairness, "t" + _hash(fairness)),
+    )
+
+
+def _find_client(engine: RequestEngine, server: str, name: str | None) -> Client:
+    """Return this process's client of an engine's account."""
+    account = _account_of(engine, name)
+    terms = _terms_of(engine.settings)
+    with _lock:
+        client = _clients.get((server, account))
+        for place, other in list(_clients.items()):
+            if other.closing:
+                del _clients[place]
+        if client is not None and not client.closing:
+            client.change(terms)
+            return client
+        made: Server
+        if server == "machine":
+            made = MachineServer(account, terms.timeout)
+        else:
+            made = RedisServer(server, account, terms.timeout)
+        client = _clients[server, account] = Client(made, terms, engine.logger)
+        return client
+
+
+def _account_of(engine: RequestEngine, name: str | None) -> str:
+    """Return a hash that says whose limit it is: the name that was given, else the API's host and the key."""
+    if name is not None:
+        return _hash("name", name)
+    owner = engine.reference()
+    values = getattr(owner, "__dict__", {})
+    host = next((found for url in _URLS if (found := _host(values.get(url)))), "")
+    key = next((found for found in map(partial(_key, owner), _KEYS) if found), "")
+    return _hash("key", host or engine.label, _hash(key))
+
+
+def _key(owner: Any, attribute: str) -> str:
+    """Return a key of the owner's: one that is stored, or that our own property finds; no other property is asked."""
+    values = getattr(owner, "__dict__", {})
+    found = values.get(attribute)
+    if hasattr(getattr(type(owner), attribute, None), "metadata_names"):  # an `ApiKey`
+        with contextlib.suppress(ValueError):
+            found = getattr(owner, attribute)
+    return found if isinstance(found, str) else ""
+
+
+def _host(url: Any) -> str:
+    try:
+        return urlsplit(str(url)).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(("request-queue", *parts)).encode()).hexdigest()[:40]
+
+
+def _end() -> None:
+    for client in list(_clients.values()):
+        client.end()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for client in list(_clients.values()):
+        client.after_fork()
+
+
+atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

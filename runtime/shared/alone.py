@@ -1,0 +1,73 @@
+"""What a process may start while the server is away: its share of the limit and of the rates."""
+
+from __future__ import annotations
+
+import math
+
+from .messages import Terms
+
+
+class Alone:
+    """The limits of a process that does not hear from the server; times in seconds of one monotonic clock.
+
+    At first no more than was held: what the others hold is unknown, and each may have more than its share until its
+    calls have ended. After as long as the longest of the latest calls took, the share of a process.
+
+    Args:
+        terms: of the account.
+        limit: in force at the end.
+        place, processes: this process among those that were seen last.
+        held: what this process has in flight now.
+        free: slots that nobody held.
+        longest: how long calls took at most.
+        now: when it began.
+        known: the server was reached before; if it never was, nobody can tell how many there are.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        limit: int,
+        place: int,
+        processes: int,
+        held: int,
+        free: int,
+        longest: float,
+        now: float,
+        known: bool = True,
+    ) -> None:
+        self.since = now
+        self.fallback = terms.fallback
+        processes = max(processes, 1)
+        if terms.fallback == "local":
+            self.share = terms.limit
+            processes = 1
+        else:
+            self.share = max(1, limit // processes + (place < limit % processes)) if limit else 0
+        self.first = self.share
+        self.settled_at = now
+        if terms.fallback == "share" and known and processes > 1:
+            self.first = min(self.share, max(held, max(free, 0) // processes))
+            self.settled_at = now + min(longest, terms.lease)
+        # Bursts of all processes would add up.
+        self.meters = [
+            [interval * processes, max(1.0, burst / processes), now] for interval, burst in terms.rates
+        ]
+
+    def ready_at(self, held: int, costs: list[float], now: float) -> float:
+        """Return when one more may be started: `now`, later, or infinity if one has to end before."""
+        if self.fallback == "wait":
+            return math.inf
+        ready = now
+        if held >= (self.first if now < self.settled_at else self.share):
+            if held >= self.share or now >= self.settled_at:
+                return math.inf
+            ready = self.settled_at
+        for (interval, burst, full), cost in zip(self.meters, costs, strict=False):
+            ready = max(ready, full - max(0.0, (burst - cost) * interval))
+        return ready
+
+    def pay(self, costs: list[float], now: float, times: int = 1) -> None:
+        """Count a start at the rates, or take it back (`times=-1`)."""
+        for meter, cost in zip(self.meters, costs, strict=False):
+            meter[2] = max(meter[2], now) + times * cost * meter[0]

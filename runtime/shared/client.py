@@ -1,0 +1,337 @@
+"""One account of this process: the two threads that talk to its server, and the gates that take slots from it.
+
+The callers' threads and event loops only count, under a short lock. The reporter makes the steps: one for all that
+has happened since the last. The listener waits for messages, and hands what was granted to the gates at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import logging
+import math
+import random
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from .holdings import Holdings
+from .messages import Terms
+from .servers import Server
+from .source import SharedLimit
+
+_BUSY_SECONDS = 1.0
+"""A process that holds or waits reports at least so often, whatever it hears."""
+_PAUSE = 0.05
+_FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0
+
+
+class Client:
+    """The account's counters and threads. The threads start with the first request that wants a slot.
+
+    Args:
+        server: where the account is.
+        terms: what is asked of it.
+        logger: for a WARNING when the server is away, and an INFO when it is back.
+    """
+
+    def __init__(self, server: Server, terms: Terms, logger: logging.Logger) -> None:
+        self.server, self.logger = server, logger
+        self.sources: list[SharedLimit] = []
+        self._begin(terms)
+
+    def _begin(self, terms: Terms) -> None:
+        self.holdings = Holdings(terms, self.server.channel)
+        self.lock = threading.Lock()
+        self.pumping = threading.RLock()
+        self.news: SimpleQueue[None] = SimpleQueue()
+        self.lost_gates: SimpleQueue[SharedLimit] = SimpleQueue()
+        self.signalled = False
+        self.listening = False
+        self.started = False
+        self.threads: list[threading.Thread] = []
+        self.asked_until = math.inf  # who waits for the server longer than this goes on alone
+        self.retry_at = 0.0
+        self.failures = 0
+        self.closing = False
+        self.ending = False  # say good-bye, whatever is in flight
+        self.reason = ""  # why the server is away, while nobody was told
+        self.told_of_limit = False
+
+    # What the gates call.
+
+    def take(self, source: SharedLimit, slot: Any) -> bool:
+        now = time.monotonic()
+        if now >= self.asked_until:  # the reporter is stuck, in a name server say
+            self._lose(None)
+        if len(self.sources) > 1 and self.holdings.alone is None and source.credit <= 0:
+            return False  # others of this process may have waited for longer: the reporter shares out
+        source.credit -= 1
+        return self.holdings.take(slot, now)
+
+    def give(self, slot: Any, unused: bool) -> None:
+        self.holdings.give(slot, time.monotonic(), unused)
+        self.wake()
+
+    def want(self, news: bool) -> float:
+        """Return when the gate is to try again, unless it is told before.
+
+        Args:
+            news: the latest report did not tell of all that wait.
+        """
+        now = time.monotonic()
+        holdings = self.holdings
+        if holdings.alone is None:
+            if not holdings.joined and self.asked_until == math.inf:
+                self.asked_until = now + holdings.terms.timeout
+            if not self.started:
+                self._start()
+            if news:
+                self.wake()
+        return min(holdings.ready_at(now), self.asked_until)
+
+    def hold(self, until: float) -> None:
+        self.holdings.hold(until)
+        if self.started:
+            self.wake()
+
+    def stats(self) -> dict[str, Any]:
+        holdings = self.holdings
+        alone = holdings.alone
+        return {
+            "shared": holdings.joined and alone is None,
+            "processes": holdings.processes,
+            "alone_seconds": holdings.alone_seconds
+            + (time.monotonic() - alone.since if alone is not None else 0.0),
+        }
+
+    def add(self, source: SharedLimit) -> None:
+        with self.lock:
+            self.sources.append(source)
+            self.closing = False
+
+    def remove(self, source: SharedLimit) -> None:
+        with self.lock:
+            if source in self.sources:
+                self.sources.remove(source)
+            self.closing = not self.sources
+        self.wake()
+
+    def lose_gate(self, source: SharedLimit) -> None:
+        """A gate was collected. This may run inside any function: no locks."""
+        self.lost_gates.put(source)
+        self.wake()
+
+    def change(self, terms: Terms) -> None:
+        """Ask for other terms from now on."""
+        if terms != self.holdings.terms:
+            self.holdings.change(terms, time.monotonic())
+            self.told_of_limit = False
+            if self.started:
+                self.wake()
+
+    def wake(self) -> None:
+        """Let the reporter look; no lock, for the sake of signal handlers and finalizers."""
+        if not self.signalled:
+            self.signalled = True
+            self.news.put(None)
+
+    # The threads.
+
+    def _start(self) -> None:
+        with self.lock:
+            if self.started:  # for another gate
+                return
+            self.started = True
+        for name, target in (("listener", self._listen), ("reporter", self._report)):
+            thread = threading.Thread(target=target, name=f"request-queue-{name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads, or the interpreter is on its way out
+                self._lose(None)
+                return
+            self.threads.append(thread)
+
+    def _listen(self) -> None:
+        wait = _FIRST_RETRY
+        holdings = self.holdings
+
+        def told(message: str) -> None:
+            if holdings.told(message, time.monotonic()):
+                self.retry_at = 0.0  # it is there
+                self.wake()
+            elif holdings.spare > 0:
+                self._pump()
+                if holdings.spare > 0:
+                    self.wake()
+
+        def listening() -> None:
+            nonlocal wait
+            wait = _FIRST_RETRY
+            self.listening = True
+            self.retry_at = 0.0
+            self.wake()
+
+        while not self._is_over():
+            try:
+                self.server.listen(holdings.id, told, listening)
+            except Exception as error:
+                self.logger.debug("the shared queue's subscription ended: %s", type(error).__name__)
+            self.listening = False
+            if holdings.alone is None:
+                self.asked_until = min(self.asked_until, time.monotonic() + holdings.terms.timeout)
+            self.wake()
+            time.sleep(wait * random.uniform(0.5, 1))
+            wait = min(2 * wait, self._longest_retry())
+
+    def _longest_retry(self) -> float:
+        """All are to be back within half a lease: so long the server is careful."""
+        return min(_LONGEST_RETRY, self.holdings.terms.lease / 3)
+
+    def _is_over(self) -> bool:
+        return self.ending or (self.closing and self.holdings.held <= 0)
+
+    def _report(self) -> None:
+        holdings = self.holdings
+        due = 0.0
+        while True:
+            with contextlib.suppress(Empty):
+                self.news.get(timeout=max(0.0, due - time.monotonic()))
+            self.signalled = False
+            self._drop_lost_gates()
+            if self._is_over():
+                self._say_goodbye()
+                return
+            now = time.monotonic()
+            if holdings.alone is not None and (now < self.retry_at or not self.listening):
+                self._pump()  # another gate may have given back what this one waits for
+                due = self.retry_at if self.listening else math.inf
+            elif not self.listening:
+                if now >= self.asked_until:
+                    self._lose(None)
+                due = self.asked_until if holdings.alone is None else math.inf
+            else:
+                due = self._step()
+            self._warn()
+            due = min(due, time.monotonic() + threading.TIMEOUT_MAX / 2)
+
+    def _step(self) -> float:
+        """Report, and take the answer; return when the next report is due."""
+        holdings, terms = self.holdings, self.holdings.terms
+        if holdings.spare > 0:
+            self._pump()
+        waiting = self._waiting()
+        wanted = sum(waiting.values())
+        holdings.give_back_spare(wanted)
+        holdings.trust, holdings.publish = self.server.trust, self.server.publish
+        sent_at = time.monotonic()
+        report = holdings.report(sent_at, waiting)
+        if holdings.alone is None:
+            self.asked_until = sent_at + 1.25 * terms.timeout
+        try:
+            reply = self.server.step(report)
+        except Exception as error:
+            self._lose(error)
+            return self.retry_at
+        now = time.monotonic()
+        self.asked_until = math.inf
+        if holdings.answered(report, reply, sent_at, now):
+            self.logger.info("the shared queue is back: one limit for %d processes again", holdings.processes)
+        elif holdings.alone is not None or now >= holdings.valid_until:
+            self.wake()  # it came too late
+        self.failures = 0
+        self._compare_limits()
+        again = min(terms.lease / 3, _BUSY_SECONDS if wanted > 0 or holdings.held > 0 else math.inf)
+        if holdings.spare > 0:
+            self._pump()
+            if holdings.give_back_spare(sum(self._waiting().values())):  # who waited has given up
+                self.wake()
+            elif holdings.spare > 0:
+                again = _PAUSE
+        return min(holdings.wake_at, now + again)
+
+    def _waiting(self) -> dict[int, int]:
+        waiting: dict[int, int] = {}
+        for source in list(self.sources):
+            for rank, count in source.wanted(self.holdings.limit).items():
+                waiting[rank] = waiting.get(rank, 0) + count
+        return waiting
+
+    def _pump(self) -> None:
+        """Let the gates admit what they can, those who wait in all of them in one order."""
+        with self.pumping:
+            sources = list(self.sources)
+            if len(sources) > 1 and self.holdings.alone is None:
+                spare = max(self.holdings.spare, 0)
+                heads = (head for source in sources for head in source.heads(spare))
+                for _, _, source in heapq.nsmallest(spare, heads, key=lambda head: head[:2]):
+                    source.credit += 1
+            for source in sources:
+                gate = source.gate()
+                if gate is not None:
+                    gate.pump()
+                source.credit = 0
+
+    def _drop_lost_gates(self) -> None:
+        while not self.lost_gates.empty():
+            source = self.lost_gates.get_nowait()
+            for slot in list(source.slots):
+                source.give(slot)
+            self.remove(source)
+
+    def _lose(self, error: Exception | None) -> None:
+        """Go on alone. It logs nothing: the caller may hold locks."""
+        now = time.monotonic()
+        self.asked_until = math.inf
+        wait = min(_FIRST_RETRY * 2**self.failures, self._longest_retry())
+        self.failures = min(self.failures + 1, 10)
+        self.retry_at = now + wait * random.uniform(0.5, 1)
+        if self.holdings.lost(now):
+            self.reason = "no answer in time" if error is None else type(error).__name__
+            self.wake()  # to let all gates know, and to say it
+
+    def _warn(self) -> None:
+        reason, self.reason = self.reason, ""
+        if reason:
+            does = {"share": "goes on with its share of the limit", "wait": "starts nothing"}
+            self.logger.warning(
+                "the shared queue cannot be reached (%s): until it can, this process %s",
+                reason,
+                does.get(self.holdings.terms.fallback, "goes on with a limit of its own"),
+            )
+
+    def _compare_limits(self) -> None:
+        holdings = self.holdings
+        if holdings.limit != holdings.terms.limit and not self.told_of_limit:
+            self.told_of_limit = True
+            self.logger.warning(
+                "max_concurrent_requests is %d here, but a process that joined later, or changed it later, says %d: "
+                "that is the limit of the account", holdings.terms.limit, holdings.limit,
+            )  # fmt: skip
+
+    # The end.
+
+    def _say_goodbye(self) -> None:
+        holdings = self.holdings
+        try:
+            if holdings.joined:
+                self.server.step(holdings.report(time.monotonic(), {}, bye=True))
+        except Exception as error:
+            self.logger.debug("the shared queue was not told good-bye: %s", type(error).__name__)
+        finally:
+            self.server.close()
+
+    def end(self) -> None:
+        """Say good-bye, whatever is in flight: the interpreter ends."""
+        self.ending = True
+        self.news.put(None)
+        for thread in self.threads[1:]:
+            thread.join(2 * self.holdings.terms.timeout)
+
+    def after_fork(self) -> None:
+        """In the child of a fork: another process, which holds nothing."""
+        self.server.after_fork()
+        for source in self.sources:
+            source.slots.clear()
+        self._begin(self.holdings.terms)

@@ -1,0 +1,45 @@
+"""What an account knows of its processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Run:
+    """Entries of one process and rank in the line, numbered without a gap."""
+
+    rank: int
+    first: int
+    last: int
+
+
+@dataclass
+class Member:
+    """What the account knows of a process."""
+
+    place: int
+    life: int = 0
+    seq: int = 0
+    granted: int = 0
+    seen: int = 0
+    returned: int = 0
+    unused: int = 0
+    lease: int = 0
+    config: str = ""
+    flow: str = ""
+    costs: list[float] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
+    at: float = 0.0  # its latest report
+    round: int = 0
+    asked: float = 0.0  # since when it was asked to confirm its grants; 0: it was not
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def held(self) -> int:
+        return self.granted - self.returned
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers of a text."""
+    return [float(word) for word in text.split()]

@@ -1,0 +1,104 @@
+"""What a process and the server say to each other: reports, replies, and the terms that a process asks for.
+
+A report says everything that a process holds and waits for, in counters that only grow, never a change. So a report
+may be lost, doubled or late: the next one says all of it again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Terms(NamedTuple):
+    """What the processes of an account agree on; times in seconds."""
+
+    limit: int
+    """Attempts in flight, in all processes together."""
+    rates: tuple[tuple[float, float], ...] = ()
+    """For each rate, the seconds that one unit takes, and how many units may come at once."""
+    lease: float = 15.0
+    timeout: float = 1.0
+    fallback: str = "share"
+    flow: str = ""
+    """Requests of one flow are first in, first out; flows take turns. "" is the flow of all who share none of their own."""
+
+    @property
+    def config(self) -> str:
+        """Limit and rates as the server keeps them: the limit, then milliseconds a unit and units at once."""
+        rates = (f"{interval * 1000!r} {burst!r}" for interval, burst in self.rates)
+        return " ".join([str(self.limit), *rates])
+
+
+class Report(NamedTuple):
+    """All that one process says of itself in a step; times in milliseconds."""
+
+    id: str
+    life: int
+    """Goes up whenever the server may have given up this process, or the process the server: grants of before are void."""
+    seq: int
+    """Number of the report; the server ignores one that is not newer than the newest."""
+    seen: int
+    """Slots that it was granted, as far as it knows; its alone starts count too."""
+    returned: int
+    unused: int
+    """Of the returned ones, those under which nothing was started."""
+    config: str
+    lease: int
+    born: int
+    """The state of the server that it knew last; 0: none yet."""
+    processes: int
+    back: int
+    """1: it started requests without the server."""
+    longest: int
+    """How long the longest of its latest calls took."""
+    hold: int
+    """The server of the API asked all to wait for so long; 0: no news."""
+    flow: str
+    bye: int
+    trust: int
+    """1: PUBLISH says how many listen (a single node)."""
+    publish: str
+    """PUBLISH, or SPUBLISH in a cluster."""
+    channel: str
+    """Prefix of the channels: that of a process ends in its id, that of all in nothing."""
+    costs: str = ""
+    """What a request costs at each rate."""
+    spent: str = ""
+    """By how much the costs so far were too low, in all, at each rate."""
+    waiting: str = ""
+    """Pairs of rank and count of those who wait for a slot, lower ranks first."""
+
+    def arguments(self) -> list[str | int]:
+        """Return the fields as the arguments of the script."""
+        return list(self)
+
+
+class Reply(NamedTuple):
+    """What the server answers; times in microseconds."""
+
+    seq: int
+    born: int
+    """Names the state: another number than before means that the server forgot everything."""
+    granted: int
+    limit: int
+    processes: int
+    place: int
+    """Number of this process among them, from 0."""
+    hold: int
+    """How long nothing may be started."""
+    wake: int
+    """When this process is to report again, to hand on what is due then; -1: somebody else does."""
+    longest: int
+    """Milliseconds that the longest of the latest calls of all processes took."""
+    free: int
+    """Slots that nobody holds."""
+
+
+CONFIRM_MS = 50
+"""How long a process that has not confirmed half of the limit may take to do so before it is passed by."""
+QUIET_MS = 100
+"""When not everything is known, nothing is granted for so long, or until all processes have reported."""
+SILENCE_MS = 1000
+"""A process that holds or waits and says nothing for so long is looked for: without a subscription it is forgotten."""
+RANK = 2**40
+"""Scores of one rank; those of higher ranks lie above them."""

@@ -1,0 +1,20 @@
+"""What a server is to the client."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .messages import Reply, Report
+
+
+class Server(Protocol):
+    """`RedisServer`, `MachineServer`."""
+
+    trust: bool
+    publish: str
+    channel: str
+
+    def step(self, report: Report) -> Reply: ...
+    def listen(self, name: str, told: Any, listening: Any) -> None: ...
+    def close(self) -> None: ...
+    def after_fork(self) -> None: ...

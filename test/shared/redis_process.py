@@ -1,0 +1,97 @@
+"""A real redis-server on a free port of 127.0.0.1, for the tests that need one."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+redis: Any
+try:
+    import redis
+except ImportError:
+    redis = None
+
+MISSING = "needs redis-py, and redis-server or valkey-server"
+SERVER = (shutil.which("redis-server") or shutil.which("valkey-server")) if redis else None
+needs_redis = pytest.mark.skipif(SERVER is None, reason=MISSING)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisProcess:
+    """The server; it can be killed, stopped, and started again on the same port.
+
+    Args:
+        options: of redis-server, as on its command line without the dashes.
+    """
+
+    def __init__(self, *options: str, tls: bool = False) -> None:
+        self.port = free_port()
+        self.options = options
+        self.tls = tls
+        self.folder = Path(tempfile.mkdtemp(prefix="redis-test-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> RedisProcess:
+        assert SERVER is not None
+        port = ["--port", "0", "--tls-port", str(self.port)] if self.tls else ["--port", str(self.port)]
+        fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
+        self.process = subprocess.Popen(
+            [SERVER, *port, *fixed, *self.options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:  # it listens once it takes a connection
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return self
+            time.sleep(0.01)
+        raise AssertionError("redis-server does not listen")
+
+    def client(self, **options: Any) -> Any:
+        """A client of the test's own."""
+        return redis.Redis(
+            host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=10, **options
+        )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(20)
+
+    def pause(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> RedisProcess:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.resume()
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""The claim of the protocol, with every kind of trouble in simulated time: never above the limit, nobody forgotten."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backend_retrofit_runtime.shared.account import Account
+from backend_retrofit_runtime.shared.messages import Terms
+
+from .simulation import Network, Process, World
+
+randoms = st.integers(0, 2**32).map(Random)
+networks = st.builds(
+    Network,
+    lost=st.sampled_from([0.0, 0.05, 0.3]),
+    doubled=st.sampled_from([0.0, 0.1, 0.5]),
+    delay=st.sampled_from([0.0005, 0.02, 0.1]),
+    straggle=st.sampled_from([0.0, 0.02, 0.1]),
+)
+thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+WAIT = Terms(limit=4, lease=2.0, timeout=0.3, fallback="wait")
+
+
+def processes_of(world: World, terms: Terms, count: int, left: int = 25, callers: int = 4) -> list[Process]:
+    return [Process(world, terms, left, callers, 0.05) for _ in range(count)]
+
+
+@thorough
+@given(randoms, networks, st.integers(1, 5), st.integers(1, 6))
+def test_R8_lost_doubled_late_and_reordered_messages_neither_exceed_the_limit_nor_lose_a_slot(
+    random: Random, network: Network, limit: int, count: int
+) -> None:
+    world = World(random, limit, network)
+    processes = processes_of(world, WAIT._replace(limit=limit), count)
+    world.run(900)
+    assert [p.finished for p in processes] == [25] * count
+
+
+@thorough
+@given(randoms, st.integers(1, 5), st.lists(st.floats(0.1, 3), min_size=1, max_size=4))
+def test_R11_the_slots_of_killed_processes_come_back(random: Random, limit: int, kills: list[float]) -> None:
+    world = World(random, limit, Network())
+    processes = processes_of(world, WAIT._replace(limit=limit), len(kills) + 1, left=60)
+    for process, when in zip(processes, kills, strict=False):
+        world.at(when, process.kill)
+    world.run(200)
+    assert processes[-1].finished == 60
+    assert world.done()
+
+
+@thorough
+@given(randoms, networks, st.integers(2, 5), st.floats(0.1, 1.5))
+def test_R13_a_server_that_forgets_everything_is_told_the_truth(
+    random: Random, network: Network, count: int, when: float
+) -> None:
+    world = World(random, 8, Network(delay=min(network.delay, 0.02), doubled=network.doubled))
+    processes = processes_of(world, WAIT._replace(limit=8), count, left=80)
+
+    def forget() -> None:
+        world.account = Account()
+        world.at(when, forget)
+
+    world.at(when, forget)
+    world.run(300)
+    assert [p.finished for p in processes] == [80] * count
+
+
+@thorough
+@given(randoms, st.integers(1, 8), st.integers(1, 6), st.floats(0.2, 2.0), st.floats(0.5, 4.0))
+def test_R12_while_the_server_is_away_the_shares_add_up_to_the_limit(
+    random: Random, limit: int, count: int, down: float, away: float
+) -> None:
+    world = World(random, max(limit, count), Network())
+    processes = processes_of(world, WAIT._replace(limit=limit, fallback="share"), count, left=120)
+    joined: list[bool] = []
+
+    def stop() -> None:
+        joined.append(all(p.holdings.joined for p in processes))
+        world.up = False
+
+    def start() -> None:
+        world.account = Account()
+        world.up = True
+
+    world.at(down, stop)
+    world.at(down + away, start)
+    world.run(300)
+    assert joined in ([], [True])
+    assert [p.finished for p in processes] == [120] * count
