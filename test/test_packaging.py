@@ -189,6 +189,12 @@ def test_the_installed_command_retrofits_a_file_and_takes_it_out_again(clean, tm
     assert client.read_text() == CLIENT
 
 
+def test_the_installed_package_can_be_run_by_its_name(clean, tmp_path):
+    (tmp_path / "weather.py").write_text(CLIENT)
+    run(clean / "python", "-m", "backend_retrofit", "weather.py", cwd=tmp_path)
+    assert "_queued" in (tmp_path / "weather.py").read_text()
+
+
 def test_the_installed_backends_are_current_and_can_be_imported(clean, tmp_path):
     run(clean / "fix-openai-api-implementation", "--check", cwd=tmp_path)
     code = "from ipfs_accelerate_py.api_backends import openai_api; print(openai_api().max_retries)"

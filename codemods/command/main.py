@@ -26,7 +26,7 @@ from ..reporting.facts import Facts, as_json, facts_of
 from ..reporting.page import document
 from ..reporting.sarif import sarif_log
 from ..source.visible import visible_name
-from . import own_backends, pyproject, stdin
+from . import baseline, own_backends, pyproject, stdin
 from .ctrl_c import INTERRUPTED, interruptible
 from .options import Parser, key_variables, parser
 
@@ -85,6 +85,8 @@ class _Command:
             arguments.api = [api]
         self._check(arguments)
         options = options_of(arguments)
+        compared = arguments.baseline is not None and not arguments.write_baseline
+        accepted = self._baseline(arguments.baseline) if compared else None
         names = own_backends.names_of(arguments.api)
         dry = arguments.diff or arguments.check or arguments.explain
         self.err = terminal.Terminal(stderr=True)
@@ -99,8 +101,9 @@ class _Command:
             terminal.print_warnings(self.err, self.results.warnings)
             if not dry:
                 self._write()
-        self.status = self._status(arguments)
-        self._print(arguments, facts_of(self.results, written=not dry))
+        facts = facts_of(self.results, written=not dry)
+        self.status = self._status(arguments, self._new_skips(arguments.baseline, accepted, facts))
+        self._print(arguments, facts)
         return self.status
 
     def _check(self, arguments: argparse.Namespace) -> None:
@@ -115,6 +118,8 @@ class _Command:
             error(
                 f"{' and '.join(to_stdout)} both print to standard output; give one, or --check instead of --diff"
             )
+        if arguments.write_baseline and arguments.baseline is None:
+            error("--write-baseline writes the file that --baseline names; give that, too")
         if stdin.MARK in arguments.paths:
             if len(arguments.paths) > 1 or arguments.api:
                 error("- stands for standard input and goes with no other PATH and no --api")
@@ -163,8 +168,29 @@ class _Command:
             return "nothing was written"
         return f"{self.written} files were written, each of them whole; run again for the others"
 
-    def _status(self, arguments: argparse.Namespace) -> int:
-        if any(plan.problems for plan in self.results.plans):
+    def _baseline(self, path: Path) -> baseline.Accepted:
+        try:
+            return baseline.read(path)
+        except baseline.BaselineError as error:
+            self.parser.error(f"--baseline {visible_name(path)} {error}")
+
+    def _new_skips(self, path: Path | None, accepted: baseline.Accepted | None, facts: Facts) -> int:
+        """Write the baseline, or compare with it; return how many skips, and files left alone, nobody has accepted.
+
+        Without a baseline those are the files alone: a skipped call is told of, and is no failure.
+        """
+        if path is None:
+            return sum(bool(plan.problems) for plan in self.results.plans)
+        if accepted is None:
+            try:
+                path.write_text(baseline.text_of(facts, path), encoding="utf-8")
+            except OSError as error:
+                self.parser.error(f"--baseline {visible_name(path)} cannot be written: {error.strerror}")
+            accepted = self._baseline(path)
+        return baseline.accept(facts, path, accepted)
+
+    def _status(self, arguments: argparse.Namespace, new_skips: int) -> int:
+        if new_skips:
             return LEFT_ALONE
         looked = arguments.diff or arguments.check
         return CHANGES if looked and any(plan.changed for plan in self.results.plans) else DONE
@@ -197,6 +223,8 @@ class _Command:
         terminal.print_problems(self.err, facts)
         if not arguments.quiet:
             terminal.print_summary(out, facts, removing=arguments.remove)
+            if arguments.statistics:
+                terminal.print_statistics(out, facts)
             if arguments.report is not None:
                 out.put(f"The review page is {visible_name(arguments.report)}.")
 

@@ -270,6 +270,11 @@ def _add_say(result: Parser) -> None:
         metavar="NAME",
         help="how to print it: text, json, sarif, github",
     )
+    say.add_argument("--statistics", action="store_true", help="print how often what was decided, and why")
+    say.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="tell only of skips that FILE does not list"
+    )
+    say.add_argument("--write-baseline", action="store_true", help="write all skips of this run to that FILE")
     say.add_argument("-q", "--quiet", action="store_true", help="print only what went wrong")
     say.add_argument("-v", "--verbose", action="store_true", help="print what stays as it is, too")
     say.add_argument("--list-apis", action="store_true", help="print the names for --api")

@@ -38,7 +38,9 @@ else:
     import tomli as tomllib
 
 TABLE = "backend-retrofit"
-_NOT_IN_A_FILE = frozenset({"paths", "api", "stdin_filename", "list_apis", "completion", "version", "help"})
+_NOT_IN_A_FILE = frozenset(
+    {"paths", "api", "stdin_filename", "list_apis", "completion", "version", "help", "write_baseline"}
+)
 """Options that say what this one run is about."""
 _ROW = ("functions", "clients", "methods", "nested", "calls", "own-retries")
 
@@ -157,8 +159,8 @@ def _options(parser: argparse.ArgumentParser, file: Path, table: Mapping[str, An
             raise ConfigError(
                 f"{where} has no key {key!r}.{_suggestion(key, [*actions, 'settings', 'transports'])}"
             )
-        if key == "report" and isinstance(value, str):
-            value = str(_within(file.parent, value, f"{where} report"))
+        if key in ("report", "baseline") and isinstance(value, str):
+            value = str(_within(file.parent, value, f"{where} {key}"))
         options[actions[key].dest] = _value(parser, actions[key], value, f"{where} {key}")
     return options
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..blocks import templates
 from ..blocks.markers import MENTION
 from ..finding.tests import TEST_FOLDERS, is_test_file
-from ..model import Run
+from ..model import FilePlan, Problem, Run
 from ..source.visible import visible_name
 from .exclusion import Exclusion
 from .git import GitError, ignored
@@ -26,6 +26,14 @@ PASSED_OVER = frozenset(
     """.split()
 )
 """Folders that are not looked into, unless they are named."""
+_TEXT = "it is a text; only Python files are looked at, not the code that stands in it"
+_NOT_PYTHON = {
+    ".ipynb": "it is a notebook; export its code (jupyter nbconvert --to script) and name the .py file",
+    ".md": _TEXT,
+    ".markdown": _TEXT,
+    ".rst": _TEXT,
+}
+"""Files with code in them that a user may name."""
 _GENERATED_NAMES = ("*_pb2.py", "*_pb2_grpc.py")
 _GENERATED_HEAD = re.compile(
     rb"^[ \t]*#.*?(?:@generated|\bgenerated\b.*\bdo not (?:edit|modify)|\bdo not (?:edit|modify)\b.*\bgenerated)",
@@ -49,6 +57,9 @@ def python_files(paths: Iterable[Path], run: Run, exclusion: Exclusion | None = 
             continue
         files = _Folder(path, run, exclusion).files() if path.is_dir() else [path]
         for file in files:
+            if reason := _NOT_PYTHON.get(file.suffix.lower()):
+                run.plans.append(FilePlan(file, b"", b"", problems=(Problem(0, reason),)))
+                continue
             real = os.path.realpath(file)
             if real not in seen and file.name != f"{templates.RUNTIME_MODULE}.py":
                 seen.add(real)

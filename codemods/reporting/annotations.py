@@ -29,6 +29,8 @@ def commands(facts: Facts) -> list[str]:
 def _file(file: FileFacts, written: bool) -> list[tuple[str, str, str]]:
     result = []
     for problem in file["problems"]:
+        if problem["accepted"]:
+            continue
         result.append(("error", _place(file, problem["line"], 0, "left alone"), _data(problem["reason"])))
     if file["state"].rpartition(" ")[2] in ("added", "removed"):
         kind = "notice" if written else "warning"
@@ -45,6 +47,8 @@ def _file(file: FileFacts, written: bool) -> list[tuple[str, str, str]]:
                 ("notice", _place(file, cls["line"], 0, "note"), _data(f"class {cls['name']}: {note}"))
             )
     for site in file["sites"]:
+        if site["accepted"]:
+            continue
         kind = "warning" if is_pending(site, written) else "notice"
         place = _place(file, site["line"], site["column"], site["decision"])
         result.append((kind, place, _data(site_message(site, written))))

@@ -13,6 +13,7 @@ from ..model import ClassPlan, Decision, FilePlan, Run
 from ..source.visible import visible_name
 from .diff import changed_lines, line_map, shown_path
 from .safe_text import redact
+from .statistics import Count, counted
 
 FORMAT_VERSION = 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -25,6 +26,8 @@ class ProblemFacts(TypedDict):
     reason: str
     state: str
     """Of the block, where it is a block's doing: `edited`, `orphaned`, `duplicated`, `newer`, `damaged`; or empty."""
+    accepted: bool
+    """A baseline lists it."""
 
 
 class BlockFacts(TypedDict):
@@ -61,6 +64,8 @@ class SiteFacts(TypedDict):
     reason: str
     changed: bool
     """This run changes the line: the call was not wrapped before, or not so."""
+    accepted: bool
+    """It is skipped, and a baseline lists it."""
 
 
 class FileFacts(TypedDict):
@@ -81,6 +86,7 @@ class Facts(TypedDict):
     tool: dict[str, str]
     written: bool
     summary: dict[str, int]
+    statistics: list[Count]
     files: list[FileFacts]
     notes: list[str]
     warnings: list[str]
@@ -107,6 +113,7 @@ def facts_of(run: Run, written: bool) -> Facts:
         "tool": {"name": "add-queue-backoff", "version": tool_version()},
         "written": written,
         "summary": summary(run),
+        "statistics": statistics(run),
         "files": [file_facts(plan, written) for plan in run.plans],
         "notes": [redact(note) for note in run.notes],
         "warnings": [redact(warning) for warning in run.warnings],
@@ -126,6 +133,20 @@ def summary(run: Run) -> dict[str, int]:
         "classes": sum(len(plan.classes) for plan in run.plans),
         **{decision.value.replace(" ", "_"): decisions[decision] for decision in Decision},
     }
+
+
+def statistics(run: Run) -> list[Count]:
+    """Return how often each thing was decided, by reason."""
+    told = [(site.decision.value, redact(site.reason)) for plan in run.plans for site in plan.sites]
+    told += [("left alone", redact(problem.reason)) for plan in run.plans for problem in plan.problems[:1]]
+    told += [
+        ("block skipped", redact(f"{block.block}: {block.reason}"))
+        for plan in run.plans
+        for cls in plan.classes
+        for block in cls.blocks
+        if block.change == "skipped"
+    ]
+    return counted(told)
 
 
 def state(plan: FilePlan, written: bool) -> str:
@@ -156,6 +177,7 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
                 "line": problem.line,
                 "reason": redact(problem.reason),
                 "state": problem.state.value if problem.state else "",
+                "accepted": False,
             }
             for problem in plan.problems
         ],
@@ -170,6 +192,7 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
                 "decision": site.decision.value,
                 "reason": redact(site.reason),
                 "changed": site.line in touched,
+                "accepted": False,
             }
             for site in plan.sites
         ],

@@ -64,7 +64,8 @@ def sarif_log(facts: Facts, exit_status: int) -> dict[str, Any]:
 def _file(file: FileFacts, written: bool) -> list[dict[str, Any]]:
     results = []
     for problem in file["problems"]:
-        results.append(_result("left-alone", "error", problem["reason"], file, problem["line"]))
+        result = _result("left-alone", "error", problem["reason"], file, problem["line"])
+        results.append(_suppressed(result) if problem["accepted"] else result)
     for cls in file["classes"]:
         for block in cls["blocks"]:
             text = f"class {cls['name']}: {block['block']} {block['change']}"
@@ -78,8 +79,14 @@ def _file(file: FileFacts, written: bool) -> list[dict[str, Any]]:
             level = "warning"
         rule = site["decision"].replace(" ", "-")
         message = site_message(site, written)
-        results.append(_result(rule, level, message, file, site["line"], site["column"], site["scope"]))
+        result = _result(rule, level, message, file, site["line"], site["column"], site["scope"])
+        results.append(_suppressed(result) if site["accepted"] else result)
     return results
+
+
+def _suppressed(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result as one that a baseline accepts (§3.27.23)."""
+    return {**result, "suppressions": [{"kind": "external", "status": "accepted"}]}
 
 
 def _result(

@@ -72,7 +72,12 @@ def print_files(console: Terminal, facts: Facts, level: int) -> None:
 def _is_news(file: FileFacts, level: int) -> bool:
     if level >= VERBOSE:
         return bool(file["classes"] or file["sites"] or file["changed"])
-    return file["changed"] or any(site["decision"] == Decision.SKIPPED.value for site in file["sites"])
+    return file["changed"] or any(_is_open(site) for site in file["sites"])
+
+
+def _is_open(site: SiteFacts) -> bool:
+    """Return True for a skipped call that nobody has accepted."""
+    return site["decision"] == Decision.SKIPPED.value and not site["accepted"]
 
 
 def _print_file(console: Terminal, file: FileFacts, level: int) -> None:
@@ -89,7 +94,7 @@ def _print_file(console: Terminal, file: FileFacts, level: int) -> None:
             entries.append((cls["line"], "class", "bold", _class_text(cls)))
             entries += [(cls["line"], "", "", note) for note in cls["notes"]]
     for site in file["sites"]:
-        if level >= VERBOSE or file["changed"] or site["decision"] == Decision.SKIPPED.value:
+        if level >= VERBOSE or (file["changed"] and not site["accepted"]) or _is_open(site):
             entries.append((site["line"], site["decision"], _STYLES[site["decision"]], _site_text(site)))
     entries.sort(key=lambda entry: entry[0])
     for line, label, style, text in entries:
@@ -149,6 +154,8 @@ def print_problems(console: Terminal, facts: Facts) -> None:
     """Print each file that was left alone, with line and reason."""
     for file in facts["files"]:
         for problem in file["problems"]:
+            if problem["accepted"]:
+                continue
             where = visible_name(file["path"]) + (f":{problem['line']}" if problem["line"] else "")
             text = Text("error: ", style="bold red")
             reason = visible(problem["reason"])
@@ -160,6 +167,14 @@ def print_summary(console: Terminal, facts: Facts, removing: bool = False) -> No
     if not removing:
         _print_keys(console, facts)
     console.put(summary_line(facts, removing), style="bold")
+
+
+def print_statistics(console: Terminal, facts: Facts) -> None:
+    """Print how often each thing was decided, by reason."""
+    for entry in facts["statistics"]:
+        console.put(
+            f"{entry['count']:6} {entry['what']}" + (f": {entry['reason']}" if entry["reason"] else "")
+        )
 
 
 def _print_keys(console: Terminal, facts: Facts) -> None:
@@ -191,7 +206,10 @@ def summary_line(facts: Facts, removing: bool = False) -> str:
         parts.append(f"{_count(numbers['wrapped'], 'call')} wrapped")
         if numbers["queued_only"]:
             parts.append(f"{numbers['queued_only']} queued only")
-        parts.append(f"{numbers['skipped'] or 'none'} skipped")
+        accepted = sum(site["accepted"] for file in facts["files"] for site in file["sites"])
+        parts.append(
+            f"{numbers['skipped'] or 'none'} skipped" + (f" ({accepted} accepted)" if accepted else "")
+        )
     if numbers["left_alone"]:
         parts.append(f"{_count(numbers['left_alone'], 'file')} left alone")
     return head + (": " if parts else "") + ", ".join(parts) + "."

@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from backend_retrofit.codemods.disk import find
 from backend_retrofit.codemods.model import Run
 
@@ -114,3 +116,18 @@ def test_a_repository_that_git_refuses_is_read_all_the_same(package):
     (package / ".git").write_text("gitdir: nowhere\n")
     found = Run()
     assert package / "client.py" in find.python_files([package], found)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a.ipynb", "it is a notebook"), ("README.md", "it is a text"), ("x.rst", "it is a text")],
+)
+def test_C11_a_notebook_or_a_text_that_is_named_gets_a_word(tmp_path, name, said):
+    (tmp_path / name).write_text("```python\nimport requests\n```\n")
+    found = Run()
+    assert not list(find.python_files([tmp_path / name], found))
+    (plan,) = found.plans
+    assert said in plan.problems[0].reason
+    found = Run()
+    assert not list(find.python_files([tmp_path], found))
+    assert not found.plans

@@ -1,0 +1,1 @@
+"""Retrofits Python API clients with a request queue, exponential backoff and environment keys."""
