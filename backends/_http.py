@@ -97,14 +97,18 @@ def bearer(api_key: str | None) -> dict[str, str]:
 def merged_headers(*parts: Mapping[str, str] | None) -> dict[str, str]:
     """Return all headers of `parts`, a later one in place of an earlier one of its name in any case.
 
+    Space around a value is no part of it.
+
     Raises:
         ValueError: a value that no header can carry. requests would say so too, and show it.
     """
     merged: dict[str, tuple[str, str]] = {}
     for name, value in (header for part in parts for header in (part or {}).items()):
-        if not (isinstance(value, str) and value.isprintable()):
-            raise ValueError(f"the header {name!r} is not a string, or has a line break in it")
-        merged[name.lower()] = (name, value)
+        if not (isinstance(value, str) and value.isascii() and value.strip().isprintable()):
+            raise ValueError(
+                f"the header {name!r} is no string, or has a line break or a letter in it that is not ASCII"
+            )
+        merged[name.lower()] = (name, value.strip())
     return dict(merged.values())
 
 
@@ -234,14 +238,15 @@ def all_pages(
     """
     found: list[Any] = []
     query = dict(options)
+    seen: list[Json] = []
     while True:
-        page = json_object(response := get(path, query), error)
-        found += read_json(response, error, lambda page: list(items(page)))
-        more = read_json(response, error, lambda _, page=page: next_page(page))  # type: ignore[misc]
+        here, more = read_json(get(path, query), error, lambda page: (list(items(page)), next_page(page)))
+        found += here
         if not more:
             return found
-        if more.items() <= query.items():
-            raise error(None, "the page of a list after this one is this one")
+        if more in seen:
+            raise error(None, "the list never ends: its pages come again")
+        seen.append(more)
         query.update(more)
 
 

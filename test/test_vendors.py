@@ -5,6 +5,7 @@ So the loopback vendors cannot just answer whatever our backends happen to send.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -16,8 +17,6 @@ import boto3
 import groq as groq_sdk
 import openai as openai_sdk
 import pytest
-
-from ipfs_accelerate_py.api_backends.plain import claude, gemini, groq, ollama, openai_api, s3_kit
 
 from .backends.cases import HELLO, MESSAGE
 from .loopback import LoopbackServer, Reply, Request
@@ -37,6 +36,13 @@ HEADERS = (
 
 Pair = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 """What is asked, by the vendor's own client and by our backend."""
+
+
+@pytest.fixture(params=["plain", "enhanced"])
+def load(request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """Return a function that gives a backend by name."""
+    package = "ipfs_accelerate_py.api_backends" + (".plain" if request.param == "plain" else "")
+    return lambda name: getattr(importlib.import_module(f"{package}.{name}"), name)
 
 
 @pytest.fixture
@@ -236,11 +242,11 @@ OPENAI: dict[str, Pair] = {
 
 
 @pytest.mark.parametrize("name", OPENAI)
-def test_openai(server, name):
+def test_openai(load, server, name):
     server.app = openai_vendor.app
     url = server.url + "/v1"
     headers = {"OpenAI-Organization": "org", "OpenAI-Project": "proj"}
-    api = openai_api({}, {"headers": headers}, openai_vendor.KEY, url)
+    api = load("openai_api")({}, {"headers": headers}, openai_vendor.KEY, url)
     with openai_sdk.OpenAI(
         api_key=openai_vendor.KEY, base_url=url, max_retries=0, organization="org", project="proj"
     ) as sdk:
@@ -299,19 +305,19 @@ CLAUDE: dict[str, Pair] = {
 
 
 @pytest.mark.parametrize("name", CLAUDE)
-def test_claude(server, name):
+def test_claude(load, server, name):
     server.app = claude_vendor.app
-    api = claude({}, {}, claude_vendor.KEY, server.url)
+    api = load("claude")({}, {}, claude_vendor.KEY, server.url)
     with anthropic.Anthropic(api_key=claude_vendor.KEY, base_url=server.url, max_retries=0) as sdk:
         check_alike(server, sdk, api, CLAUDE[name])
 
 
-def test_claude_batch_results_are_read_without_asking_first_where_they_are(server):
+def test_claude_batch_results_are_read_without_asking_first_where_they_are(load, server):
     """Anthropic's client asks for the batch, and then for its `results_url`, which could lead the key elsewhere."""
     server.app = claude_vendor.app
     with anthropic.Anthropic(api_key=claude_vendor.KEY, base_url=server.url, max_retries=0) as sdk:
         expected = plain_data(sdk.messages.batches.results("msgbatch_1"))
-    answer = list(claude({}, {}, claude_vendor.KEY, server.url).batch_results("msgbatch_1"))
+    answer = list(load("claude")({}, {}, claude_vendor.KEY, server.url).batch_results("msgbatch_1"))
     assert within(answer, expected)
     _, theirs, ours = server.requests
     assert essence(theirs) == essence(ours)
@@ -373,9 +379,9 @@ GROQ: dict[str, Pair] = {
 
 
 @pytest.mark.parametrize("name", GROQ)
-def test_groq(server, name):
+def test_groq(load, server, name):
     server.app = groq_vendor.app
-    api = groq({}, {}, groq_vendor.KEY, server.url + "/openai/v1")
+    api = load("groq")({}, {}, groq_vendor.KEY, server.url + "/openai/v1")
     with groq_sdk.Groq(api_key=groq_vendor.KEY, base_url=server.url, max_retries=0) as sdk:
         check_alike(server, sdk, api, GROQ[name])
 
@@ -489,18 +495,18 @@ def genai(server: LoopbackServer) -> Any:
 
 
 @pytest.mark.parametrize("name", GEMINI)
-def test_gemini(server, name, monkeypatch):
+def test_gemini(load, server, name, monkeypatch):
     """The requests alone: what Google's client returns is another form of the answers."""
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
     server.app = gemini_vendor.app
     theirs, ours = GEMINI[name]
-    api = gemini({}, {}, gemini_vendor.KEY, server.url + "/v1")
+    api = load("gemini")({}, {}, gemini_vendor.KEY, server.url + "/v1")
     check_alike(server, genai(server), api, (theirs, lambda api: ours(api) and None))
 
 
-def test_gemini_reads_what_googles_client_reads(server):
+def test_gemini_reads_what_googles_client_reads(load, server):
     server.app = gemini_vendor.app
-    sdk, api = genai(server), gemini({}, {}, gemini_vendor.KEY, server.url + "/v1")
+    sdk, api = genai(server), load("gemini")({}, {}, gemini_vendor.KEY, server.url + "/v1")
     text = sdk.models.generate_content(model=FLASH, contents="Hello there").text
     assert text == api.chat(FLASH, HELLO)["candidates"][0]["content"]["parts"][0]["text"]
     assert [file.name for file in sdk.files.list()] == [file["name"] for file in api.list_files()]
@@ -513,12 +519,14 @@ def test_gemini_reads_what_googles_client_reads(server):
     ]
 
 
-def test_gemini_uploads_as_googles_client_does(server, tmp_path):
+def test_gemini_uploads_as_googles_client_does(load, server, tmp_path):
     server.app = gemini_vendor.app
     (tmp_path / "a.txt").write_bytes(b"hi")
     sdk = genai(server)
     theirs = sdk.files.upload(file=str(tmp_path / "a.txt"), config={"display_name": "A"})
-    ours = gemini({}, {}, gemini_vendor.KEY, server.url + "/v1").upload_file("a.txt", b"hi", display_name="A")
+    ours = load("gemini")({}, {}, gemini_vendor.KEY, server.url + "/v1").upload_file(
+        "a.txt", b"hi", display_name="A"
+    )
     assert ours["name"] == theirs.name
     first, second, *own = map(essence, server.requests)
     for request in (first, second, *own):
@@ -572,7 +580,7 @@ UNSET = {"tools": [], "insecure": False}
 
 
 @pytest.mark.parametrize("name", OLLAMA)
-def test_ollama(server, name, monkeypatch):
+def test_ollama(load, server, name, monkeypatch):
     client = pytest.importorskip("ollama", reason="Ollama's client is installed for Python 3.11 and later")
     monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
     server.app = ollama_vendor.app
@@ -588,7 +596,7 @@ def test_ollama(server, name, monkeypatch):
                 request.body = json.dumps(body).encode()
         return ours(api)
 
-    check_alike(server, sdk, ollama({}, {}, ollama_vendor.KEY, server.url), (theirs, forget_unset))
+    check_alike(server, sdk, load("ollama")({}, {}, ollama_vendor.KEY, server.url), (theirs, forget_unset))
 
 
 LISTED = "<ListBucketResult><Contents><Key>data/a</Key><Size>5</Size></Contents></ListBucketResult>"
@@ -658,7 +666,7 @@ def s3_app(request: Request) -> Reply:
 
 
 @pytest.mark.parametrize("name", S3)
-def test_s3(server, name, monkeypatch):
+def test_s3(load, server, name, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -671,7 +679,7 @@ def test_s3(server, name, monkeypatch):
 
     theirs, ours = S3[name]
     sdk = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1")
-    api = s3_kit({}, {"region": "us-east-1"}, None, server.url)
+    api = load("s3_kit")({}, {"region": "us-east-1"}, None, server.url)
     check_alike(
         server,
         sdk,

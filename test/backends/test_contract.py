@@ -212,11 +212,16 @@ def test_header_of_a_call_comes_before_that_of_the_instance_and_the_key(case, ap
 
 
 def test_header_that_cannot_be_sent_is_refused_without_showing_it(case, api, server):
-    for value in (f"{CANARY}\n", 7):
+    for value in (f"{CANARY}\nX-Evil: 1", f"{CANARY}\N{EURO SIGN}", 7, None):
         with pytest.raises(ValueError, match="X-Secret") as caught:
             case.call(WithHeaders(api, {"X-Secret": value}))
         assert CANARY not in shown(caught.value)
     assert server.requests == []
+
+
+def test_space_around_a_header_is_no_part_of_it(case, api, server):
+    case.call(WithHeaders(api, {"X-Gateway": f" {CANARY}\n"}))
+    assert server.requests[0].headers["x-gateway"] == CANARY
 
 
 def test_key_of_a_gateway_is_not_shown_either(case, api, backend, server):

@@ -143,11 +143,18 @@ def test_list_files_reads_all_pages(api, server):
     ]
 
 
-def test_list_that_never_ends_is_an_error(api, backend, server):
-    server.app = lambda request: Reply(200, {"data": [{"id": "file-1"}], "has_more": True})
-    with pytest.raises(backend.OpenAIError, match="page"):
+@pytest.mark.parametrize("last", [{"file-1": "file-1"}, {"file-1": "file-2", "file-2": "file-1"}])
+def test_list_whose_pages_come_again_is_an_error(api, backend, server, last):
+    """Where the page after the last one is that page itself, or the one before it."""
+
+    def app(request):
+        after = request.query.get("after", ["file-1"])[0]
+        return Reply(200, {"data": [{"id": last[after]}], "has_more": True})
+
+    server.app = app
+    with pytest.raises(backend.OpenAIError, match="never ends"):
         api.list_files()
-    assert len(server.requests) == 2
+    assert len(server.requests) == len(last) + 1
 
 
 def test_stored_file_is_described_read_and_deleted(api, server):
