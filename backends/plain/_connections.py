@@ -20,7 +20,7 @@ import urllib3.connection
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """What may be sent twice whatever it asks for (RFC 9110 section 9.2.2)."""
 
-INFERENCE = frozenset(
+HARMLESS = frozenset(
     {
         *(
             "chat",
@@ -52,11 +52,12 @@ INFERENCE = frozenset(
             "generations",
             "edits",
         ),
-        *("tokenize", "detokenize", "chat_tokenize", "decode", "count_tokens", "input_tokens", "show"),
+        *("tokenize", "detokenize", "chat_tokenize", "decode", "count_tokens", "input_tokens"),
+        *("show", "get", "delete"),
         *("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"),
     }
 )
-"""The last words of the paths whose POSTs ask a model for something: sent twice, they make nothing twice."""
+"""The last words of the paths whose POSTs make nothing that stays: they ask a model for something, or read or delete."""
 
 
 ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -182,4 +183,4 @@ def _may_be_sent_twice(method: str, url: str, body: Any, headers: Mapping[str, A
         return False  # it has been read
     if method.upper() in IDEMPOTENT or any(name.lower() == "idempotency-key" for name in headers):
         return True
-    return re.split("[/:]", url.partition("?")[0])[-1] in INFERENCE
+    return re.split("[/:]", url.partition("?")[0])[-1] in HARMLESS

@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import pickle
+import re
 import threading
 import traceback
 from collections.abc import Iterator
@@ -282,6 +283,37 @@ def test_no_connection_is_the_backends_error_too(case, backend):
 def test_connection_cut_before_the_answer(case, api, backend, server):
     server.script(Reset())
     assert failure_of(case.call, api, case.fails(backend)).message.startswith("ConnectionError: ")
+
+
+class Named:
+    """A backend that remembers which of its methods was asked for."""
+
+    def __init__(self, api: Any) -> None:
+        self.api = api
+
+    def __getattr__(self, name: str) -> Any:
+        self.name = name
+        return getattr(self.api, name)
+
+
+MAKES_SOMETHING = re.compile(r"create|upload|ingest|pull|copy|update|cancel")
+
+
+def test_kept_connection_that_ends_is_replaced_unless_something_could_be_made_twice(
+    case, api, backend, server
+):
+    for call in case.calls:
+        case.call(api)
+        seen = len(server.requests)
+        server.script(Reset())
+        named = Named(api)
+        outcome = outcome_of(call, named, case.fails(backend))
+        once = MAKES_SOMETHING.match(named.name)
+        assert isinstance(outcome, Exception) == bool(once), named.name
+        assert once or outcome is not False
+        first = server.requests[seen]
+        again = [(r.path, r.query, r.body) for r in server.requests[seen + 1 : seen + 2]]
+        assert again == ([] if once else [(first.path, first.query, first.body)]), named.name
 
 
 def test_answer_cut_off(case, api, backend, server):
