@@ -9,6 +9,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -162,18 +163,21 @@ class gemini:
             "X-Goog-Upload-Command": "start",
             "X-Goog-Upload-Header-Content-Length": str(len(content)),
             "X-Goog-Upload-Header-Content-Type": kind,
-            "X-Goog-Upload-File-Name": filename,
         }
+        if filename.isascii() and filename.isprintable():  # No other goes into a header, and none is needed.
+            start["X-Goog-Upload-File-Name"] = filename
         extra = options.pop("extra_headers", None)
-        body = as_json({"file": {**options, "mime_type": kind, "size_bytes": len(content)}})
-        body["headers"] = merged_headers(start, extra)
+        asked = as_json({"file": {**options, "mime_type": kind, "size_bytes": len(content)}})
+        asked["headers"] = merged_headers(start, extra)
         host, _, version = self.base_url.rpartition("/")
-        response = self._send("POST", f"{host}/upload/{version}/files", body, self._key())
+        response = self._send("POST", f"{host}/upload/{version}/files", asked, self._own_headers())
         if not (url := response.headers.get("X-Goog-Upload-URL")):
             raise GeminiError(response.status_code, "the answer has no URL to upload the file to")
-        whole = {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": "0"}
-        # Not with the key: the URL has its own, and may be of any host.
-        response = self._send("POST", url, {"data": content, "headers": merged_headers(extra, whole)}, {})
+        # Never with the key: the URL has its own. It may be of any host, which the other headers are not for.
+        at_home = urlsplit(url)[:2] == urlsplit(self.base_url)[:2]
+        end = {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": "0"}
+        sent = {"data": content, "headers": merged_headers(extra if at_home else None, end)}
+        response = self._send("POST", url, sent, self.headers if at_home else {})
         return read_json(response, GeminiError, lambda answer: dict(answer["file"]))
 
     def list_files(self, **options: Any) -> list[Json]:
@@ -287,15 +291,15 @@ class gemini:
         return self._request("POST", path, as_json(body), stream)
 
     def _request(self, method: str, path: str, content: Json, stream: bool = False) -> requests.Response:
-        return self._send(method, self.base_url + path, content, self._key(), stream)
+        return self._send(method, self.base_url + path, content, self._own_headers(), stream)
 
-    def _key(self) -> dict[str, str]:
-        return key_header("x-goog-api-key", self.api_key)
+    def _own_headers(self) -> dict[str, str]:
+        return merged_headers(key_header("x-goog-api-key", self.api_key), self.headers)
 
     def _send(
-        self, method: str, url: str, content: Json, key: dict[str, str], stream: bool = False
+        self, method: str, url: str, content: Json, own: dict[str, str], stream: bool = False
     ) -> requests.Response:
-        headers = merged_headers(key, self.headers, content.pop("headers"))
+        headers = merged_headers(own, content.pop("headers"))
         with failures_as(GeminiError):
             response = self._queued(self.session.request)(
                 method, url, headers=headers, timeout=self.timeout, stream=stream, **content

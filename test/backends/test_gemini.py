@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..loopback import Reply, sse
+from ..loopback import LoopbackServer, Reply, sse
 from ..vendors import gemini
 from .cases import HELLO
 
@@ -196,6 +196,23 @@ def test_upload_file_asks_for_an_address_and_sends_the_content_there_without_the
     assert (upload.path, upload.body) == ("/upload/session", b"hi")
     assert upload.headers["x-goog-upload-offset"] == "0"
     assert "x-goog-api-key" not in upload.headers
+
+
+def test_upload_to_another_host_takes_no_headers_there_that_are_not_for_it(api, server):
+    with LoopbackServer(lambda request: Reply(200, {"file": {"name": "files/new"}})) as elsewhere:
+        server.script(Reply(200, b"", {"X-Goog-Upload-URL": elsewhere.url + "/upload/session"}))
+        api.headers["X-Gateway-Key"] = "of-instance"
+        api.upload_file("a.txt", b"hi", extra_headers={"X-Other-Key": "of-call"})
+        (request,) = elsewhere.requests
+    assert request.body == b"hi"
+    assert not {"x-goog-api-key", "x-gateway-key", "x-other-key"} & set(request.headers)
+    assert server.requests[0].headers["x-other-key"] == "of-call"
+
+
+def test_upload_of_a_file_whose_name_no_header_can_carry(api, server):
+    api.upload_file("Grüße.txt", b"hi", display_name="Grüße")
+    assert "x-goog-upload-file-name" not in server.requests[0].headers
+    assert server.requests[0].json()["file"]["display_name"] == "Grüße"
 
 
 def test_upload_that_is_given_no_address_is_an_error(api, backend, server):
