@@ -73,7 +73,10 @@ class Summarising:
             data = plain_bytes(read(path))
         except OSError:
             data = b""
-        return summary_of(data, module, catalogue(self.options.transports))
+        try:
+            return summary_of(data, module, catalogue(self.options.transports))
+        except Exception:  # planning it will tell what is wrong; the other files do without its names
+            return Summary(module)
 
     def crashed(self, path: Path) -> Summary:
         return Summary(self.modules[module_path(path)])

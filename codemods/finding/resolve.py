@@ -421,7 +421,8 @@ class Names:
                 for part in parts:
                     yield from self._classes_in(part, scope)
             elif kind in _MANY:
-                yield from (f"{name}[]" for name in self._classes_in(parts[-1], scope))
+                for part in parts[-1:]:  # none in `tuple[()]`
+                    yield from (f"{name}[]" for name in self._classes_in(part, scope))
             else:
                 yield from self._class_named(annotation.value, scope)
         elif isinstance(annotation, ast.Name | ast.Attribute):

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name
 
-TEST_FOLDERS = frozenset({"test", "tests"})
+TEST_FOLDERS = frozenset({"test", "tests", "__tests__"})
 _TEST_FILES = ("test_*.py", "*_test.py", "tests.py", "conftest.py")
 
 

@@ -114,7 +114,7 @@ def test_C11_an_editors_buffer_that_is_excluded_comes_out_as_it_went_in(project)
 
 @pytest.mark.parametrize(
     "name",
-    "test_client.py client_test.py tests.py conftest.py tests/checks.py test/unit/deep/helpers.py a/tests/b/c.py".split(),
+    "test_client.py client_test.py tests.py conftest.py tests/checks.py test/unit/deep/helpers.py a/tests/b/c.py a/__tests__/b.py".split(),
 )
 def test_C11_test_files_are_left_alone_unless_they_are_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -276,3 +276,11 @@ def test_a_name_bound_to_something_else_nearby_hides_nothing(name):
 def test_a_pattern_that_binds_self_leaves_no_instance_to_hold_the_queue():
     body = "match d:\n    case {'k': self}:\n        pass\nrequests.get(url)"
     check_sites(method(body, head="def call(self, d, url):"), "skipped requests.get")
+
+
+@pytest.mark.parametrize(
+    "annotation", ["tuple[()]", "Tuple[()]", "list[tuple[()]]", "tuple[(), requests.Session]"]
+)
+def test_an_annotation_with_an_empty_tuple_names_no_class(annotation):
+    source = method("return requests.get(url)", head=f"def call(self, url, nothing: {annotation}):")
+    check_sites(source, "wrapped requests.get")

@@ -37,7 +37,7 @@ def test_words_of_a_name(name, words):
 
 @pytest.mark.parametrize(
     "name",
-    "Client API Base BaseClient CLIENT_BASE BaseAPI HTTP AsyncHTTPSession HTTPClient2 APIv2 BaseLLM AIClient LLM"
+    "Client API Base BaseClient WorkerTokenClient CLIENT_BASE BaseAPI HTTP AsyncHTTPSession HTTPClient2 APIv2 BaseLLM AIClient LLM"
     " RESTClient AbstractProvider MyClient TheApi ChatClient EmbeddingModel ImageGenerator JSONAPIClient M\u00fcller".split(),
 )
 def test_K6_no_variable_is_made_of_filler_alone(name):
