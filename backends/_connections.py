@@ -21,44 +21,13 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """What may be sent twice whatever it asks for (RFC 9110 section 9.2.2)."""
 
 HARMLESS = frozenset(
-    {
-        *(
-            "chat",
-            "chatqna",
-            "completions",
-            "messages",
-            "responses",
-            "interactions",
-            "generate",
-            "generate_stream",
-        ),
-        *(
-            "embed",
-            "embed_all",
-            "embed_sparse",
-            "embeddings",
-            "rerank",
-            "reranking",
-            "retrieval",
-            "similarity",
-        ),
-        *(
-            "predict",
-            "infer",
-            "moderations",
-            "transcriptions",
-            "translations",
-            "speech",
-            "generations",
-            "edits",
-        ),
-        *("tokenize", "detokenize", "chat_tokenize", "decode", "count_tokens", "input_tokens"),
-        *("show", "get", "delete"),
-        *("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"),
-    }
+    "chat chatqna completions messages responses interactions generate generate_stream predict infer"
+    " embed embed_all embed_sparse embeddings similarity rerank reranking retrieval moderations"
+    " transcriptions translations speech generations edits"
+    " tokenize detokenize chat_tokenize decode count_tokens input_tokens show get delete"
+    " generateContent streamGenerateContent countTokens embedContent batchEmbedContents".split()
 )
 """The last words of the paths whose POSTs make nothing that stays: they ask a model for something, or read or delete."""
-
 
 ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """What a connection that the other side has ended raises; `http.client.RemoteDisconnected` is a `ConnectionError`."""
