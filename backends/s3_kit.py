@@ -80,7 +80,10 @@ class s3_kit:
         self.metadata = {} if metadata is None else metadata
         self.base_url = base_url or self.metadata.get("base_url")
         connect, read = DEFAULT_TIMEOUT
-        config = Config(max_pool_connections=16, connect_timeout=connect, read_timeout=read)
+        # boto3 would sign URLs in the way of before 2014, which many servers and regions do not take.
+        config = Config(
+            max_pool_connections=16, connect_timeout=connect, read_timeout=read, signature_version="s3v4"
+        )
         session = boto3.Session(
             profile_name=self.metadata.get("profile"), region_name=self.metadata.get("region")
         )
