@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 7ff81a2210
+# Put here by add-queue-backoff; retrofit:runtime v1 124a94fd0d
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -124,6 +124,12 @@ def header(headers: Any, name: str) -> Any:
     return value if isinstance(value, str | int | float) else None
 
 
+def has_no_framing(headers: Any) -> bool:
+    """Return True if headers do not say how long a body is, nor of what kind: they may have been cut."""
+    names = ("content-length", "transfer-encoding", "content-type")
+    return headers is not None and all(header(headers, name) is None for name in names)
+
+
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
@@ -147,7 +153,9 @@ def is_settled(result: Any) -> bool:
         if type(result.status_code) is not int or result.status_code >= 400:
             return False
         read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
+        if read is None:
+            return getattr(result, "is_stream_consumed", None) is True
+        return read is True and result._content != b""  # it may have been cut within its headers
     except Exception:
         return False
 
@@ -474,6 +482,8 @@ class Vendor(NamedTuple):
         handling: called with a call and the object whose method it is (or None); returns how it is made, or None.
         repeatable: called with a call, the object whose method it is (or None), args and kwargs; returns True if it may be
             made again though it may have been done, or None where this library does not tell.
+        is_cut: called with a good response that was read; returns True if its connection ended within its headers.
+        was_kept: called with the variables of a frame in which a connection ended; returns True if it had answered before.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
             something to be awaited or entered, though it is no coroutine function.
     """
@@ -484,6 +494,8 @@ class Vendor(NamedTuple):
     hold: "Callable[[Any, Slot], bool] | None" = None
     handling: "Callable[[Any, Any], Handling | None] | None" = None
     repeatable: "Callable[[Any, Any, Any, Any], bool | None] | None" = None
+    is_cut: "Callable[[Any], bool] | None" = None
+    was_kept: "Callable[[Mapping[str, Any]], bool] | None" = None
     awaits: "Callable[[Any, type], bool] | None" = None
 
 
@@ -725,6 +737,8 @@ def messages_in(body: Any) -> Iterator[str]:
 
 # RFC 9110 section 15.5 and 15.6, RFC 6585, Cloudflare 520-524, Anthropic 529, Groq 498.
 RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
+# Such an answer comes from a server, or a gateway before it, that may have done what was asked.
+LOST_ANSWERS = frozenset({500, 502, 504, *range(520, 525)})
 # A 403 only where it stands for a limit: see `_is_limit`.
 HOLDING_STATUSES = frozenset({403, 429, 503, 529})
 # Final though it comes as a 429: the account has no money (OpenAI, Moonshot, Zhipu's 1113, gateways), ...
@@ -766,6 +780,16 @@ _HOPELESS = frozenset(
 )
 # Exceptions that are raised while what caused them is handled, without saying `from`; the vendors add theirs.
 RAISED_WITHOUT_CAUSE: set[str] = set()
+# What says that a connection has ended, and what says that it had begun to answer.
+_ENDED_NAMES = """
+    BrokenPipeError ConnectionAbortedError ConnectionResetError ReadError RemoteDisconnected RemoteProtocolError
+    ServerDisconnectedError ClientOSError WriteError
+"""
+_ENDED = frozenset(_ENDED_NAMES.split())
+_ANSWERED_NAMES = """
+    ChunkedEncodingError ClientPayloadError IncompleteRead IncompleteReadError ResponseStreamingError
+"""
+_ANSWERED = frozenset(_ANSWERED_NAMES.split())
 _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 
@@ -792,8 +816,11 @@ def failure_in_result(result: Any) -> "Failure | None":
     if type(result) is dict:
         return _failure_by_vendor(result, "")
     status = status_in(result)
-    if status is None or status < 400:
+    if status is None:
         return None
+    if status < 400:
+        is_cut = any(vendor.is_cut is not None and vendor.is_cut(result) for vendor in VENDORS)
+        return Failure("an answer that ends within its headers", True) if is_cut else None
     return failure_by_status(status, attribute(result, "headers"), _body_of(result, status))
 
 
@@ -837,6 +864,23 @@ def failure_in_exception(error: BaseException) -> Failure:
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
 
 
+def is_unanswered(error: BaseException) -> bool:
+    """Return True if a connection that had answered before ended before the first byte of this answer."""
+    links = list(_chain(error, with_context=True))
+    names = {type(link).__name__ for link in links}
+    if names.isdisjoint(_ENDED) or not names.isdisjoint(_ANSWERED):
+        return False
+    asked = [vendor.was_kept for vendor in VENDORS if vendor.was_kept is not None]
+    for link in links:
+        trace = link.__traceback__
+        while trace is not None:
+            names_there = trace.tb_frame.f_locals
+            if any(was_kept(names_there) for was_kept in asked):
+                return True
+            trace = trace.tb_next
+    return False
+
+
 def _failure_by_vendor(thing: Any, name: str) -> "Failure | None":
     for vendor in VENDORS:
         if vendor.failure is not None and (failure := vendor.failure(thing, name)) is not None:
@@ -849,8 +893,12 @@ def _handled(error: BaseException) -> Any:
     return attribute(attribute(error, "__context__"), "response")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, then those that caused it or that it wraps (urllib3: `reason`; requests: `args[0]`)."""
+def _chain(error: BaseException, with_context: bool = False) -> Iterator[BaseException]:
+    """Yield an exception, then those that caused it or that it wraps (urllib3: `reason`; requests: `args[0]`).
+
+    Args:
+        with_context: and those in whose handling they were raised.
+    """
     seen: list[BaseException] = []
     todo: list[Any] = [error]
     while todo and len(seen) < 20:
@@ -863,7 +911,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
                 attribute(link, "reason"),
                 *(args[:2] if type(args := attribute(link, "args")) is tuple else ()),
             ]
-            if type(link).__name__ in RAISED_WITHOUT_CAUSE:
+            if with_context or type(link).__name__ in RAISED_WITHOUT_CAUSE:
                 todo.append(attribute(link, "__context__"))
 
 
@@ -939,7 +987,7 @@ _BODY_NAMES = frozenset(
 _INFERENCE = re.compile(
     r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderat|responses|similarity"
     r"|transcri|translat|invoke|invocation|count_?tokens|tokens\.count|speech|\bocr\b|\bfim\b|agents\.stream"
-    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/",
+    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/|search|\bquery\b",
     re.IGNORECASE,
 )
 # What makes something that stays, or runs for long and is billed, though its name has a word of those above.
@@ -954,18 +1002,42 @@ _READ_ONLY = re.compile(
     re.IGNORECASE,
 )
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\s]*)(\S*)", re.IGNORECASE)
+# Names of functions that create something, where nothing else tells.
+_CREATES = re.compile(
+    r"(create|add|insert|send|submit|upload|publish|start|launch|order|buy|pay|charge|book|register|invite)(_|$)",
+    re.IGNORECASE,
+)
+_CREATING = frozenset({"post", "patch"})
+_HEADER_NAMES = ("headers", "extra_headers", "http_headers")
 _TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
 
 
-def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def may_be_repeated(
+    call: Any, args: Sequence[Any], kwargs: Mapping[str, Any], sent: "tuple[str, str] | None" = None
+) -> "bool | None":
     """Return True if a request whose answer was lost may be made again without harm (RFC 9110 section 9.2.2).
 
-    GET, PUT, DELETE and their like may; a POST may if it asks a model for something, judged by its path or, where an
-    SDK hides the path, by the name of the function.
+    GET, PUT, DELETE and their like may, and what carries a key by which the server knows a repetition; a POST may if it
+    asks a model for something, judged by its path or, where an SDK hides the path, by the name of the function.
+
+    Args:
+        sent: method and URL of the request, where its response tells.
+
+    Returns:
+        False if it creates something, None if nothing tells.
     """
     call, args, kwargs = without_partial(call, args, kwargs)
-    name = _name_of(call)
+    name = _name_of(call).lstrip("_")
     request: Any = args[0] if args else kwargs.get("request")
+    owner = attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__")
+    if _has_key(owner, request, kwargs):
+        return True
+    for vendor in VENDORS:
+        if (
+            vendor.repeatable is not None
+            and (told := vendor.repeatable(call, owner, args, kwargs)) is not None
+        ):
+            return told
     path = attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
     if not name and isinstance(path, bytes):
         name = path.decode().rpartition("/")[2]
@@ -983,16 +1055,59 @@ def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if name in _TAKES_METHOD and words and words[0].isalpha():
         name, words = words[0], words[1:]
     url = _URL.fullmatch(words[0]) if words else None
-    if name.lower() == "post" or (url and not _READ_ONLY.match(name)):
+    if name.lower() in _CREATING or (url and not _READ_ONLY.match(name)):
         path = url[2] if url else "".join(words[:1])  # below a client's `base_url`
-        path = path.partition("?")[0].lstrip("/")
-        return bool(_INFERENCE.search(path)) and not _MAKES.search(path) and not kwargs.get("files")
-    owner = type(attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__"))
+        return _asks_a_model(path) and not kwargs.get("files")
+    if sent is not None and (sent[0] not in _CREATING or _asks_a_model(sent[1])):
+        return True
+    harmless = is_harmless(type(owner), name)
+    return False if harmless is None and sent is not None else harmless
+
+
+def is_harmless(owner: type, name: str) -> "bool | None":
+    """Return True if a method reads, or asks a model, as its name tells; False if it creates something; None if it tells neither."""
     if _READ_ONLY.match(name):
         return True
     # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
     full_name = ".".join((*owner.__module__.split(".")[-2:], owner.__name__, name))
-    return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
+    makes = _MAKES.search(full_name)
+    if _INFERENCE.search(f"{owner.__name__}.{name}") and not makes:
+        return True
+    return False if makes or _CREATES.match(name) else None
+
+
+def _asks_a_model(url: str) -> bool:
+    """Return True for the path of a POST, or its URL, that creates nothing."""
+    found = _URL.fullmatch(url)
+    path = (found[2] if found else url).partition("?")[0].lstrip("/")
+    return bool(_INFERENCE.search(path)) and not _MAKES.search(path)
+
+
+def _has_key(owner: Any, request: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Return True if a request carries a key of its caller's, the same with each attempt, by which a repetition is known."""
+    places = (*map(kwargs.get, _HEADER_NAMES), attribute(request, "headers"), attribute(owner, "headers"))
+    return any(
+        header(headers, "idempotency-key") or header(headers, "x-idempotency-key") for headers in places
+    )
+
+
+def sent_request(outcome: Any) -> "tuple[str, str] | None":
+    """Return method (in small letters) and URL of the request that a response, or an error with one, is the answer to.
+
+    Of several, which redirections make, it is the first.
+    """
+    for thing in (attribute(outcome, "response"), attribute(outcome, "raw_response"), outcome):
+        history = attribute(thing, "history")
+        first = history[0] if isinstance(history, list | tuple) and history else thing
+        for request in (
+            attribute(first, "request"),
+            attribute(first, "request_info"),
+            first,
+        ):  # aiohttp's are the last two
+            method, url = attribute(request, "method"), attribute(request, "url")
+            if isinstance(method, str) and url is not None:
+                return method.lower(), str(url)
+    return None
 
 
 def _name_of(call: Any) -> str:
@@ -2022,11 +2137,27 @@ def _why_no_retry(
 def _may_send_again(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
     if request.rewinder is not None and not request.rewinder.rewind():
         return False
-    return (
-        failure.by_owner
-        or failure.status is not None
-        or may_be_repeated(request.call, request.args, request.kwargs)
-    )
+    if failure.by_owner or (failure.status is not None and failure.status not in LOST_ANSWERS):
+        return True
+    if failure.status is None:
+        return may_be_repeated(request.call, request.args, request.kwargs) is True
+    if header(failure.headers, "x-should-retry") == "true":
+        return True
+    sent = sent_request(request.result if request.error is None else request.error)
+    return may_be_repeated(request.call, request.args, request.kwargs, sent) is not False
+
+
+def may_try_afresh(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
+    """Return True if a kept connection ended before it gave an answer, and the request is to be sent at once on another.
+
+    Servers close connections that they have promised to keep, often just as the next request is sent. So browsers do,
+    once for each request (RFC 9112 section 9.3.1); it is no failure of the server's, and not counted as one.
+    """
+    if failure.status is not None or not failure.retry or not request.retry or request.tried_afresh:
+        return False
+    if not engine.settings["max_retries"] or engine.gate.closed or request.error is None:
+        return False
+    return is_unanswered(request.error) and _may_send_again(engine, failure, request)
 
 
 def _tell(
@@ -2108,7 +2239,7 @@ class Request:
 
     __slots__ = (
         "args", "call", "deadline", "engine", "error", "holds", "is_method", "is_nested", "kwargs", "name", "result",
-        "retries", "retry", "rewinder",
+        "retries", "retry", "rewinder", "tried_afresh",
     )  # fmt: skip
 
     def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
@@ -2118,6 +2249,7 @@ class Request:
         self.retries = 0
         self.result: Any = None
         self.error: BaseException | None = None
+        self.tried_afresh = False  # its kept connection had ended, and it was sent at once on another
         self.holds = False  # the server asked all requests to wait until the next attempt
         self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
         self.is_nested = False  # it runs under the slot of another request
@@ -2160,6 +2292,10 @@ class Request:
         retry_if = self.engine.settings["retry_if"]
         if retry_if is not None and (error is None or isinstance(error, Exception)):
             failure = _as_told(retry_if(self.result, error), failure, self.result)
+        if failure is not None and may_try_afresh(self.engine, failure, self):
+            self.tried_afresh = True
+            slot.over = slot.over or not self.is_nested
+            return 0.0
         if self.engine.health is not None:
             self.engine.health.note(failure)
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)
@@ -3280,8 +3416,24 @@ def _awaits_in_aiohttp(call: Any, owner: type) -> bool:
     return owner.__module__.partition(".")[0] == "aiohttp"
 
 
+def _was_kept_by_aiohttp(names: Mapping[str, Any]) -> bool:
+    """Return True in `ClientSession._request` for what aiohttp itself does not send again: it does so with all but POST and PATCH.
+
+    Nothing tells whether the connection had answered before. It is taken for granted there, as aiohttp takes it.
+    """
+    if type(names.get("self")).__module__ != "aiohttp.client" or "retry_persistent_connection" not in names:
+        return False
+    return str(names.get("method")).upper() in ("POST", "PATCH")
+
+
 VENDORS.append(
-    Vendor("aiohttp", is_stream=_is_unread_by_aiohttp, hold=_hold_aiohttp, awaits=_awaits_in_aiohttp)
+    Vendor(
+        "aiohttp",
+        is_stream=_is_unread_by_aiohttp,
+        hold=_hold_aiohttp,
+        awaits=_awaits_in_aiohttp,
+        was_kept=_was_kept_by_aiohttp,
+    )
 )
 
 
@@ -3307,6 +3459,10 @@ _AWS_SEVERAL = re.compile(
 )
 _AWS_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _AWS_MAKES = re.compile(r"create_|start_|send_|publish_")
+_AWS_READS = re.compile(
+    r"query|scan|select_|batch_(get|write)_|lookup_|filter_|detect_|recognize_|analyze_|compare_|check_|validate_|verify"
+    r"|simulate_|estimate_|assume_role|encrypt|decrypt|sign$"
+)
 
 
 def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
@@ -3477,10 +3633,10 @@ def _botocore_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool
         return None
     if not params.keys().isdisjoint(_token_members(client, operation)):
         return True
-    if _AWS_MAKES.match(call.__name__):
-        return None
     method = client.meta.service_model.operation_model(operation).http.get("method")
-    return True if method in _AWS_IDEMPOTENT else None
+    if method in _AWS_IDEMPOTENT and not _AWS_MAKES.match(call.__name__):
+        return True
+    return bool(_AWS_READS.match(call.__name__) or is_harmless(type(client), call.__name__))
 
 
 def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
@@ -3749,7 +3905,24 @@ def _hold_httpx(result: Any, slot: Slot) -> bool:
     return any(hold_body(response, "stream", "is_closed", slot) for response in responses)
 
 
-VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, handling=_httpx_handling))
+def _was_kept_by_httpx(names: Mapping[str, Any]) -> bool:
+    """Return True in httpcore's `HTTP11Connection` if this was not its first request."""
+    connection = names.get("self")
+    if type(connection).__module__.partition(".")[0] not in ("httpcore", "httpcore2"):
+        return False
+    count = attribute(connection, "_request_count")
+    return isinstance(count, int) and count > 1
+
+
+VENDORS.append(
+    Vendor(
+        "httpx",
+        is_stream=_is_unread_by_httpx,
+        hold=_hold_httpx,
+        handling=_httpx_handling,
+        was_kept=_was_kept_by_httpx,
+    )
+)
 
 
 # requests ---------------------------------------------------------------------------------------------------
@@ -3815,8 +3988,26 @@ def _hold_requests(result: Any, slot: Slot) -> bool:
     return status_in(result) is not None and hold_body(result, "raw", "_content_consumed", slot)
 
 
+def _is_cut_of_requests(result: Any) -> bool:
+    """Return True where `http.client` took the end of the connection for the end of the headers."""
+    raw = attribute(result, "raw")
+    return (
+        attribute(result, "_content") == b""
+        and attribute(raw, "version") == 11
+        and result.status_code not in (204, 205, 304)
+        and attribute(attribute(result, "request"), "method") != "HEAD"
+        and has_no_framing(result.headers)
+    )
+
+
 VENDORS.append(
-    Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, handling=_requests_handling)
+    Vendor(
+        "requests",
+        is_stream=_is_unread_by_requests,
+        hold=_hold_requests,
+        handling=_requests_handling,
+        is_cut=_is_cut_of_requests,
+    )
 )
 
 
@@ -3885,12 +4076,33 @@ def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
         return None
     if _POLLS.match(call.__name__):
         return Handling(call, retry=False)
+    if attribute(client, "_idempotency_header"):
+        return Handling(call, prepare=_with_key)
     if not client.max_retries:
         return Handling(call)
-    twin = twin_of(owner, **{name: _for_one_request(send, client) for name, send in senders.items()})
+    return Handling(_by_senders(call, owner, {name: _once(send, client) for name, send in senders.items()}))
+
+
+def _with_key(call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Make the key by which the server knows a repetition, the same for all attempts of a request."""
+    owner = attribute(call, "__self__") or call.__wrapped__.__self__
+    options = {"idempotency_key": f"retrofit-{uuid.uuid4()}"}
+    senders = {
+        name: _once(send, owner._client, options) for name, send in vars(owner).items() if name in _SENDERS
+    }
+    return Prepared(_by_senders(call, owner, senders), args, kwargs)
+
+
+def _by_senders(call: Any, owner: Any, senders: dict[str, Any]) -> Any:
+    """Return a method of a resource, or a function around one, as one of a copy that sends by other functions."""
+    twin = twin_of(owner, **senders)
     if type(call) is MethodType:
-        return Handling(MethodType(call.__func__, twin))
-    return Handling(_around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin)))
+        return MethodType(call.__func__, twin)
+    return _around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin))
+
+
+def _sdk_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | None":
+    return True if _is_client(client := attribute(owner, "_client")) and client._idempotency_header else None
 
 
 def _is_client(thing: Any) -> bool:
@@ -3901,15 +4113,15 @@ def _of_client(call: Any, client: Any) -> Handling:
     """Handle `client.post(...)` and its like, for what the SDK has no method for."""
     if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
         return Handling(call)
-    return Handling(_for_one_request(call, client))
+    return Handling(_once(call, client))
 
 
-def _for_one_request(send: Any, client: Any) -> Callable[..., Any]:
+def _once(send: Any, client: Any, more: "Mapping[str, Any]" = MappingProxyType({})) -> Callable[..., Any]:
     """Return a function that sends a request as `send` does, once. Later pages of a list are retried as before."""
 
     def send_once(*args: Any, **kwargs: Any) -> Any:
         options = kwargs.get("options") or {}
-        sent = send(*args, **{**kwargs, "options": {**options, "max_retries": 0}})
+        sent = send(*args, **{**kwargs, "options": {**more, **options, "max_retries": 0}})
         if send.__name__ == "get_api_list":
             retries = options.get("max_retries", client.max_retries)
             if has_method(sent, "__await__"):
@@ -3975,7 +4187,12 @@ def _around(wrapper: Any, wrapped: Any, instead: Any) -> Any:
 
 
 VENDORS.append(
-    Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, handling=_sdk_handling)
+    Vendor(
+        "openai, anthropic, groq, together",
+        failure=_failure_in_stream,
+        handling=_sdk_handling,
+        repeatable=_sdk_repeatable,
+    )
 )
 
 
@@ -4027,9 +4244,38 @@ def _hold_http_client(result: Any, slot: Slot) -> bool:
     return True
 
 
+def _is_cut_of_urllib3(result: Any) -> bool:
+    """Return True where `http.client` took the end of the connection for the end of the headers."""
+    return (
+        type(result).__module__.startswith("urllib3.")
+        and attribute(result, "_body") == b""
+        and attribute(result, "version") == 11
+        and result.status not in (204, 205, 304)
+        and attribute(result, "_request_method") != "HEAD"
+        and attribute(attribute(result, "_original_response"), "_method") != "HEAD"
+        and has_no_framing(attribute(result, "headers"))
+    )
+
+
+def _was_kept_by_urllib3(names: Mapping[str, Any]) -> bool:
+    """Return True in `HTTPConnectionPool.urlopen` if the pool has sent more requests than it has opened connections."""
+    pool = names.get("self")
+    if not any(cls.__module__.endswith("urllib3.connectionpool") for cls in type(pool).__mro__):
+        return False
+    sent, opened = attribute(pool, "num_requests"), attribute(pool, "num_connections")
+    return isinstance(sent, int) and isinstance(opened, int) and sent > opened
+
+
 RETRYING_MODULES.add("urllib3")
 VENDORS.append(
-    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, handling=_urllib3_handling)
+    Vendor(
+        "urllib3",
+        is_stream=_is_unread_by_http_client,
+        hold=_hold_http_client,
+        handling=_urllib3_handling,
+        is_cut=_is_cut_of_urllib3,
+        was_kept=_was_kept_by_urllib3,
+    )
 )
 
 

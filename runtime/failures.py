@@ -16,6 +16,8 @@ from .vendor import VENDORS
 
 # RFC 9110 section 15.5 and 15.6, RFC 6585, Cloudflare 520-524, Anthropic 529, Groq 498.
 RETRIED_STATUSES = frozenset({408, 425, 429, 498, 500, 502, 503, 504, *range(520, 525), 529})
+# Such an answer comes from a server, or a gateway before it, that may have done what was asked.
+LOST_ANSWERS = frozenset({500, 502, 504, *range(520, 525)})
 # A 403 only where it stands for a limit: see `_is_limit`.
 HOLDING_STATUSES = frozenset({403, 429, 503, 529})
 # Final though it comes as a 429: the account has no money (OpenAI, Moonshot, Zhipu's 1113, gateways), ...
@@ -57,6 +59,16 @@ _HOPELESS = frozenset(
 )
 # Exceptions that are raised while what caused them is handled, without saying `from`; the vendors add theirs.
 RAISED_WITHOUT_CAUSE: set[str] = set()
+# What says that a connection has ended, and what says that it had begun to answer.
+_ENDED_NAMES = """
+    BrokenPipeError ConnectionAbortedError ConnectionResetError ReadError RemoteDisconnected RemoteProtocolError
+    ServerDisconnectedError ClientOSError WriteError
+"""
+_ENDED = frozenset(_ENDED_NAMES.split())
+_ANSWERED_NAMES = """
+    ChunkedEncodingError ClientPayloadError IncompleteRead IncompleteReadError ResponseStreamingError
+"""
+_ANSWERED = frozenset(_ANSWERED_NAMES.split())
 _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 
@@ -83,8 +95,11 @@ def failure_in_result(result: Any) -> "Failure | None":
     if type(result) is dict:
         return _failure_by_vendor(result, "")
     status = status_in(result)
-    if status is None or status < 400:
+    if status is None:
         return None
+    if status < 400:
+        is_cut = any(vendor.is_cut is not None and vendor.is_cut(result) for vendor in VENDORS)
+        return Failure("an answer that ends within its headers", True) if is_cut else None
     return failure_by_status(status, attribute(result, "headers"), _body_of(result, status))
 
 
@@ -128,6 +143,23 @@ def failure_in_exception(error: BaseException) -> Failure:
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))
 
 
+def is_unanswered(error: BaseException) -> bool:
+    """Return True if a connection that had answered before ended before the first byte of this answer."""
+    links = list(_chain(error, with_context=True))
+    names = {type(link).__name__ for link in links}
+    if names.isdisjoint(_ENDED) or not names.isdisjoint(_ANSWERED):
+        return False
+    asked = [vendor.was_kept for vendor in VENDORS if vendor.was_kept is not None]
+    for link in links:
+        trace = link.__traceback__
+        while trace is not None:
+            names_there = trace.tb_frame.f_locals
+            if any(was_kept(names_there) for was_kept in asked):
+                return True
+            trace = trace.tb_next
+    return False
+
+
 def _failure_by_vendor(thing: Any, name: str) -> "Failure | None":
     for vendor in VENDORS:
         if vendor.failure is not None and (failure := vendor.failure(thing, name)) is not None:
@@ -140,8 +172,12 @@ def _handled(error: BaseException) -> Any:
     return attribute(attribute(error, "__context__"), "response")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, then those that caused it or that it wraps (urllib3: `reason`; requests: `args[0]`)."""
+def _chain(error: BaseException, with_context: bool = False) -> Iterator[BaseException]:
+    """Yield an exception, then those that caused it or that it wraps (urllib3: `reason`; requests: `args[0]`).
+
+    Args:
+        with_context: and those in whose handling they were raised.
+    """
     seen: list[BaseException] = []
     todo: list[Any] = [error]
     while todo and len(seen) < 20:
@@ -154,7 +190,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
                 attribute(link, "reason"),
                 *(args[:2] if type(args := attribute(link, "args")) is tuple else ()),
             ]
-            if type(link).__name__ in RAISED_WITHOUT_CAUSE:
+            if with_context or type(link).__name__ in RAISED_WITHOUT_CAUSE:
                 todo.append(attribute(link, "__context__"))
 
 

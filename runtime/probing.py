@@ -62,6 +62,12 @@ def header(headers: Any, name: str) -> Any:
     return value if isinstance(value, str | int | float) else None
 
 
+def has_no_framing(headers: Any) -> bool:
+    """Return True if headers do not say how long a body is, nor of what kind: they may have been cut."""
+    names = ("content-length", "transfer-encoding", "content-type")
+    return headers is not None and all(header(headers, name) is None for name in names)
+
+
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
@@ -85,7 +91,9 @@ def is_settled(result: Any) -> bool:
         if type(result.status_code) is not int or result.status_code >= 400:
             return False
         read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        return (getattr(result, "is_stream_consumed", None) if read is None else read) is True
+        if read is None:
+            return getattr(result, "is_stream_consumed", None) is True
+        return read is True and result._content != b""  # it may have been cut within its headers
     except Exception:
         return False
 

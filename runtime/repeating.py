@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .probing import PLAIN_ARGUMENTS, attribute, has_method
+from .probing import PLAIN_ARGUMENTS, attribute, has_method, header
+from .vendor import VENDORS
 
 _BODY_NAMES = frozenset(
     {"data", "content", "files", "file", "body", "Body", "Fileobj", "fileobj", "image", "audio"}
@@ -17,7 +18,7 @@ _BODY_NAMES = frozenset(
 _INFERENCE = re.compile(
     r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderat|responses|similarity"
     r"|transcri|translat|invoke|invocation|count_?tokens|tokens\.count|speech|\bocr\b|\bfim\b|agents\.stream"
-    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/",
+    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/|search|\bquery\b",
     re.IGNORECASE,
 )
 # What makes something that stays, or runs for long and is billed, though its name has a word of those above.
@@ -32,18 +33,42 @@ _READ_ONLY = re.compile(
     re.IGNORECASE,
 )
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\s]*)(\S*)", re.IGNORECASE)
+# Names of functions that create something, where nothing else tells.
+_CREATES = re.compile(
+    r"(create|add|insert|send|submit|upload|publish|start|launch|order|buy|pay|charge|book|register|invite)(_|$)",
+    re.IGNORECASE,
+)
+_CREATING = frozenset({"post", "patch"})
+_HEADER_NAMES = ("headers", "extra_headers", "http_headers")
 _TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
 
 
-def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def may_be_repeated(
+    call: Any, args: Sequence[Any], kwargs: Mapping[str, Any], sent: "tuple[str, str] | None" = None
+) -> "bool | None":
     """Return True if a request whose answer was lost may be made again without harm (RFC 9110 section 9.2.2).
 
-    GET, PUT, DELETE and their like may; a POST may if it asks a model for something, judged by its path or, where an
-    SDK hides the path, by the name of the function.
+    GET, PUT, DELETE and their like may, and what carries a key by which the server knows a repetition; a POST may if it
+    asks a model for something, judged by its path or, where an SDK hides the path, by the name of the function.
+
+    Args:
+        sent: method and URL of the request, where its response tells.
+
+    Returns:
+        False if it creates something, None if nothing tells.
     """
     call, args, kwargs = without_partial(call, args, kwargs)
-    name = _name_of(call)
+    name = _name_of(call).lstrip("_")
     request: Any = args[0] if args else kwargs.get("request")
+    owner = attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__")
+    if _has_key(owner, request, kwargs):
+        return True
+    for vendor in VENDORS:
+        if (
+            vendor.repeatable is not None
+            and (told := vendor.repeatable(call, owner, args, kwargs)) is not None
+        ):
+            return told
     path = attribute(call, "_method")  # of gRPC: b"/package.Service/Method"
     if not name and isinstance(path, bytes):
         name = path.decode().rpartition("/")[2]
@@ -61,16 +86,59 @@ def may_be_repeated(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if name in _TAKES_METHOD and words and words[0].isalpha():
         name, words = words[0], words[1:]
     url = _URL.fullmatch(words[0]) if words else None
-    if name.lower() == "post" or (url and not _READ_ONLY.match(name)):
+    if name.lower() in _CREATING or (url and not _READ_ONLY.match(name)):
         path = url[2] if url else "".join(words[:1])  # below a client's `base_url`
-        path = path.partition("?")[0].lstrip("/")
-        return bool(_INFERENCE.search(path)) and not _MAKES.search(path) and not kwargs.get("files")
-    owner = type(attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__"))
+        return _asks_a_model(path) and not kwargs.get("files")
+    if sent is not None and (sent[0] not in _CREATING or _asks_a_model(sent[1])):
+        return True
+    harmless = is_harmless(type(owner), name)
+    return False if harmless is None and sent is not None else harmless
+
+
+def is_harmless(owner: type, name: str) -> "bool | None":
+    """Return True if a method reads, or asks a model, as its name tells; False if it creates something; None if it tells neither."""
     if _READ_ONLY.match(name):
         return True
     # OpenAI's `beta.threads.messages` are told from Anthropic's `messages` by their module alone.
     full_name = ".".join((*owner.__module__.split(".")[-2:], owner.__name__, name))
-    return bool(_INFERENCE.search(f"{owner.__name__}.{name}")) and not _MAKES.search(full_name)
+    makes = _MAKES.search(full_name)
+    if _INFERENCE.search(f"{owner.__name__}.{name}") and not makes:
+        return True
+    return False if makes or _CREATES.match(name) else None
+
+
+def _asks_a_model(url: str) -> bool:
+    """Return True for the path of a POST, or its URL, that creates nothing."""
+    found = _URL.fullmatch(url)
+    path = (found[2] if found else url).partition("?")[0].lstrip("/")
+    return bool(_INFERENCE.search(path)) and not _MAKES.search(path)
+
+
+def _has_key(owner: Any, request: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Return True if a request carries a key of its caller's, the same with each attempt, by which a repetition is known."""
+    places = (*map(kwargs.get, _HEADER_NAMES), attribute(request, "headers"), attribute(owner, "headers"))
+    return any(
+        header(headers, "idempotency-key") or header(headers, "x-idempotency-key") for headers in places
+    )
+
+
+def sent_request(outcome: Any) -> "tuple[str, str] | None":
+    """Return method (in small letters) and URL of the request that a response, or an error with one, is the answer to.
+
+    Of several, which redirections make, it is the first.
+    """
+    for thing in (attribute(outcome, "response"), attribute(outcome, "raw_response"), outcome):
+        history = attribute(thing, "history")
+        first = history[0] if isinstance(history, list | tuple) and history else thing
+        for request in (
+            attribute(first, "request"),
+            attribute(first, "request_info"),
+            first,
+        ):  # aiohttp's are the last two
+            method, url = attribute(request, "method"), attribute(request, "url")
+            if isinstance(method, str) and url is not None:
+                return method.lower(), str(url)
+    return None
 
 
 def _name_of(call: Any) -> str:

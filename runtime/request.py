@@ -11,7 +11,7 @@ from .errors import CircuitOpen
 from .failures import Failure, failure_by_status, failure_in_exception, failure_in_result
 from .probing import attribute, status_in
 from .repeating import Rewinder, may_hold_a_body, without_partial
-from .retry_policy import delay_after
+from .retry_policy import delay_after, may_try_afresh
 from .slots import Slot, current_slot, take_in_hand
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Request:
 
     __slots__ = (
         "args", "call", "deadline", "engine", "error", "holds", "is_method", "is_nested", "kwargs", "name", "result",
-        "retries", "retry", "rewinder",
+        "retries", "retry", "rewinder", "tried_afresh",
     )  # fmt: skip
 
     def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
@@ -33,6 +33,7 @@ class Request:
         self.retries = 0
         self.result: Any = None
         self.error: BaseException | None = None
+        self.tried_afresh = False  # its kept connection had ended, and it was sent at once on another
         self.holds = False  # the server asked all requests to wait until the next attempt
         self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
         self.is_nested = False  # it runs under the slot of another request
@@ -75,6 +76,10 @@ class Request:
         retry_if = self.engine.settings["retry_if"]
         if retry_if is not None and (error is None or isinstance(error, Exception)):
             failure = _as_told(retry_if(self.result, error), failure, self.result)
+        if failure is not None and may_try_afresh(self.engine, failure, self):
+            self.tried_afresh = True
+            slot.over = slot.over or not self.is_nested
+            return 0.0
         if self.engine.health is not None:
             self.engine.health.note(failure)
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)

@@ -10,9 +10,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from .failures import HOLDING_STATUSES, Failure
-from .probing import attribute, is_coroutine_function
-from .repeating import may_be_repeated
+from .failures import HOLDING_STATUSES, LOST_ANSWERS, Failure, is_unanswered
+from .probing import attribute, header, is_coroutine_function
+from .repeating import may_be_repeated, sent_request
 from .server_delay import backoff_delay, requested_delay
 from .slots import Slot, current_slot
 from .testing_mode import TestingMode
@@ -100,11 +100,27 @@ def _why_no_retry(
 def _may_send_again(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
     if request.rewinder is not None and not request.rewinder.rewind():
         return False
-    return (
-        failure.by_owner
-        or failure.status is not None
-        or may_be_repeated(request.call, request.args, request.kwargs)
-    )
+    if failure.by_owner or (failure.status is not None and failure.status not in LOST_ANSWERS):
+        return True
+    if failure.status is None:
+        return may_be_repeated(request.call, request.args, request.kwargs) is True
+    if header(failure.headers, "x-should-retry") == "true":
+        return True
+    sent = sent_request(request.result if request.error is None else request.error)
+    return may_be_repeated(request.call, request.args, request.kwargs, sent) is not False
+
+
+def may_try_afresh(engine: "RequestEngine", failure: Failure, request: "Request") -> bool:
+    """Return True if a kept connection ended before it gave an answer, and the request is to be sent at once on another.
+
+    Servers close connections that they have promised to keep, often just as the next request is sent. So browsers do,
+    once for each request (RFC 9112 section 9.3.1); it is no failure of the server's, and not counted as one.
+    """
+    if failure.status is not None or not failure.retry or not request.retry or request.tried_afresh:
+        return False
+    if not engine.settings["max_retries"] or engine.gate.closed or request.error is None:
+        return False
+    return is_unanswered(request.error) and _may_send_again(engine, failure, request)
 
 
 def _tell(

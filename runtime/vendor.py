@@ -6,7 +6,7 @@ for the first time. The quick looks before them read three sets, to which the sa
 Whatever holds for many libraries stands where it is used, and not here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Vendor(NamedTuple):
         handling: called with a call and the object whose method it is (or None); returns how it is made, or None.
         repeatable: called with a call, the object whose method it is (or None), args and kwargs; returns True if it may be
             made again though it may have been done, or None where this library does not tell.
+        is_cut: called with a good response that was read; returns True if its connection ended within its headers.
+        was_kept: called with the variables of a frame in which a connection ended; returns True if it had answered before.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
             something to be awaited or entered, though it is no coroutine function.
     """
@@ -60,6 +62,8 @@ class Vendor(NamedTuple):
     hold: "Callable[[Any, Slot], bool] | None" = None
     handling: "Callable[[Any, Any], Handling | None] | None" = None
     repeatable: "Callable[[Any, Any, Any, Any], bool | None] | None" = None
+    is_cut: "Callable[[Any], bool] | None" = None
+    was_kept: "Callable[[Mapping[str, Any]], bool] | None" = None
     awaits: "Callable[[Any, type], bool] | None" = None
 
 

@@ -1,5 +1,6 @@
 """aiohttp: its methods give something to be awaited or entered; a response keeps its slot until its connection is released."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..probing import attribute, has_method
@@ -31,6 +32,22 @@ def _awaits_in_aiohttp(call: Any, owner: type) -> bool:
     return owner.__module__.partition(".")[0] == "aiohttp"
 
 
+def _was_kept_by_aiohttp(names: Mapping[str, Any]) -> bool:
+    """Return True in `ClientSession._request` for what aiohttp itself does not send again: it does so with all but POST and PATCH.
+
+    Nothing tells whether the connection had answered before. It is taken for granted there, as aiohttp takes it.
+    """
+    if type(names.get("self")).__module__ != "aiohttp.client" or "retry_persistent_connection" not in names:
+        return False
+    return str(names.get("method")).upper() in ("POST", "PATCH")
+
+
 VENDORS.append(
-    Vendor("aiohttp", is_stream=_is_unread_by_aiohttp, hold=_hold_aiohttp, awaits=_awaits_in_aiohttp)
+    Vendor(
+        "aiohttp",
+        is_stream=_is_unread_by_aiohttp,
+        hold=_hold_aiohttp,
+        awaits=_awaits_in_aiohttp,
+        was_kept=_was_kept_by_aiohttp,
+    )
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_final
 from ..probing import ANSWER_KEYS, attribute, has_method, is_coroutine_function, twin_of
+from ..repeating import is_harmless
 from ..slots import Slot
 from ..streams import HeldBody
 from ..vendor import VENDORS, Handling, Prepared, Vendor
@@ -34,6 +35,10 @@ _AWS_SEVERAL = re.compile(
 )
 _AWS_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _AWS_MAKES = re.compile(r"create_|start_|send_|publish_")
+_AWS_READS = re.compile(
+    r"query|scan|select_|batch_(get|write)_|lookup_|filter_|detect_|recognize_|analyze_|compare_|check_|validate_|verify"
+    r"|simulate_|estimate_|assume_role|encrypt|decrypt|sign$"
+)
 
 
 def _failure_in_botocore(thing: Any, name: str) -> "Failure | None":
@@ -204,10 +209,10 @@ def _botocore_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool
         return None
     if not params.keys().isdisjoint(_token_members(client, operation)):
         return True
-    if _AWS_MAKES.match(call.__name__):
-        return None
     method = client.meta.service_model.operation_model(operation).http.get("method")
-    return True if method in _AWS_IDEMPOTENT else None
+    if method in _AWS_IDEMPOTENT and not _AWS_MAKES.match(call.__name__):
+        return True
+    return bool(_AWS_READS.match(call.__name__) or is_harmless(type(client), call.__name__))
 
 
 def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:

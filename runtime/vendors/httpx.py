@@ -1,5 +1,6 @@
 """httpx, its fork httpx2, and the responses of httpx inside those of SDKs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..probing import attribute, status_in, twin_of
@@ -46,4 +47,21 @@ def _hold_httpx(result: Any, slot: Slot) -> bool:
     return any(hold_body(response, "stream", "is_closed", slot) for response in responses)
 
 
-VENDORS.append(Vendor("httpx", is_stream=_is_unread_by_httpx, hold=_hold_httpx, handling=_httpx_handling))
+def _was_kept_by_httpx(names: Mapping[str, Any]) -> bool:
+    """Return True in httpcore's `HTTP11Connection` if this was not its first request."""
+    connection = names.get("self")
+    if type(connection).__module__.partition(".")[0] not in ("httpcore", "httpcore2"):
+        return False
+    count = attribute(connection, "_request_count")
+    return isinstance(count, int) and count > 1
+
+
+VENDORS.append(
+    Vendor(
+        "httpx",
+        is_stream=_is_unread_by_httpx,
+        hold=_hold_httpx,
+        handling=_httpx_handling,
+        was_kept=_was_kept_by_httpx,
+    )
+)

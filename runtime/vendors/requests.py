@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from ..call_kinds import is_retry_policy
-from ..probing import attribute, has_method, status_in, twin_of
+from ..probing import attribute, has_method, has_no_framing, status_in, twin_of
 from ..slots import Slot
 from ..streams import hold_body
 from ..vendor import VENDORS, Handling, Prepared, Vendor
@@ -70,6 +70,24 @@ def _hold_requests(result: Any, slot: Slot) -> bool:
     return status_in(result) is not None and hold_body(result, "raw", "_content_consumed", slot)
 
 
+def _is_cut_of_requests(result: Any) -> bool:
+    """Return True where `http.client` took the end of the connection for the end of the headers."""
+    raw = attribute(result, "raw")
+    return (
+        attribute(result, "_content") == b""
+        and attribute(raw, "version") == 11
+        and result.status_code not in (204, 205, 304)
+        and attribute(attribute(result, "request"), "method") != "HEAD"
+        and has_no_framing(result.headers)
+    )
+
+
 VENDORS.append(
-    Vendor("requests", is_stream=_is_unread_by_requests, hold=_hold_requests, handling=_requests_handling)
+    Vendor(
+        "requests",
+        is_stream=_is_unread_by_requests,
+        hold=_hold_requests,
+        handling=_requests_handling,
+        is_cut=_is_cut_of_requests,
+    )
 )

@@ -5,13 +5,14 @@ resource, whose functions say `max_retries=0` with each request. The client itse
 """
 
 import re
-from collections.abc import Callable
-from types import CellType, FunctionType, MethodType
+import uuid
+from collections.abc import Callable, Mapping
+from types import CellType, FunctionType, MappingProxyType, MethodType
 from typing import Any
 
 from ..failures import Failure, failure_by_status
 from ..probing import attribute, has_method, twin_of
-from ..vendor import VENDORS, Handling, Vendor
+from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
@@ -39,12 +40,33 @@ def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
         return None
     if _POLLS.match(call.__name__):
         return Handling(call, retry=False)
+    if attribute(client, "_idempotency_header"):
+        return Handling(call, prepare=_with_key)
     if not client.max_retries:
         return Handling(call)
-    twin = twin_of(owner, **{name: _for_one_request(send, client) for name, send in senders.items()})
+    return Handling(_by_senders(call, owner, {name: _once(send, client) for name, send in senders.items()}))
+
+
+def _with_key(call: Any, args: Any, kwargs: Any) -> Prepared:
+    """Make the key by which the server knows a repetition, the same for all attempts of a request."""
+    owner = attribute(call, "__self__") or call.__wrapped__.__self__
+    options = {"idempotency_key": f"retrofit-{uuid.uuid4()}"}
+    senders = {
+        name: _once(send, owner._client, options) for name, send in vars(owner).items() if name in _SENDERS
+    }
+    return Prepared(_by_senders(call, owner, senders), args, kwargs)
+
+
+def _by_senders(call: Any, owner: Any, senders: dict[str, Any]) -> Any:
+    """Return a method of a resource, or a function around one, as one of a copy that sends by other functions."""
+    twin = twin_of(owner, **senders)
     if type(call) is MethodType:
-        return Handling(MethodType(call.__func__, twin))
-    return Handling(_around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin)))
+        return MethodType(call.__func__, twin)
+    return _around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin))
+
+
+def _sdk_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | None":
+    return True if _is_client(client := attribute(owner, "_client")) and client._idempotency_header else None
 
 
 def _is_client(thing: Any) -> bool:
@@ -55,15 +77,15 @@ def _of_client(call: Any, client: Any) -> Handling:
     """Handle `client.post(...)` and its like, for what the SDK has no method for."""
     if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
         return Handling(call)
-    return Handling(_for_one_request(call, client))
+    return Handling(_once(call, client))
 
 
-def _for_one_request(send: Any, client: Any) -> Callable[..., Any]:
+def _once(send: Any, client: Any, more: "Mapping[str, Any]" = MappingProxyType({})) -> Callable[..., Any]:
     """Return a function that sends a request as `send` does, once. Later pages of a list are retried as before."""
 
     def send_once(*args: Any, **kwargs: Any) -> Any:
         options = kwargs.get("options") or {}
-        sent = send(*args, **{**kwargs, "options": {**options, "max_retries": 0}})
+        sent = send(*args, **{**kwargs, "options": {**more, **options, "max_retries": 0}})
         if send.__name__ == "get_api_list":
             retries = options.get("max_retries", client.max_retries)
             if has_method(sent, "__await__"):
@@ -129,5 +151,10 @@ def _around(wrapper: Any, wrapped: Any, instead: Any) -> Any:
 
 
 VENDORS.append(
-    Vendor("openai, anthropic, groq, together", failure=_failure_in_stream, handling=_sdk_handling)
+    Vendor(
+        "openai, anthropic, groq, together",
+        failure=_failure_in_stream,
+        handling=_sdk_handling,
+        repeatable=_sdk_repeatable,
+    )
 )

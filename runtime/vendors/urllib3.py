@@ -1,10 +1,11 @@
 """urllib3, and `http.client` of the standard library, from which its responses and those of urllib are read."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ..call_kinds import RETRYING_MODULES, is_retry_policy
-from ..probing import attribute
+from ..probing import attribute, has_no_framing
 from ..slots import Slot
 from ..streams import HeldBody
 from ..vendor import VENDORS, Handling, Prepared, Vendor
@@ -54,7 +55,36 @@ def _hold_http_client(result: Any, slot: Slot) -> bool:
     return True
 
 
+def _is_cut_of_urllib3(result: Any) -> bool:
+    """Return True where `http.client` took the end of the connection for the end of the headers."""
+    return (
+        type(result).__module__.startswith("urllib3.")
+        and attribute(result, "_body") == b""
+        and attribute(result, "version") == 11
+        and result.status not in (204, 205, 304)
+        and attribute(result, "_request_method") != "HEAD"
+        and attribute(attribute(result, "_original_response"), "_method") != "HEAD"
+        and has_no_framing(attribute(result, "headers"))
+    )
+
+
+def _was_kept_by_urllib3(names: Mapping[str, Any]) -> bool:
+    """Return True in `HTTPConnectionPool.urlopen` if the pool has sent more requests than it has opened connections."""
+    pool = names.get("self")
+    if not any(cls.__module__.endswith("urllib3.connectionpool") for cls in type(pool).__mro__):
+        return False
+    sent, opened = attribute(pool, "num_requests"), attribute(pool, "num_connections")
+    return isinstance(sent, int) and isinstance(opened, int) and sent > opened
+
+
 RETRYING_MODULES.add("urllib3")
 VENDORS.append(
-    Vendor("urllib3", is_stream=_is_unread_by_http_client, hold=_hold_http_client, handling=_urllib3_handling)
+    Vendor(
+        "urllib3",
+        is_stream=_is_unread_by_http_client,
+        hold=_hold_http_client,
+        handling=_urllib3_handling,
+        is_cut=_is_cut_of_urllib3,
+        was_kept=_was_kept_by_urllib3,
+    )
 )
