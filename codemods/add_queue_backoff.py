@@ -15,7 +15,7 @@ from libcst.codemod import CodemodCommand, CodemodContext, SkipFile
 from .blocks.templates import RUNTIME_MODULE
 from .command import entry
 from .model import BLOCKS, Options
-from .planning.file import plan
+from .planning.file import plan_module
 
 
 class AddQueueBackoffCommand(CodemodCommand):
@@ -52,10 +52,10 @@ class AddQueueBackoffCommand(CodemodCommand):
         beside = (path.parent / f"{RUNTIME_MODULE}.py").exists()
         if path.stem == RUNTIME_MODULE:
             raise SkipFile("it is the runtime")
-        planned = plan(tree.bytes, path, self.options, in_package=beside)
+        planned, changed = plan_module(tree, path, self.options, in_package=beside)
         for problem in planned.problems:
             self.warn(f"line {problem.line}: {problem.reason}" if problem.line else problem.reason)
-        return libcst.parse_module(planned.after) if planned.changed else tree
+        return changed
 
 
 def main() -> int:

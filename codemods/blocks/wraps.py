@@ -23,17 +23,14 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(_NAMES.findall(text))
 
 
-def opening(text: str, start: int, entry_point: str) -> str:
-    """Return what goes before a function to wrap it.
+def after_a_word(text: str, start: int) -> bool:
+    """Return True if a keyword stands directly before what is to be wrapped: `return(session or requests).get(url)`.
 
     Args:
         text: of the file.
-        start: where the function begins in it.
-        entry_point: `self._queued`.
+        start: where that begins in it.
     """
-    # A keyword may stand directly before the bracket of `return(session or requests).get(url)`.
-    after_a_word = start > 0 and (text[start - 1] == "_" or text[start - 1].isalnum())
-    return f"({entry_point})(" if after_a_word else f"{entry_point}("
+    return start > 0 and (text[start - 1] == "_" or text[start - 1].isalnum())
 
 
 def wraps_with(node: ast.Call) -> str:

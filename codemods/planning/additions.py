@@ -1,7 +1,7 @@
 """Plans what a file gets: the blocks of its classes, the wraps around its calls, and the runtime.
 
 Each step hands its values to the next: call sites -> a decision about each, and the classes that get blocks -> the
-edits of the calls, of the blocks, of the runtime.
+changes of the calls, of the blocks, of the runtime.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from dataclasses import dataclass, replace
 from ..blocks import markers, templates
 from ..blocks.markers import Region, entry_points
 from ..blocks.removal import import_removal, region_removal, unwrap
-from ..blocks.wraps import block_of, only_in_wraps, opening, wraps_with
+from ..blocks.wraps import after_a_word, block_of, only_in_wraps, wraps_with
 from ..finding import calls
 from ..finding.calls import Site
 from ..finding.kin import kin_of
 from ..finding.resolve import Names
 from ..finding.tests import is_test_class
+from ..injection.add_blocks import NewBlocks
+from ..injection.add_import import NewImport
+from ..injection.add_runtime import NewRuntime
+from ..injection.inject import Injections
+from ..injection.wrap_calls import Rewrap, Wrap
 from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, State
 from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
-from ..source.text import Source, apply
+from ..source.text import Source
 from . import class_blocks, insertion, keys
 from .block_changes import plan_block
 from .block_states import blocks_by_class
@@ -51,14 +56,17 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
     ]
     users = [planned.info for planned in blocks if planned.has_blocks]
     runtime = _plan_runtime(file, users, engine, options) if users else _RuntimePlan()
-    edits = [edit for decision in settled.decisions for edit in _wrap_edits(file.source, decision)]
+    edits = [edit for decision in settled.decisions for edit in _left_over_wraps(file.source, decision)]
     edits += [edit for planned in blocks for edit in planned.edits]
-    # Where a class ends with another one inside it, the inner one's blocks come first.
-    edits += [planned.new for planned in reversed(blocks) if planned.new is not None]
     edits += runtime.edits
+    injections = Injections(
+        tuple(change for decision in settled.decisions for change in _calls(file.source, decision)),
+        tuple(planned.new for planned in blocks if planned.new is not None),
+        runtime.head,
+    )
     classes = (*settled.told, *(planned.told for planned in blocks), *runtime.told)
     told = tuple(_told(file, decision) for decision in settled.decisions)
-    return Outcome(apply(file.source.text, edits), classes, told, runtime.beside)
+    return Outcome(file, edits, injections, classes, told, runtime.beside)
 
 
 def _words(file: ReadFile) -> frozenset[str]:
@@ -163,25 +171,25 @@ def _told(file: ReadFile, decision: SiteDecision) -> CallSite:
     return file.call_site(site.node, site.scope_name, library, decision.decision, decision.reason)
 
 
-def _wrap_edits(source: Source, decision: SiteDecision) -> Iterator[Edit]:
-    """Yield the edits that wrap a call site, take its wrap out, or let it go through another entry point."""
-    site, wrapper = decision.site, decision.site.wrapper
-    if wrapper is not None and decision.decision is Decision.UNWRAPPED:
-        yield from unwrap(source, wrapper)
-    elif not decision.entry_point:
+def _left_over_wraps(source: Source, decision: SiteDecision) -> Iterable[Edit]:
+    """Return the edits that take the wrap of a call site out."""
+    wrapper = decision.site.wrapper
+    return unwrap(source, wrapper) if wrapper and decision.decision is Decision.UNWRAPPED else ()
+
+
+def _calls(source: Source, decision: SiteDecision) -> Iterator[Wrap | Rewrap]:
+    """Yield how a call site is wrapped, or how its wrap goes through another entry point."""
+    site, entry_point = decision.site, decision.entry_point
+    if not entry_point:
         return
-    elif wrapper is None:
-        start, stop = source.span(site.node)
-        retry = "" if decision.decision is Decision.WRAPPED else ", retry=False"
-        yield Edit(start, start, opening(source.text, start, f"{site.owner}.{decision.entry_point}"))
-        yield Edit(stop, stop, f"{retry})")
+    retry = decision.decision is Decision.WRAPPED
+    if site.wrapper is None:
+        span = source.span(site.node)
+        yield Wrap(span, site.owner, entry_point, retry, after_a_word(source.text, span[0]))
     else:
-        if (name := wraps_with(wrapper)) != decision.entry_point:  # as when the queue comes to the backoff
-            stop = source.span(wrapper.func)[1]
-            yield Edit(stop - len(name), stop, decision.entry_point)
-        if decision.decision is Decision.QUEUED_ONLY and not wrapper.keywords:
-            stop = source.span(site.node)[1]
-            yield Edit(stop, stop, ", retry=False")
+        retry = retry or bool(site.wrapper.keywords)
+        if not retry or wraps_with(site.wrapper) != entry_point:  # as when the queue comes to the backoff
+            yield Rewrap(source.span(site.wrapper), entry_point, retry)
 
 
 # The blocks.
@@ -193,14 +201,14 @@ class _ClassEdits:
 
     Attributes:
         edits: of the blocks that it has.
-        new: the edit that adds blocks; None if it gets none.
+        new: the blocks that it gets.
         has_blocks: it has any afterwards.
     """
 
     info: ClassInfo
     told: ClassPlan
     edits: list[Edit]
-    new: Edit | None
+    new: NewBlocks | None
     has_blocks: bool
 
 
@@ -243,7 +251,7 @@ def _plan_class(
         if name not in work.blocks:
             changes.append(BlockChange(name, info.node.lineno, "kept", "it is inherited from a base class"))
     told = ClassPlan(info.node.name, info.node.lineno, tuple(changes), tuple(notes), variables)
-    added = insertion.append(file.source, info, new, regions.values()) if new else None
+    added = insertion.append(file.source, info, new) if new else None
     return _ClassEdits(info, told, edits, added, bool(new or regions))
 
 
@@ -263,6 +271,7 @@ def _added(info: ClassInfo, name: str, was_there: bool) -> BlockChange:
 class _RuntimePlan:
     """How the file comes by the runtime; `beside` is True if it imports one that is to lie beside it."""
 
+    head: NewImport | NewRuntime | None = None
     edits: tuple[Edit, ...] = ()
     told: tuple[ClassPlan, ...] = ()
     beside: bool = False
@@ -275,6 +284,7 @@ def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, optio
         users: the classes that have blocks.
     """
     inline, imported = _inline_runtime(file), bool(file.marks.import_line)
+    head: NewImport | NewRuntime | None = None
     edits: list[Edit] = []
     told: list[ClassPlan] = []
     shared = options.runtime == "shared"
@@ -282,12 +292,12 @@ def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, optio
         shared = inline is None and (imported or file.in_package)
     if shared and not imported:
         line = _import_line(file.in_package, engine)
-        edits.append(insertion.import_line(file.source, file.tree, users, line))
+        head = insertion.import_line(file.source, file.tree, users, line)
     if shared and inline is not None:
         edits.append(region_removal(file.source, inline))
     if not shared and inline is None:
         block = templates.inline_runtime(engine)
-        edits.append(insertion.runtime(file.source, file.tree, users, block))
+        head = insertion.runtime(file.source, file.tree, users, block)
     elif not shared and inline is not None:
         block = templates.inline_runtime(engine)
         change, edit = plan_block(file.source, inline, block, None, engine, options)
@@ -296,7 +306,7 @@ def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, optio
             told.append(ClassPlan("<module>", inline.first, (change,)))
     if not shared and imported:
         edits.append(import_removal(file.source, file.marks))
-    return _RuntimePlan(tuple(edits), tuple(told), shared)
+    return _RuntimePlan(head, tuple(edits), tuple(told), shared)
 
 
 def _import_line(in_package: bool, engine: str) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import libcst as cst
+
 from ..blocks import markers, wraps
 from ..finding.project import Project
 from ..finding.tests import is_test_file
@@ -49,13 +51,35 @@ def plan(
         in_package: the file lies in a package, so that the runtime can lie beside it.
         project: the other files, as far as they are known.
     """
+    return _plan_gated(data, path, options, in_package, project)[0]
+
+
+def plan_module(
+    module: cst.Module, path: Path, options: Options, in_package: bool = False
+) -> tuple[FilePlan, cst.Module]:
+    """Return what is to become of a module that LibCST has read, and what it is then; see `plan`."""
+    planned, changed = _plan_gated(module.bytes, path, options, in_package, module=module)
+    if changed is not None or not planned.changed:
+        return planned, changed or module
+    return planned, cst.parse_module(planned.after)  # something was taken out, which is done to the text
+
+
+def _plan_gated(
+    data: bytes,
+    path: Path,
+    options: Options,
+    in_package: bool,
+    project: Project | None = None,
+    module: cst.Module | None = None,
+) -> tuple[FilePlan, cst.Module | None]:
+    """Plan a file unless a quick look tells that nothing can be done, or that it would take too long."""
     unchanged = FilePlan(path, data, data)
     if not is_candidate(data, options) and (project is None or not project.is_concerned):
-        return unchanged
+        return unchanged, None
     if len(data) > options.largest and _is_candidate_without_texts(data, options):
-        return replace(unchanged, problems=(Problem(0, _too_large(data, options)),))
+        return replace(unchanged, problems=(Problem(0, _too_large(data, options)),)), None
     with _no_garbage_collection():
-        return _plan(unchanged, options, in_package, project)
+        return _plan(unchanged, options, in_package, project, module)
 
 
 def _is_candidate_without_texts(data: bytes, options: Options) -> bool:
@@ -106,7 +130,13 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(unchanged: FilePlan, options: Options, in_package: bool, project: Project | None) -> FilePlan:
+def _plan(
+    unchanged: FilePlan,
+    options: Options,
+    in_package: bool,
+    project: Project | None,
+    module: cst.Module | None,
+) -> tuple[FilePlan, cst.Module | None]:
     """Plan a file that may have calls or blocks."""
     data = unchanged.before
     try:
@@ -116,34 +146,36 @@ def _plan(unchanged: FilePlan, options: Options, in_package: bool, project: Proj
             raise Refusal(0, f"its encoding, {source.encoding}, does not give the same bytes back")
         marks = markers.find(source)
         if marks.problems:
-            return replace(unchanged, problems=marks.problems)
+            return replace(unchanged, problems=marks.problems), None
         block_states.check_blocks(marks, options)
         file = ReadFile(source, marks, in_package, project, is_test_file(unchanged.path))
         outcome = plan_removals(file, options) if options.remove else plan_additions(file, options)
-        planned = _file_plan(unchanged, source, outcome)
+        text, changed = outcome.carried_out(module)
+        planned = _file_plan(unchanged, source.encode(text), outcome)
         if planned.changed and len(planned.after) > max(len(data), options.largest):
             reason = (
                 f"it would have {len(planned.after):,} bytes then, more than --max-size ({options.largest:,})"
             )
             raise Refusal(0, f"{reason}, and could not be read again; raise that, or split the file")
         check_outcome(source, marks, planned, file.tree)
-        return planned
+        return planned, changed
     except Refusal as refusal:
-        return replace(unchanged, problems=(refusal.problem,))
+        problem = refusal.problem
     except SyntaxError as error:
-        return replace(unchanged, problems=(Problem(error.lineno or 0, block_states.why_not_parsed(error)),))
+        problem = Problem(error.lineno or 0, block_states.why_not_parsed(error))
     except (UnicodeError, LookupError) as error:
-        return replace(unchanged, problems=(Problem(0, f"its encoding cannot be read: {error}"),))
+        problem = Problem(0, f"its encoding cannot be read: {error}")
     except ValueError as error:
-        return replace(unchanged, problems=(Problem(0, f"it does not parse: {error}"),))
+        problem = Problem(0, f"it does not parse: {error}")
     except (RecursionError, MemoryError):
-        return replace(unchanged, problems=(Problem(0, "its expressions are nested too deeply to be read"),))
+        problem = Problem(0, "its expressions are nested too deeply to be read")
+    return replace(unchanged, problems=(problem,)), None
 
 
-def _file_plan(unchanged: FilePlan, source: Source, outcome: Outcome) -> FilePlan:
+def _file_plan(unchanged: FilePlan, after: bytes, outcome: Outcome) -> FilePlan:
     return replace(
         unchanged,
-        after=source.encode(outcome.text),
+        after=after,
         classes=outcome.classes,
         sites=tuple(sorted(outcome.sites, key=lambda site: (site.line, site.column))),
         needs_runtime=outcome.needs_runtime,

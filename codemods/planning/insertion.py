@@ -1,4 +1,4 @@
-"""Tells where in a file text goes: behind a class, behind the imports, in the place of an older block."""
+"""Tells where things go: at the end of a class, behind the imports, in the place of an older block."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterable, Sequence
 
 from ..blocks import templates
 from ..blocks.markers import Region
+from ..injection.add_blocks import NewBlocks
+from ..injection.add_import import NewImport
+from ..injection.add_runtime import NewRuntime
 from ..model import Edit
 from ..source.scopes import ClassInfo
 from ..source.syntax import first_line, last_line
 from ..source.text import Source, indent_of
 
 
-def append(
-    source: Source, info: ClassInfo, blocks: Sequence[templates.Block], regions: Iterable[Region]
-) -> Edit:
-    """Return the edit that puts new blocks at the end of a class, behind those that it has."""
+def append(source: Source, info: ClassInfo, blocks: Sequence[templates.Block]) -> NewBlocks:
+    """Return new blocks for a class."""
     indent, unit = layout(source, info)
-    last = max([_end_of_class(source, info, indent), *(region.last for region in regions)])
     lines: list[str] = []
     for block in blocks:
         lines += ["", *_lines(block, indent, unit)]
-    return _behind(source, last, lines)
+    return NewBlocks(source.span(info.node)[0], tuple(lines), source.newline_at(last_line(info.node)))
 
 
 def replacement(source: Source, region: Region, info: ClassInfo | None, block: templates.Block) -> Edit:
@@ -33,12 +33,12 @@ def replacement(source: Source, region: Region, info: ClassInfo | None, block: t
     return Edit(source.line_start(region.first), source.line_end(region.last), text)
 
 
-def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], line: str) -> Edit:
-    """Return the edit that puts an import behind the last import before the code begins, or behind the docstring.
+def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], line: str) -> NewImport:
+    """Return where an import goes: behind the last import before the code begins, or behind the docstring.
 
     Among relative imports it stands in the order that isort gives them, so that linters have nothing to say.
     """
-    limit = _first_statement(tree, classes)
+    limit = first_line(_first_statement(tree, classes))
     last = None
     for index, node in enumerate(tree.body):
         if node.lineno >= limit or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -46,10 +46,14 @@ def import_line(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], 
         docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node, ast.Import | ast.ImportFrom) or (docstring and last is None):
             if line.startswith("from .") and _goes_before(source, node, tree.body[index - 1 : index], line):
-                return _insert(source, node.lineno - 1, [line])
-            last = index
-    place = _line_before(tree) if last is None else _end_of_line(source, tree.body[last:])
-    return _insert(source, place, [line])
+                return _import_beside(source, line, node, before=True)
+            last = node
+    return _import_beside(source, line, last or tree.body[0], before=last is None)
+
+
+def _import_beside(source: Source, line: str, node: ast.stmt, before: bool) -> NewImport:
+    newline = source.newline_at(max(1, first_line(node) - 1) if before else last_line(node))
+    return NewImport(line, source.span(node)[0], before, newline)
 
 
 def _goes_before(source: Source, node: ast.stmt, previous: Sequence[ast.stmt], line: str) -> bool:
@@ -64,12 +68,13 @@ def _goes_before(source: Source, node: ast.stmt, previous: Sequence[ast.stmt], l
     )
 
 
-def runtime(source: Source, tree: ast.Module, classes: Iterable[ClassInfo], block: templates.Block) -> Edit:
-    """Return the edit that puts the runtime before the first statement that holds a class with blocks."""
-    first = _first_statement(tree, classes)
-    previous = [node for node in tree.body if last_line(node) < first]
-    after = _end_of_line(source, previous[-1:]) if previous else _line_before(tree)
-    return _insert(source, after, ["", "", *_lines(block, "", "    ")])
+def runtime(
+    source: Source, tree: ast.Module, classes: Iterable[ClassInfo], block: templates.Block
+) -> NewRuntime:
+    """Return where the runtime goes: above the first statement that holds a class with blocks."""
+    node = _first_statement(tree, classes)
+    newline = source.newline_at(max(1, first_line(node) - 1))
+    return NewRuntime(tuple(_lines(block, "", "    ")), source.span(node)[0], newline)
 
 
 def _lines(block: templates.Block, indent: str, unit: str) -> list[str]:
@@ -85,60 +90,7 @@ def layout(source: Source, info: ClassInfo) -> tuple[str, str]:
     return body, unit or "    "
 
 
-def _end_of_class(source: Source, info: ClassInfo, indent: str) -> int:
-    """Return a class's last line, with the comments that stand in it behind its last statement."""
-    last = _end_of_line(source, [info.node])
-    number = last + 1
-    while number <= source.line_count:
-        line = source.line(number)
-        if line.strip() and not (line.startswith(indent) and line.lstrip().startswith("#")):
-            break
-        if line.strip():
-            last = number
-        number += 1
-    return last
-
-
-def _end_of_line(source: Source, nodes: Sequence[ast.stmt]) -> int:
-    """Return the line on which the line of the first statement ends, which the others follow.
-
-    That is further down than the statement's own end where a backslash or a semicolon joins more to it.
-    """
-    last = nodes[0]
-    for node in nodes[1:]:
-        if node.lineno > last_line(last):
-            break
-        last = node
-    number = last_line(last)
-    rest = source.text[source.offset(number, last.end_col_offset or 0) : source.line_end(number)]
-    while rest.endswith("\\") and "#" not in rest and number < source.line_count:
-        number += 1
-        rest = source.line(number)
-    return number
-
-
-def _first_statement(tree: ast.Module, classes: Iterable[ClassInfo]) -> int:
-    """Return the first line of the first statement of the module that holds one of the classes."""
+def _first_statement(tree: ast.Module, classes: Iterable[ClassInfo]) -> ast.stmt:
+    """Return the first statement of the module that holds one of the classes."""
     line = min(info.node.lineno for info in classes)
-    return next(first_line(node) for node in tree.body if first_line(node) <= line <= last_line(node))
-
-
-def _line_before(tree: ast.Module) -> int:
-    """Return the line before the file's first statement; 0 if that is the first line."""
-    return first_line(tree.body[0]) - 1
-
-
-def _insert(source: Source, after: int, lines: list[str]) -> Edit:
-    """Return the edit that puts lines behind a line, or at the top of the file."""
-    if after:
-        return _behind(source, after, lines)
-    while not lines[0]:
-        lines = [*lines[1:], ""]
-    newline = source.newline_at(1)
-    return Edit(0, 0, newline.join(lines) + newline)
-
-
-def _behind(source: Source, line: int, lines: list[str]) -> Edit:
-    newline = source.newline_at(line)
-    offset = source.line_end(line)
-    return Edit(offset, offset, newline + newline.join(lines))
+    return next(node for node in tree.body if first_line(node) <= line <= last_line(node))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+
+import libcst as cst
 
 from ..blocks import markers
 from ..blocks.markers import Markers
@@ -12,9 +15,10 @@ from ..blocks.removal import plain_text
 from ..finding.bindings import build
 from ..finding.project import Project
 from ..finding.resolve import Names
-from ..model import CallSite, ClassPlan, Decision, Options
+from ..injection.inject import Injections, inject, without_odd_end
+from ..model import CallSite, ClassPlan, Decision, Edit, Options
 from ..source.syntax import shown
-from ..source.text import Source, parse
+from ..source.text import Source, apply, parse
 from ..tables.lookup import catalogue
 from .block_states import why_no_python
 
@@ -73,11 +77,36 @@ class Outcome:
     """What is to become of a file.
 
     Attributes:
-        text: that it is to have.
+        file: as it was read; where only some blocks go, without those.
+        edits: what is taken out of its text, or replaced by a newer form.
+        injections: what goes into it.
         needs_runtime: it imports a runtime that is to lie beside it.
     """
 
-    text: str
+    file: ReadFile
+    edits: Sequence[Edit]
+    injections: Injections
     classes: tuple[ClassPlan, ...]
     sites: tuple[CallSite, ...]
     needs_runtime: bool = False
+
+    def carried_out(self, module: cst.Module | None = None) -> tuple[str, cst.Module | None]:
+        """Return the text that the file has then, and the module, where LibCST made it; raise Refusal.
+
+        Args:
+            module: the file as LibCST reads it, if it has been read.
+        """
+        file = self.file
+        source = file.source.with_text(apply(file.source.text, self.edits)) if self.edits else file.source
+        if not self.injections:
+            return source.text, None
+        tree = file.tree if source.text == file.text else parse(source.text)
+        head, tail = without_odd_end(source.text)
+        injections = self.injections.moved(partial(moved, self.edits)) if self.edits else self.injections
+        changed = inject(source.with_text(head), tree, injections, None if self.edits or tail else module)
+        return changed.code + tail, None if tail else changed
+
+
+def moved(edits: Iterable[Edit], offset: int) -> int:
+    """Return where something stands after edits of what is before it."""
+    return offset + sum(len(edit.text) - (edit.end - edit.start) for edit in edits if edit.end <= offset)

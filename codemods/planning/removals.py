@@ -9,13 +9,14 @@ from dataclasses import replace
 from ..blocks import markers
 from ..blocks.markers import Region, entry_points
 from ..blocks.owners import Owners
-from ..blocks.removal import region_removal, stripped, unwrap_edits
+from ..blocks.removal import region_removal, strip_edits, unwrap_edits
 from ..blocks.wraps import wraps_with
 from ..finding.bindings import build
 from ..finding.resolve import Names
+from ..injection.inject import Injections
 from ..model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Options, State
 from ..source.scopes import ClassInfo, own_nodes
-from ..source.text import Source, apply
+from ..source.text import apply
 from ..tables.lookup import catalogue
 from .additions import plan_additions
 from .reading import Outcome, ReadFile
@@ -32,7 +33,7 @@ def plan_removals(file: ReadFile, options: Options) -> Outcome:
     if kept:
         return _plan_rest(file, options, kept, going, classes)
     sites = tuple(_unwrapped_sites(file, names))
-    return Outcome(stripped(file.source, file.marks), classes, sites)
+    return Outcome(file, strip_edits(file.source, file.marks), Injections(), classes, sites)
 
 
 def _removed(region: Region, info: ClassInfo | None) -> ClassPlan:
@@ -63,7 +64,7 @@ def _plan_rest(
     gone = (entry_points(going) | file.marks.left_over) - entry_points(kept)
     edits = [region_removal(file.source, region) for region in going]
     edits += unwrap_edits(file.source, file.marks, gone)
-    source = replace_text(file.source, apply(file.source.text, edits))
+    source = file.source.with_text(apply(file.source.text, edits))
     blocks = tuple(block for block in BLOCKS if any(region.block == block for region in kept))
     rest = plan_additions(
         ReadFile(source, markers.find(source), file.in_package, file.project),
@@ -71,8 +72,3 @@ def _plan_rest(
         only_classes_with_blocks=True,
     )
     return replace(rest, classes=(*classes, *rest.classes))
-
-
-def replace_text(source: Source, text: str) -> Source:
-    """Return another text that is encoded in the same way."""
-    return Source(text, source.encoding, source.bom)

@@ -74,6 +74,10 @@ class Source:
         """Encode text as this file is encoded."""
         return self.bom + text.encode(self.encoding)
 
+    def with_text(self, text: str) -> Source:
+        """Return another text that is encoded in the same way."""
+        return Source(text, self.encoding, self.bom)
+
     @property
     def line_count(self) -> int:
         return len(self._starts)
@@ -93,6 +97,11 @@ class Source:
     def line_at(self, offset: int) -> int:
         """Return the number of the line that holds an offset."""
         return bisect_right(self._starts, offset)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Return the line of an offset, and the characters before it in that line."""
+        line = self.line_at(offset)
+        return line, offset - self._starts[line - 1]
 
     def offset(self, line: int, column: int) -> int:
         """Return the offset of a position as `ast` gives it: a line from 1, and UTF-8 bytes into it."""

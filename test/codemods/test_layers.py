@@ -15,6 +15,7 @@ LAYERS = (
     {"source"},
     {"finding"},
     {"blocks"},
+    {"injection"},
     {"planning"},
     {"disk", "reporting"},
     {"command"},

@@ -1,4 +1,4 @@
-"""Asks LibCST whether it reads a result as Python does, where LibCST can be trusted to answer in a bounded time.
+"""Tells which files LibCST reads in a bounded time.
 
 LibCST's parser cannot be interrupted. It takes time with the depth of brackets, doubles it with each level of a nested
 pattern or of a nested `del`, and may overflow the stack where expressions are nested without brackets.
@@ -9,8 +9,6 @@ from __future__ import annotations
 import ast
 import re
 
-import libcst
-
 from ..source.syntax import children
 from ..source.text import Source
 
@@ -18,18 +16,12 @@ _DEEPEST = 200
 """Levels of a syntax tree in one statement."""
 _DEEPEST_THAT_DOUBLES = 3
 """Levels of brackets in `case` and `del`; each takes up to three times as long as the one before."""
-_MOST_WORK = 500_000
+_MOST_WORK = 3_000_000
 """Characters, each counted once more for every bracket around it; some seconds, and more than files kept by hand have."""
+_LONG_STRING = 100
+"""Characters of one that is worth being left out of that."""
 _BRACKET = re.compile(r"[()\[\]{}]")
 _BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
-
-
-def agrees(data: bytes) -> bool:
-    """Return True if LibCST gives back the file that it reads; it does not with odd ends of files."""
-    try:
-        return libcst.parse_module(data).bytes == data
-    except Exception:  # whatever it is: LibCST does not read this file, and that is its last word
-        return False
 
 
 def can_be_asked(source: Source, tree: ast.Module) -> bool:
@@ -38,17 +30,19 @@ def can_be_asked(source: Source, tree: ast.Module) -> bool:
     Args:
         tree: the file's syntax tree.
     """
-    if len(source.text) > _MOST_WORK:
-        return False
+    return _is_within_limits(source, source.text, tree) or _is_within_limits(
+        source, _without_strings(source, tree), tree
+    )
+
+
+def _is_within_limits(source: Source, text: str, tree: ast.Module) -> bool:
+    """Return False if there is too much in a text, which is the source's, or has other characters in its place."""
     work = 0
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
         inside = [
-            child
-            for name in _BODIES
-            if isinstance(found := getattr(node, name, None), list)
-            for child in found
+            child for name in _BODIES if isinstance(body := getattr(node, name, None), list) for child in body
         ]
         todo += inside
         if isinstance(node, ast.match_case):
@@ -60,7 +54,7 @@ def can_be_asked(source: Source, tree: ast.Module) -> bool:
                 return False
         else:
             continue
-        depth, cost = _depth(source.text, start, stop)
+        depth, cost = _depth(text, start, stop)
         work += cost
         doubles = isinstance(node, ast.match_case | ast.Delete) and depth > _DEEPEST_THAT_DOUBLES
         if doubles or work > _MOST_WORK:
@@ -68,16 +62,32 @@ def can_be_asked(source: Source, tree: ast.Module) -> bool:
     return True
 
 
+def _without_strings(source: Source, tree: ast.Module) -> str:
+    """Return the text with spaces in the place of long strings, which are no work."""
+    strings = [
+        source.span(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    ]
+    pieces: list[str] = []
+    done = 0
+    for start, stop in sorted(strings):
+        if stop - start > _LONG_STRING and start >= done:
+            pieces += [source.text[done:start], " " * (stop - start)]
+            done = stop
+    return "".join([*pieces, source.text[done:]])
+
+
 def _depth(text: str, start: int, stop: int) -> tuple[int, int]:
     """Return how deep brackets are nested between two offsets, and how much work that is."""
     depth = deepest = work = 0
     done = start
     for match in _BRACKET.finditer(text, start, stop):
-        work += (match.start() - done) * (depth + 1)
+        work += (match.start() - done - text.count(" ", done, match.start())) * (depth + 1)
         done = match.start()
         depth = depth + 1 if match[0] in "([{" else max(0, depth - 1)
         deepest = max(deepest, depth)
-    return deepest, work + (stop - done) * (depth + 1)
+    return deepest, work + (stop - done - text.count(" ", done, stop)) * (depth + 1)
 
 
 def _deeper_than(node: ast.AST, without: list[ast.AST], limit: int) -> bool:
