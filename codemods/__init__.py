@@ -7,6 +7,7 @@ Each folder imports from those above it, never from those below; `test/codemods/
 - `source`: the text of a file, its scopes, its syntax tree.
 - `finding`: the call sites of a file.
 - `blocks`: the blocks and their marker lines: rendered, recognised, merged, removed.
+- `injection`: the LibCST transformers that put wraps, blocks, the import and the runtime into a module.
 - `planning`: bytes -> a plan of one file, a pure function; the proof that the plan can be undone.
 - `disk`: finds and reads files, plans them in processes, writes them.
 - `reporting`: a plan as text, patch, page, SARIF, annotations.

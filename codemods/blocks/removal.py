@@ -123,4 +123,4 @@ def _without_code(after: str) -> Iterator[str]:
     """Yield what stands behind a wrapped function, up to the closing parenthesis, without `, retry=False` and commas."""
     for line in after.splitlines(keepends=True):
         code, hash_sign, comment = line.partition("#")
-        yield re.sub(r",|retry\s*=\s*False", "", code) + hash_sign + comment
+        yield re.sub(r",[ \t]*retry\s*=\s*False|,|retry\s*=\s*False", "", code) + hash_sign + comment

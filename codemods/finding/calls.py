@@ -76,7 +76,7 @@ def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing:
 
     Args:
         entry_points: names of the retrofit's own methods; what they wrap is wrapped already.
-        guessing: take a receiver of unknown type for a client where all else says so (see `guess`).
+        guessing: take a receiver of unknown type for a client where all else says so (see `unknown_receivers`).
     """
     callers = _Callers(names)
     sites: list[Site] = []

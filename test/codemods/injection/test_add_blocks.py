@@ -6,7 +6,17 @@ from backend_retrofit.codemods.injection.add_blocks import AddBlocks, NewBlocks
 
 from .transforming import check_transformed, dedented, transformed
 
-BLOCK = ("# >>> a", "x = 1", "", "def f(self):", '    """Doc', "", '    more."""', "    return 1", "# <<< a")
+BLOCK = (
+    "# >>> retrofit:queue v1 0123456789",
+    "x = 1",
+    "",
+    "def f(self):",
+    '    """Doc',
+    "",
+    '    more."""',
+    "    return 1",
+    "# <<< retrofit:queue",
+)
 
 
 def add(*names: str):
@@ -45,7 +55,7 @@ def test_a_block_goes_behind_the_last_method():
             def g(self):
                 pass
 
-            # >>> a
+            # >>> retrofit:queue v1 0123456789
             x = 1
 
             def f(self):
@@ -53,7 +63,7 @@ def test_a_block_goes_behind_the_last_method():
 
                 more."""
                 return 1
-            # <<< a
+            # <<< retrofit:queue
 
 
         y = 1
@@ -80,7 +90,7 @@ def test_comments_of_the_class_stay_above_a_block_and_those_behind_it_below():
 
             # too
 
-            # >>> a
+            # >>> retrofit:queue v1 0123456789
             x = 1
 
             def f(self):
@@ -88,7 +98,7 @@ def test_comments_of_the_class_stay_above_a_block_and_those_behind_it_below():
 
                 more."""
                 return 1
-            # <<< a
+            # <<< retrofit:queue
 
         # of the module
         ''',
@@ -110,7 +120,7 @@ def test_a_class_inside_another_gets_a_block_and_so_does_the_other():
                 class B:
                     pass
 
-                    # >>> a
+                    # >>> retrofit:queue v1 0123456789
                     x = 1
 
                     def f(self):
@@ -118,9 +128,9 @@ def test_a_class_inside_another_gets_a_block_and_so_does_the_other():
 
                         more."""
                         return 1
-                    # <<< a
+                    # <<< retrofit:queue
 
-                # >>> a
+                # >>> retrofit:queue v1 0123456789
                 x = 1
 
                 def f(self):
@@ -128,7 +138,7 @@ def test_a_class_inside_another_gets_a_block_and_so_does_the_other():
 
                     more."""
                     return 1
-                # <<< a
+                # <<< retrofit:queue
         ''',
         add("A", "B"),
     )
@@ -142,7 +152,7 @@ def test_a_block_keeps_its_own_indentation_in_a_file_that_has_another():
             pass
         """)
     assert (
-        '\n    def f(self):\n        """Doc\n\n        more."""\n        return 1\n    # <<< a\n'
+        '\n    def f(self):\n        """Doc\n\n        more."""\n        return 1\n    # <<< retrofit:queue\n'
         in transformed(text, add("A")(text))
     )
 

@@ -6,7 +6,7 @@ from backend_retrofit.codemods.injection.add_import import AddImport, NewImport
 
 from .transforming import check_transformed
 
-LINE = "from ._runtime import Engine  # retrofit:import"
+LINE = "from ._request_engine import RequestEngine  # retrofit:import"
 
 
 def add(beside: str, before: bool = False):

@@ -6,7 +6,7 @@ from backend_retrofit.codemods.injection.add_runtime import AddRuntime, NewRunti
 
 from .transforming import check_transformed
 
-LINES = ("# >>> runtime", "def f():", "    return 1", "# <<< runtime")
+LINES = ("# >>> retrofit:runtime v1 0123456789", "def f():", "    return 1", "# <<< retrofit:runtime")
 BLOCK = "\n".join(LINES)
 
 

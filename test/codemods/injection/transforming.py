@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import libcst as cst
 
+from backend_retrofit.codemods.blocks.removal import strip
 from backend_retrofit.codemods.injection.numbered import Numbers
 from backend_retrofit.codemods.source.text import Source
 
@@ -19,8 +20,14 @@ def dedented(text: str) -> str:
     return textwrap.dedent(text).lstrip("\n")
 
 
-def transformed(before: str, transform: Transform) -> str:
-    """Return a module after one transformer, which must do the same again to the same module and leave that as it is."""
+def transformed(before: str, transform: Transform, removed: str | None = None) -> str:
+    """Return a module after one transformer.
+
+    It must do the same again to the same module, and leave that as it is; and what it puts in must come out exactly.
+
+    Args:
+        removed: what the module is without the retrofit, if it had something of that before.
+    """
     module = cst.parse_module(before)
     assert module.code == before
     source = Source(before, "utf-8", b"")
@@ -29,18 +36,23 @@ def transformed(before: str, transform: Transform) -> str:
     assert once == again
     assert module.code == before
     compile(once, "after.py", "exec")
+    assert strip(once.encode()).decode() == (before if removed is None else removed)
     return once
 
 
-def check_transformed(before: str, after: str, transform: Callable[[str], Transform]) -> None:
+def check_transformed(
+    before: str, after: str, transform: Callable[[str], Transform], removed: str | None = None
+) -> None:
     """Assert what a transformer makes of a module; the same with other line ends, tabs, and no line end at the end.
 
     Args:
         transform: makes the transformer for a text, whose layout differs from time to time.
+        removed: see `transformed`.
     """
     before, after = dedented(before), dedented(after)
     for layout in LAYOUTS:
-        assert transformed(layout(before), transform(layout(before))) == layout(after)
+        plain = layout(removed if removed is not None else before)
+        assert transformed(layout(before), transform(layout(before)), plain) == layout(after)
 
 
 LAYOUTS: tuple[Callable[[str], str], ...] = (
