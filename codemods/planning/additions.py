@@ -23,7 +23,7 @@ from ..finding.tests import is_test_class
 from ..injection.add_blocks import NewBlocks
 from ..injection.add_import import NewImport
 from ..injection.add_runtime import NewRuntime
-from ..injection.inject import Injections
+from ..injection.injections import Injections
 from ..injection.wrap_calls import Rewrap, Wrap
 from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, State
 from ..source.scopes import ClassInfo

@@ -15,7 +15,7 @@ from ..blocks.removal import plain_text
 from ..finding.bindings import build
 from ..finding.project import Project
 from ..finding.resolve import Names
-from ..injection.inject import Injections, inject, without_odd_end
+from ..injection.injections import Injections, inject, without_odd_end
 from ..model import CallSite, ClassPlan, Decision, Edit, Options
 from ..source.syntax import shown
 from ..source.text import Source, apply, parse

@@ -13,7 +13,7 @@ from ..blocks.removal import region_removal, strip_edits, unwrap_edits
 from ..blocks.wraps import wraps_with
 from ..finding.bindings import build
 from ..finding.resolve import Names
-from ..injection.inject import Injections
+from ..injection.injections import Injections
 from ..model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Options, State
 from ..source.scopes import ClassInfo, own_nodes
 from ..source.text import apply

@@ -17,7 +17,7 @@ from ..blocks import markers
 from ..blocks.markers import Markers
 from ..blocks.removal import stripped
 from ..blocks.wraps import wraps_with
-from ..injection.inject import gives_back, without_odd_end
+from ..injection.injections import gives_back, without_odd_end
 from ..model import FilePlan, Refusal, State
 from ..source.text import Source, parse
 

@@ -46,6 +46,9 @@ def check(before: str, after: str, *parts: str, **options) -> None:
         ("def g():\n    return get(url)", "def g():\n    return self._queued(get)(url)", "get"),
         ("class A:\n    def f(s): return get(url)", "class A:\n    def f(s): return self._queued(get)(url)", "get"),
         ("@deco(get)\ndef f():\n    pass", "@deco(self._queued(get))\ndef f():\n    pass", "get"),
+        ('f"é {get(url)!r} {url}"', 'f"é {self._queued(get)(url)!r} {url}"', "get"),
+        ("{**get(url)}, url[get_it(url):]", "{**get(url)}, url[self._queued(get_it)(url):]", "get_it"),
+        ("yield[x for x in x if(get)(x)]", "yield[x for x in x if(self._queued(get))(x)]", "get"),
         ("x = \\\n  get(url)", "x = \\\n  self._queued(get)(url)", "get"),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import libcst as cst
 import pytest
 
 from backend_retrofit.codemods.injection.add_import import NewImport
-from backend_retrofit.codemods.injection.inject import Injections, gives_back, inject, without_odd_end
+from backend_retrofit.codemods.injection.injections import Injections, gives_back, inject, without_odd_end
 from backend_retrofit.codemods.model import Refusal
 from backend_retrofit.codemods.source.text import Source
 

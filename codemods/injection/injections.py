@@ -70,6 +70,8 @@ def inject(
         raise Refusal(0, f"LibCST, which makes the changes, cannot read it: {error}") from None
     except LookupError:
         raise Refusal(0, "a place that is to be changed was not found again; please report this") from None
+    except cst.CSTValidationError as error:
+        raise Refusal(0, f"LibCST refuses a change ({error}); please report this") from None
 
 
 def without_odd_end(text: str) -> tuple[str, str]:
