@@ -24,19 +24,43 @@ class Setting(property):
     Args:
         default: the value until one is assigned.
         option: what it sets, where the attribute has another name.
+        shared: a base class that is not known may use the attribute for its own ends. Its default is kept, and so is
+            a value that makes no sense as a setting; the default of the setting is in force then.
     """
 
-    def __init__(self, default: Any, option: str = "") -> None:
+    def __init__(self, default: Any, option: str = "", shared: bool = False) -> None:
         super().__init__()
         self.default = default
         self.option = option
         self.attribute = option
+        self.shared = shared
+        self.inherited: Any = _NOTHING
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.attribute = name
         self.option = self.option or name
-        self.default = self.checked(self.default)
+        if self.shared:
+            self.inherited = _inherited(owner, name)
+            self.default = self.in_force(self.inherited if self.inherited is not _NOTHING else self.default)
+        else:
+            self.default = self.checked(self.default)
         _declared.setdefault(owner, {})[name] = self
+
+    def in_force(self, value: Any) -> Any:
+        """Return `value`, or for a shared attribute the default where it makes no sense as a setting."""
+        try:
+            return self.checked(value)
+        except ValueError:
+            if not self.shared:
+                raise
+            return self.default if self._makes_sense(self.default) else OPTIONS[self.option].default
+
+    def _makes_sense(self, value: Any) -> bool:
+        try:
+            self.checked(value)
+        except ValueError:
+            return False
+        return True
 
     def checked(self, value: Any) -> Any:
         """Return `value`; raise ValueError, naming the attribute, where it makes no sense."""
@@ -48,10 +72,13 @@ class Setting(property):
             raise ValueError(f"{self.attribute} must be {option.allowed}{seen}") from None
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
-        return self.default if instance is None else values_of(instance).get(self.attribute, self.default)
+        if self.inherited is _A_FIELD and instance is None:
+            raise AttributeError(self.attribute)  # a model takes the field's own default then
+        shown = self.default if self.inherited in (_NOTHING, _A_FIELD) else self.inherited
+        return shown if instance is None else values_of(instance).get(self.attribute, shown)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        values_of(instance)[self.attribute] = self.checked(value)
+        values_of(instance)[self.attribute] = value if self.shared else self.checked(value)
         engine = engines.get(id(instance))
         if engine is not None:
             engine.configure(partial(_settings_of, instance, engine.values))
@@ -59,6 +86,25 @@ class Setting(property):
     def __delete__(self, instance: Any) -> None:
         self.__set__(instance, self.default)
         del values_of(instance)[self.attribute]
+
+
+_NOTHING = object()
+_A_FIELD = object()
+
+
+def _inherited(owner: type, name: str) -> Any:
+    """Return what the bases of a class have by a name: a plain default, `_A_FIELD` of a model, or `_NOTHING`."""
+    for cls in owner.__mro__[1:]:
+        for fields in ("__pydantic_fields__", "model_fields", "__fields__"):
+            known = vars(cls).get(fields)
+            if isinstance(known, dict) and name in known:
+                return _A_FIELD
+        value = vars(cls).get(name, _NOTHING)
+        if isinstance(value, Setting):
+            return _NOTHING
+        if value is not _NOTHING and not hasattr(value, "__get__"):
+            return value
+    return _NOTHING
 
 
 def values_of(instance: Any) -> dict[str, Any]:
@@ -86,7 +132,7 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
         for name, value in list(vars(cls).items()):
             hidden = settings.get(name) or declared.get(name)
             if hidden is not None and not hasattr(value, "__get__"):
-                value = Setting(value, hidden.option)
+                value = Setting(value, hidden.option, hidden.shared)
                 value.__set_name__(cls, name)
                 setattr(cls, name, value)
             if isinstance(value, Setting):
@@ -96,9 +142,9 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
     own = {} if isinstance(owner, type) else getattr(owner, "__dict__", values_in_slots)
     for name, setting in settings.items():
         if name in computed and not isinstance(owner, type):
-            values[setting.option] = setting.checked(getattr(owner, name))
+            values[setting.option] = setting.in_force(getattr(owner, name))
         else:
-            values[setting.option] = setting.checked(own[name]) if name in own else setting.default
+            values[setting.option] = setting.in_force(own[name]) if name in own else setting.default
     return values
 
 
@@ -121,12 +167,13 @@ def _declare_the_rest(owner: type, own: frozenset[str]) -> None:
     """Make attributes of the settings that a class's blocks do not name; a name that it has already stays its own."""
     members = {name: value for cls in reversed(owner.__mro__) for name, value in vars(cls).items()}
     options = {value.option or name for name, value in members.items() if isinstance(value, Setting)}
+    shared = any(isinstance(value, Setting) and value.shared for value in members.values())
     blocks = {OPTIONS[option].block for option in options if option in OPTIONS}
     taken = own | options | members.keys()
     taken |= {name for cls in owner.__mro__ for name in vars(cls).get("__annotations__", ())}
     for option in OPTIONS.values():
         if option.block in blocks and option.name not in taken:
-            setting = Setting(option.default)
+            setting = Setting(option.default, shared=shared)
             setattr(owner, option.name, setting)
             setting.__set_name__(owner, option.name)
 

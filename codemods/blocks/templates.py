@@ -121,7 +121,8 @@ def block(
         attribute = renamed(option)
         extra = f", {_repr(option)}" if attribute != option else ""
         default = own.get(option, OPTIONS[option].default)
-        return f"{attribute} = {engine}.setting({_repr(default)}{extra})"
+        shared = ", shared=True" if values.get("shared") else ""
+        return f"{attribute} = {engine}.setting({_repr(default)}{extra}{shared})"
 
     def kind(annotation: str) -> str:
         return _repr(annotation) if values.get("quoted") else annotation

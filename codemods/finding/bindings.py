@@ -13,12 +13,15 @@ from ..tables.lookup import Catalogue, catalogue
 from .resolve import UNKNOWN, Elsewhere, Names
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+ANY_NAME = "*"
+"""Among the names that a class uses: it sets attributes by names that it is given."""
 _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
 _TYPE_ALIAS: tuple[Any, ...] = (getattr(ast, "TypeAlias"),) if sys.version_info >= (3, 12) else ()  # noqa: B009
 _BINDING = (
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
     ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
-    ast.MatchMapping, ast.For, ast.AsyncFor, ast.comprehension, *_TYPE_ALIAS,
+    ast.MatchMapping, ast.For, ast.AsyncFor, ast.While, ast.comprehension,
+    *_TYPE_ALIAS,
 )  # fmt: skip
 
 
@@ -93,6 +96,8 @@ class _Builder:
                 self._open_class(scope, node)
                 continue
             if isinstance(node, _BINDING):
+                if isinstance(node, ast.Call):
+                    scope.calls.append(node)
                 self._bind(scope, node)
             todo += children(node)[::-1]
 
@@ -175,7 +180,11 @@ class _Builder:
                 scope.returns.append(node.value)
         elif isinstance(node, ast.NamedExpr):
             self._assign(scope, node.target, node.value)
+        elif isinstance(node, ast.While):
+            scope.loops.append(node)
         elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            if not isinstance(node, ast.comprehension):
+                scope.loops.append(node)
             if isinstance(node.target, ast.Name) and node.target.id != scope.self_name:
                 item = ast.Subscript(node.iter, ast.Constant(0), ast.Load())
                 scope.bind(node.target.id, ast.copy_location(item, node.iter))
@@ -193,6 +202,8 @@ class _Builder:
             self._use(scope, node.value, node.attr)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ACCESS and len(node.args) >= 2:
             attribute = node.args[1]
+            if getattr(node.func, "id", "") == "setattr" and not isinstance(attribute, ast.Constant):
+                self._use(scope, node.args[0], ANY_NAME)
             if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
                 self._use(scope, node.args[0], attribute.value)
                 if getattr(node.func, "id", "") == "setattr" and len(node.args) == 3:

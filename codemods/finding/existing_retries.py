@@ -26,7 +26,7 @@ _WRAP = re.compile(r"_(?:retrofit_)?(?:queued|retried)_*$")
 
 def repeated_in(names: Names, scope: Scope, node: ast.expr) -> str:
     """Return what a function itself does to make the request at `node` again when it has failed, or nothing."""
-    for loop in loops_in(scope.node).around(node):
+    for loop in loops_in(scope.node).around(node) if scope.loops else ():
         if retries(names, scope, loop, node):
             return f"the loop in line {loop.lineno}"
     if not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -165,17 +165,21 @@ def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
     return ""
 
 
-def repeaters(names: Names) -> dict[ast.AST, str]:
-    """Return the functions of a file that repeat a function which they are given, and how: a decorator of the project."""
+def repeaters(names: Names, named: bool = True) -> dict[ast.AST, str]:
+    """Return the functions of a file that repeat a function which they are given, and how: a decorator of the project.
+
+    Args:
+        named: something in the file may be called after what retries.
+    """
     found: dict[ast.AST, str] = {}
     for node, scope in names.scopes.items():
         if isinstance(node, ast.ClassDef | ast.Module):
             continue
-        loops = loops_in(node)
-        for call in (part for part in own_nodes(node) if isinstance(part, ast.Call)):
-            given = [call.func] if loops.statements else []
+        loops = loops_in(node) if scope.loops else None
+        for call in scope.calls:
+            given = [call.func] if loops is not None else []
             gives_result = isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Call)
-            if not gives_result and retrying_call(names, scope, call):
+            if named and not gives_result and retrying_call(names, scope, call):
                 given += call.args[:1]
             for value in given:
                 owner = _function_given(scope, value)
@@ -183,7 +187,7 @@ def repeaters(names: Names) -> dict[ast.AST, str]:
                     continue
                 if value is not call.func:
                     found[owner] = f"`{shown(call.func)}` in line {call.lineno}"
-                for loop in loops.around(value) if value is call.func else ():
+                for loop in loops.around(value) if loops is not None and value is call.func else ():
                     if retries(names, scope, loop, value):
                         found[owner] = f"the loop in line {loop.lineno}"
     return found

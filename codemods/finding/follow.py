@@ -61,6 +61,8 @@ class Follower:
         self.catalogue = catalogue
         self.wanted: set[str] = set()
         """Modules that a name led to and of which there is no summary."""
+        self.requests: dict[str, bool] = {}
+        """Function -> whether it makes requests."""
         self._found: dict[tuple[str, str], str] = {}
         self._under_way: set[tuple[str, str]] = set()
         self._cuts = 0
@@ -68,6 +70,7 @@ class Follower:
     def forget(self) -> None:
         """Forget what was found, because there are more summaries now."""
         self._found.clear()
+        self.requests.clear()
         self.wanted.clear()
 
     def summary(self, module: str) -> Summary:

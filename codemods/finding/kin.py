@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name
 from ..tables.known_bases import names_of
+from .bindings import ANY_NAME
 from .project import Project
 from .resolve import Names
+
+_LIMITS = frozenset(
+    """
+    Semaphore BoundedSemaphore CapacityLimiter Limiter AsyncLimiter RateLimiter RateLimit Throttle Throttler LeakyBucket
+    TokenBucket ThreadPoolExecutor Queue LifoQueue PriorityQueue SimpleQueue InMemoryRateLimiter
+    """.split()
+)
+
+
+_ANYTHING = frozenset({ANY_NAME, "__dict__", "__new__"})
 
 
 @dataclass(frozen=True)
@@ -19,10 +30,17 @@ class Kin:
     Attributes:
         used: names that they bind, assign or read.
         out_of_sight: bases of which nothing is known.
+        limits: attributes by which a base limits its requests itself -> what they are.
     """
 
     used: frozenset[str] = frozenset()
     out_of_sight: tuple[str, ...] = ()
+    limits: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def may_set_anything(self) -> bool:
+        """Whether attributes may be assigned that nobody can tell beforehand."""
+        return bool(self.out_of_sight) or bool(self.used & _ANYTHING)
 
 
 def kin_of(names: Names, info: ClassInfo) -> Kin:
@@ -39,7 +57,19 @@ def kin_of(names: Names, info: ClassInfo) -> Kin:
         used |= _used_by_libraries(follower.foreign_bases(module, path))[0]
     bases = list(follower.foreign_bases(*place)) if lineage else _written_bases(info, names)
     of_libraries, unknown = _used_by_libraries(bases)
-    return Kin(frozenset(used | of_libraries), tuple(dict.fromkeys(unknown)))
+    limits = [
+        (name, value.removesuffix("()"))
+        for _, cls in lineage
+        for name, values in cls.attributes.items()
+        for value in values
+        if is_limit(value.removesuffix("()"))
+    ]
+    return Kin(frozenset(used | of_libraries), tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(limits)))
+
+
+def is_limit(maker: str) -> bool:
+    """Return True for the name of what limits how much is done at once, or in a time."""
+    return maker.rpartition(".")[2] in _LIMITS
 
 
 def _written_bases(info: ClassInfo, names: Names) -> list[str]:

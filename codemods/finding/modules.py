@@ -18,7 +18,7 @@ _IMPORT = re.compile(
 )
 _NAMESPACES = 4
 """How many folders without `__init__.py` around a module may be packages."""
-_WORD = re.compile(r"[\w.]+")
+_NAMED = re.compile(r"([\w.]+)(?:\s+as\s+(\w+))?")
 
 
 @dataclass
@@ -132,28 +132,33 @@ class Modules:
             return ""
         return self._by_place.get(os.path.join(os.path.dirname(self.paths[module]), name), "")
 
-    def imported_by(self, module: str, data: bytes) -> set[str]:
-        """Return the modules of the project that a file imports, as a look at its bytes tells: some may be too many."""
-        found: set[str] = set()
-        for written in _written_imports(data):
-            if (target := self.find(written, module)) is not None:
-                found.add(target[0])
-        found.discard(module)
+    def imports_of(self, module: str, data: bytes) -> dict[str, set[tuple[str, str]]]:
+        """Return the modules of the project that a file imports, as a look at its bytes tells, and the names of each.
+
+        A name comes with what the file calls it. `*` stands for the module itself, and for all that it has.
+        """
+        found: dict[str, set[tuple[str, str]]] = {}
+        for written, alias in _written_imports(data):
+            target = self.find(written, module)
+            if target is not None and target[0] != module:
+                name = target[1][0] if target[1] else "*"
+                found.setdefault(target[0], set()).add((name, alias))
         return found
 
 
-def _written_imports(data: bytes) -> Iterator[str]:
+def _written_imports(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield what is imported, as it is written, and what it is called then."""
     for match in _IMPORT.finditer(data):
         start, names, modules = (part.decode("utf-8", "replace") if part else "" for part in match.groups())
         if modules:
             for part in modules.partition("#")[0].split(","):
-                if word := _WORD.match(part.strip()):
-                    yield word[0]
+                if word := _NAMED.match(part.strip()):
+                    yield word[1], word[2] or word[1].partition(".")[0]
             continue
         start = start.replace(" ", "").replace("\t", "")
         lines = names.strip("()").splitlines() or [""]
         for part in ",".join(line.partition("#")[0] for line in lines).split(","):
-            if word := _WORD.match(part.strip()):
-                yield f"{start}{word[0]}" if start.endswith(".") else f"{start}.{word[0]}"
+            if word := _NAMED.match(part.strip()):
+                yield f"{start}{word[1]}" if start.endswith(".") else f"{start}.{word[1]}", word[2] or word[1]
             elif part.strip() == "*":
-                yield start
+                yield start, "*"

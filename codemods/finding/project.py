@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from ..source.scopes import ClassInfo
 from ..source.text import parse
 from ..tables.lookup import Catalogue
+from . import through
 from .follow import Follower, View, heirs_of
 from .modules import Modules
 from .resolve import Elsewhere
@@ -27,6 +28,7 @@ Summaries = Callable[[dict[str, str], list[str]], dict[str, Summary]]
 
 LARGEST = 1_000_000
 """Bytes of a file that is summarised."""
+_RETRIES = re.compile(rb"(?i)retr(?:y|ie)|backoff|on_exception|on_predicate")
 _LONGEST_LINE = 100_000
 """Bytes; before Python 3.12 an f-string takes time by the square of its length."""
 _ROUNDS = 12
@@ -70,15 +72,20 @@ def view_of(
                     Summary(module) if summaries else summary_of(texts.bytes_of(module), module, known)
                 )
 
-    add(_to_be_read(modules, texts, known))
     follower = Follower(view, known)
+    imports = _Imports(modules, texts, known)
+    wanted, relevant, passing_on = imports.candidates, set(imports.candidates), set(imports.candidates)
     for _ in range(_ROUNDS):
-        _follow_all(view, follower)
-        wanted = follower.wanted - view.summaries.keys()
-        if not wanted:
-            break
         add(sorted(wanted))
         follower.forget()
+        wanted = _missing(view, follower, relevant, passing_on)
+        if not wanted:
+            users, passing_on = imports.users_of(_provided(view, follower))
+            wanted = users - relevant
+            relevant |= users
+            if not wanted and not (wanted := _missing(view, follower, relevant, passing_on)):
+                break
+        wanted = wanted - view.summaries.keys()
     _connect(view, follower)
     return view
 
@@ -106,26 +113,68 @@ class _Files:
         return data if len(data) <= LARGEST else b""
 
 
-def _to_be_read(modules: Modules, files: _Files, known: Catalogue) -> list[str]:
-    """Return the modules that make requests, and those that import them, by way of others too."""
-    importers: dict[str, list[str]] = {}
-    found: dict[str, bool] = {}
-    of_interest: set[str] = set()
-    for module in modules.paths:
-        data = files.bytes_of(module)
-        if known.mentioned_in(data):
-            found[module] = True
-        if _OF_INTEREST.search(data):
-            of_interest.add(module)
-        for imported in modules.imported_by(module, data):
-            importers.setdefault(imported, []).append(module)
-    todo = deque(found)
-    while todo:
-        for importer in importers.get(todo.popleft(), ()):
-            if importer not in found:
-                found[importer] = importer in of_interest
+class _Imports:
+    """What the files of a project import, as a look at their bytes tells.
+
+    Attributes:
+        candidates: modules that import a library of the table, or have the shape of a request in them.
+    """
+
+    def __init__(self, modules: Modules, files: _Files, known: Catalogue) -> None:
+        self.files = files
+        self.candidates: set[str] = set()
+        self.of_interest: set[str] = set()
+        self.importers: dict[str, list[tuple[str, set[tuple[str, str]]]]] = {}
+        for module in modules.paths:
+            data = files.bytes_of(module)
+            if known.mentioned_in(data):
+                self.candidates.add(module)
+            if _OF_INTEREST.search(data):
+                self.of_interest.add(module)
+            for imported, names in modules.imports_of(module, data).items():
+                self.importers.setdefault(imported, []).append((module, names))
+
+    def users_of(self, provided: dict[str, set[str]]) -> tuple[set[str], set[str]]:
+        """Return the modules that import something which leads to requests, and those that pass it on.
+
+        Args:
+            provided: module -> those of its names that lead to requests.
+        """
+        found: set[str] = set()
+        known = {module: set(names) for module, names in provided.items()}
+        todo = deque(known)
+        while todo:
+            module = todo.popleft()
+            for importer, names in self.importers.get(module, ()):
+                got = {alias for name, alias in names if name in known[module]}
+                whole = {alias for name, alias in names if name == "*"}
+                if "*" in whole:
+                    got |= known[module]
+                elif whole and self._names_one(importer, known[module]):
+                    got |= whole
+                new = got - known.get(importer, set())
+                if not new:
+                    continue
+                known.setdefault(importer, set()).update(new)
                 todo.append(importer)
-    return [module for module, is_read in found.items() if is_read]
+                if importer in self.of_interest:
+                    found.add(importer)
+        return found, known.keys() | found
+
+    def _names_one(self, module: str, names: set[str]) -> bool:
+        """Return True if a file has one of the names in it, as that of an attribute."""
+        pattern = rb"\.\s*(?:%s)\b" % b"|".join(re.escape(name.encode()) for name in names)
+        return re.search(pattern, self.files.bytes_of(module)) is not None
+
+
+def _provided(view: View, follower: Follower) -> dict[str, set[str]]:
+    """Return module -> those of its names that lead to requests: clients, what gives one, what makes requests."""
+    found: dict[str, set[str]] = {}
+    for module, summary in view.summaries.items():
+        names = {name for name in summary.names if through.leads_to_requests(follower, f"@{module}:{name}")}
+        if names:
+            found[module] = names
+    return found
 
 
 def summary_of(data: bytes, module: str, known: Catalogue) -> Summary:
@@ -133,24 +182,30 @@ def summary_of(data: bytes, module: str, known: Catalogue) -> Summary:
     if len(data) > LARGEST or any(len(line) > _LONGEST_LINE for line in data.splitlines()):
         return Summary(module)
     with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-        return summarise(parse(data), module, known)
+        return summarise(parse(data), module, known, _RETRIES.search(data) is not None)
     return Summary(module)
 
 
-def _follow_all(view: View, follower: Follower) -> None:
-    """Follow all names that matter, so that the follower notices which files it lacks."""
-    for module, summary in list(view.summaries.items()):
+def _missing(view: View, follower: Follower, relevant: set[str], passing_on: set[str]) -> set[str]:
+    """Return the modules of which there is no summary, and that names of the relevant ones lead to.
+
+    Bases are followed wherever they are; what is called or assigned only to modules that have something to do with
+    requests.
+    """
+    summaries = [(module, view.summaries[module]) for module in relevant if module in view.summaries]
+    for module, summary in summaries:
         for cls in summary.classes.values():
             list(follower.lineage(module, cls.name))
+    bases = set(follower.wanted)
+    for module, summary in summaries:
+        for cls in summary.classes.values():
             for values in cls.attributes.values():
                 for value in values:
                     follower.follow(value, module)
         for function in summary.functions.values():
-            for name in (*function.returns, *function.decorators):
+            for name in (*function.returns, *function.decorators, *(call.name for call in function.calls)):
                 follower.follow(name, module)
-            for call in function.calls:
-                for name in (call.name, *(given for _, given in call.arguments)):
-                    follower.follow(name, module)
+    return bases | (follower.wanted & passing_on)
 
 
 def _find_callers(view: View, follower: Follower) -> None:
@@ -165,7 +220,7 @@ def _find_callers(view: View, follower: Follower) -> None:
             for target in called(follower, call, module):
                 if not is_test:
                     callers.setdefault(target, []).append((module, name, call.line, call.again))
-                if not target.startswith(f"@{module}:"):
+                if not target.startswith(f"@{module}:") and through.makes_requests(follower, target):
                     concerned.add(module)
             if (found := follower.follow(call.name, module)) and known_request(follower, found):
                 concerned.add(module)

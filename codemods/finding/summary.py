@@ -11,10 +11,10 @@ import builtins
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ..source.scopes import Binding, ClassInfo, Scope, own_nodes
+from ..source.scopes import Binding, ClassInfo, Scope
 from ..source.syntax import decorator_name
 from ..tables.lookup import Catalogue
-from ..tables.request_shapes import HTTP_METHODS, SDK_CALL
+from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS, SDK_CALL
 from . import existing_retries
 from .bindings import build
 from .resolve import Elsewhere, Names
@@ -121,23 +121,25 @@ class _Written(Elsewhere):
         return "" if hasattr(builtins, name) else f"@{self.module}:{name}"
 
 
-def summarise(tree: ast.Module, module: str, known: Catalogue) -> Summary:
+def summarise(tree: ast.Module, module: str, known: Catalogue, names_retries: bool = True) -> Summary:
     """Return what others have to know of a file.
 
     Args:
         module: what the file is known by (see `modules`).
+        names_retries: something in the file may be called after what retries: `retry`, `backoff`.
     """
     names = build(tree, known, _Written(module))
-    return _Reader(names, module).read()
+    return _Reader(names, module, names_retries).read()
 
 
 class _Reader:
     """Reads the parts of a summary from the bindings of a file."""
 
-    def __init__(self, names: Names, module: str) -> None:
+    def __init__(self, names: Names, module: str, names_retries: bool) -> None:
         self.names = names
         self.module = module
-        self.repeaters = existing_retries.repeaters(names)
+        self.names_retries = names_retries
+        self.repeaters = existing_retries.repeaters(names, names_retries)
         self.own = {f"<{info.index}>": f"@{module}:{info.scope.path}" for info in names.classes}
 
     def read(self) -> Summary:
@@ -236,14 +238,12 @@ class _Reader:
 
     def _calls_of(self, scope: Scope, parameters: frozenset[str]) -> Iterator[CallMade]:
         """Yield the calls of a scope that may be requests, or lead to some."""
-        by_decorator = existing_retries.retried_by_decorator(self.names, scope)
-        for part in own_nodes(scope.node):
-            if not isinstance(part, ast.Call):
-                continue
+        by_decorator = existing_retries.retried_by_decorator(self.names, scope) if self.names_retries else ""
+        for part in scope.calls:
             if name := self._callee(part.func, scope, parameters):
                 again = existing_retries.repeated_in(self.names, scope, part.func) or by_decorator
                 yield CallMade(part.lineno, name, tuple(self._arguments(part, scope)), again)
-            handed = existing_retries.retrying_call(self.names, scope, part)
+            handed = existing_retries.retrying_call(self.names, scope, part) if self.names_retries else ""
             for value in part.args if handed else ():
                 if isinstance(value, ast.Attribute | ast.Name) and (
                     name := self._callee(value, scope, parameters)
@@ -256,7 +256,8 @@ class _Reader:
             if receiver.startswith("@"):
                 return f"{receiver}.{callee.attr}"
             if not receiver and isinstance(callee.value, ast.Name) and callee.value.id in parameters:
-                return f"${callee.value.id}.{callee.attr}" if callee.attr in HTTP_METHODS else ""
+                is_client = callee.attr in HTTP_METHODS - {"send"} and CLIENT_WORDS.search(callee.value.id)
+                return f"${callee.value.id}.{callee.attr}" if is_client else ""
             if not receiver and SDK_CALL.search(ast.unparse(callee)) and _first(callee) in parameters:
                 return f"${ast.unparse(callee)}"
         elif not isinstance(callee, ast.Name | ast.Call):

@@ -56,6 +56,36 @@ def requests_of(follower: Follower, place: str, depth: int = 0) -> Iterator[Requ
                 yield from requests_of(follower, name, depth + 1)
 
 
+def leads_to_requests(follower: Follower, name: str) -> bool:
+    """Return True for a client, for what gives one or derives from one, and for what makes requests itself."""
+    found = follower.follow(name, "")
+    if not found.startswith("@"):
+        known = follower.catalogue
+        is_client = found.endswith("()") and known.is_client(found[:-2])
+        gives_requests = known.has_functions(found) or known.transport(found) is not None
+        return is_client or gives_requests or known.is_known_class(found)
+    module, _, path = found[1:].removesuffix("()").partition(":")
+    function = follower.function(found)
+    if function is not None:
+        return leads_to_requests(follower, follower.step(found, "()")) or makes_requests(follower, found)
+    if follower.client_base(module, path):
+        return True
+    for owner, cls in follower.lineage(module, path):
+        values = (follower.follow(value, owner) for values in cls.attributes.values() for value in values)
+        if any(value.endswith("()") and follower.catalogue.is_client(value[:-2]) for value in values):
+            return True
+        if any(makes_requests(follower, f"@{owner}:{cls.name}.{method}") for method in cls.methods):
+            return True
+    return False
+
+
+def makes_requests(follower: Follower, place: str) -> bool:
+    """Return True for a function that makes requests, itself or through others."""
+    if place not in follower.requests:
+        follower.requests[place] = next(requests_of(follower, place), None) is not None
+    return follower.requests[place]
+
+
 def goes_through(follower: Follower, place: str) -> str:
     """Return through what a call of a function makes a request, and whether that is wrapped; nothing if it makes none."""
     found = follower.function(place)

@@ -122,7 +122,8 @@ def _settle(
         sites_of[id(site.info) if site.info is not None else 0].append(site)
     opt_outs = OptOuts(file.text, file.tree)
     decisions = [decide(site, None, options, opt_outs.of(site.node)) for site in sites_of[0]]
-    used = class_blocks.names_used(names.classes, lambda info: kin_of(names, info))
+    kin = {id(info): kin_of(names, info) for info in names.classes}
+    used = class_blocks.names_used(names.classes, kin)
     works: dict[int, ClassWork] = {}
     told: list[ClassPlan] = []
     for info in names.classes:
@@ -154,7 +155,7 @@ def _settle(
             told.append(ClassPlan(info.node.name, info.node.lineno, (change,)))
         else:
             libraries = frozenset(library for library in calling if library is not None)
-            works[id(info)] = replace(work, libraries=libraries)
+            works[id(info)] = replace(work, libraries=libraries, kin=kin[id(info)])
     for line, word in opt_outs.unknown:
         note = f"{written(word)} says nothing to this tool; it is {' or '.join(map(written, WORDS))}"
         told.append(ClassPlan("<module>", line, (), (note,)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,6 +57,7 @@ class ClassWork:
         entry_point: the method through which its calls go; empty if no block defines one.
         inherited: blocks that a base class in the file has.
         libraries: that its calls go through.
+        kin: the classes above and below it in other files.
     """
 
     info: ClassInfo
@@ -65,6 +66,7 @@ class ClassWork:
     entry_point: str = ""
     inherited: tuple[str, ...] = ()
     libraries: frozenset[Library] = frozenset()
+    kin: Kin = Kin()  # noqa: RUF009 - it is frozen
 
     @property
     def has_queue(self) -> bool:
@@ -104,13 +106,13 @@ def settle(
     return ClassWork(info, blocks, names, entry_point, inherited)
 
 
-def names_used(classes: Iterable[ClassInfo], kin: Callable[[ClassInfo], Kin]) -> dict[int, set[str]]:
+def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int, set[str]]:
     """Return `id` of a class -> which of the names that blocks define it uses itself, or a class above or below it does.
 
     Where nothing is known of a base, that is any name of a method.
 
     Args:
-        kin: tells of the classes above and below one in other files.
+        kin: `id` of a class -> the classes above and below it in other files.
     """
     own = {id(info): (info.used | info.defined) & _MEMBERS for info in classes}
     used = {key: set(names) for key, names in own.items()}
@@ -119,7 +121,7 @@ def names_used(classes: Iterable[ClassInfo], kin: Callable[[ClassInfo], Kin]) ->
             used[id(info)] |= own[id(base)]
             used[id(base)] |= own[id(info)]
     for info in classes:
-        others = kin(info)
+        others = kin[id(info)]
         used[id(info)] |= others.used & _MEMBERS
         if others.out_of_sight:
             used[id(info)] |= _METHODS
@@ -164,6 +166,7 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
             f"a client of httpx is made with a transport of its own (line {line}); what that retries by itself cannot be "
             "turned off from here: make it with retries=0"
         )
+    told += _own_limits(work)
     looks = identifiers & _LOOKING
     for node in ast.walk(work.info.node) if looks else ():
         if not isinstance(node, ast.Call | ast.Attribute) or _name_of(node) not in looks:
@@ -172,6 +175,19 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
             told.append(f"`{text}` in line {node.lineno} will see the names of the blocks, too")
             break
     return told
+
+
+def _own_limits(work: ClassWork) -> list[str]:
+    """Return what is to be told of a class that has a queue or a limit of its own, or inherits one."""
+    if not work.kin.limits or "queue" not in (*work.blocks, *work.inherited):
+        return []
+    limit = work.names.get("max_concurrent_requests", "max_concurrent_requests")
+    attribute, maker = work.kin.limits[0]
+    values = [value for cls in work.info.lineage() for value, _ in cls.attributes.get(attribute, ())]
+    numbers = [part.value for value in values for part in ast.walk(value) if isinstance(part, ast.Constant)]
+    number = next((number for number in numbers if type(number) is int and number > 0), None)
+    what = f"the class limits itself with `self.{attribute}` ({maker}); `{limit}` limits its requests, too"
+    return [what + (f": make it {number} or more to leave the other limit as it is" if number else "")]
 
 
 def _name_of(node: ast.expr) -> str:
@@ -209,11 +225,20 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
         # A class with a method `dict` cannot say `dict[str, float]`.
         quoted = bool(_BUILT_IN & work.info.defined)
         return templates.block(
-            name, engine, work.names, defaults, closes=closes, enters=enters, closers=closers, quoted=quoted
+            name,
+            engine,
+            work.names,
+            defaults,
+            closes=closes,
+            enters=enters,
+            closers=closers,
+            quoted=quoted,
+            shared=work.kin.may_set_anything,
         )
     if name == "backoff":
         queued = "queue" in (*work.blocks, *work.inherited)
-        return templates.block(name, engine, work.names, defaults, queued=queued)
+        shared = work.kin.may_set_anything
+        return templates.block(name, engine, work.names, defaults, queued=queued, shared=shared)
     return _render_env_key(work, engine, options)
 
 

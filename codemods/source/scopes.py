@@ -31,6 +31,9 @@ class Scope:
     """In a method: the name of its first parameter, if that is the instance or the class."""
     type_parameters: dict[str, ast.expr] = field(default_factory=dict)
     """Type variables in brackets behind its name (PEP 695) -> what bounds them."""
+    calls: list[ast.Call] = field(default_factory=list)
+    """The calls that stand in it."""
+    loops: list[ast.For | ast.AsyncFor | ast.While] = field(default_factory=list)
     returns: list[ast.expr] = field(default_factory=list)
     """In a function: what it returns or yields."""
 

@@ -81,6 +81,7 @@ class Catalogue:
             for client in row.clients[:1]
             for attribute in row.proxies
         }
+        self._with_functions = frozenset(name.rpartition(".")[0] for name in self._functions)
         known = (*self._functions, *self._clients, *self._refused)
         words = {name.partition(".")[0] for name in known if not name.startswith(".")}
         own_words = {
@@ -123,6 +124,10 @@ class Catalogue:
     def is_module(self, name: str) -> bool:
         """Return True for the name of a library's module: `requests`, `google.genai`."""
         return name in self._modules
+
+    def has_functions(self, name: str) -> bool:
+        """Return True for a module whose functions make requests: `requests`, `urllib.request`."""
+        return name in self._with_functions
 
     def has(self, name: str) -> bool:
         """Return True for a function, client or module of the table."""
