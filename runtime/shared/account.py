@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 
 from .members import Member, Run, numbers
-from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS, Reply, Report
+from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS, SILENCE_MS_EACH, Reply, Report
 
 Publish = Callable[[str, str], int]
 """Sends a message to a process, "" for all, and returns how many listen."""
@@ -131,10 +131,12 @@ class Account:
             self.fresh = 0.0
         self._line_up(report.id, member)
         busy = member.held > 0 or member.runs
-        self.checks[report.id] = now + (
-            min(SILENCE_MS, report.lease) if busy and report.trust else report.lease
-        )
+        self.checks[report.id] = now + (self._silence(report.lease) if busy else report.lease)
         return member
+
+    def _silence(self, lease: int) -> float:
+        """Return after how long a process is looked for; in a cluster only its lease says anything."""
+        return min(lease, max(SILENCE_MS, SILENCE_MS_EACH * len(self.checks))) if self.report.trust else lease
 
     def _configure(self, config: str) -> None:
         """The newest change of the limit or of a rate is in force for all."""
@@ -225,8 +227,7 @@ class Account:
             if self.now >= member.at + member.lease or (self.report.trust and self.publish(name, ".") == 0):
                 self._forget(name, member)
             else:
-                again = SILENCE_MS if self.report.trust else member.lease
-                self.checks[name] = min(self.now + again, member.at + member.lease)
+                self.checks[name] = min(self.now + self._silence(member.lease), member.at + member.lease)
 
     def _hand_out(self) -> None:
         """Grant what is free, in the order of the line."""
@@ -234,6 +235,8 @@ class Account:
             self.due = self.hold
             return
         index = 0
+        if self.line and self.total >= self.limit > 0:
+            self.due = min(self.checks.values(), default=math.inf)
         while self.total < self.limit and index < len(self.line):
             score, name, rank, _ = self.line[index]
             member = self.members[name]

@@ -6,6 +6,9 @@ import math
 
 from .messages import Terms
 
+_SLACK = 0.1
+"""Seconds between the first process that sees that the server is away and the last."""
+
 
 class Alone:
     """The limits of a process that does not hear from the server; times in seconds of one monotonic clock.
@@ -18,7 +21,7 @@ class Alone:
         limit: in force at the end.
         place, processes: this process among those that were seen last.
         held: what this process has in flight now.
-        free: slots that nobody held.
+        free: slots that nobody held; only where it was all of them, nobody is assumed to hold any.
         longest: how long calls took at most.
         now: when it began.
         known: the server was reached before; if it never was, nobody can tell how many there are.
@@ -46,9 +49,9 @@ class Alone:
             self.share = max(1, limit // processes + (place < limit % processes)) if limit else 0
         self.first = self.share
         self.settled_at = now
-        if terms.fallback == "share" and known and processes > 1:
-            self.first = min(self.share, max(held, max(free, 0) // processes))
-            self.settled_at = now + min(longest, terms.lease)
+        if terms.fallback == "share" and known and processes > 1 and free < limit:
+            self.first = min(self.share, held)
+            self.settled_at = now + min(1.5 * longest + _SLACK, terms.lease)
         # Bursts of all processes would add up.
         self.meters = [
             [interval * processes, max(1.0, burst / processes), now] for interval, burst in terms.rates

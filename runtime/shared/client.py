@@ -49,11 +49,13 @@ class Client:
         self.lost_gates: SimpleQueue[SharedLimit] = SimpleQueue()
         self.signalled = False
         self.listening = False
+        self.deaf_since = 0.0
         self.started = False
         self.threads: list[threading.Thread] = []
         self.asked_until = math.inf  # who waits for the server longer than this goes on alone
         self.retry_at = 0.0
         self.failures = 0
+        self.woken = False  # from a pause longer than a lease, and the server has not answered since
         self.closing = False
         self.ending = False  # say good-bye, whatever is in flight
         self.reason = ""  # why the server is away, while nobody was told
@@ -144,6 +146,7 @@ class Client:
             if self.started:  # for another gate
                 return
             self.started = True
+        self.deaf_since = time.monotonic()
         for name, target in (("listener", self._listen), ("reporter", self._report)):
             thread = threading.Thread(target=target, name=f"request-queue-{name}", daemon=True)
             try:
@@ -178,10 +181,9 @@ class Client:
                 self.server.listen(holdings.id, told, listening)
             except Exception as error:
                 self.logger.debug("the shared queue's subscription ended: %s", type(error).__name__)
-            self.listening = False
-            if holdings.alone is None:
-                self.asked_until = min(self.asked_until, time.monotonic() + holdings.terms.timeout)
-            self.wake()
+            if self.listening:
+                self.listening, self.deaf_since = False, time.monotonic()
+            self.wake()  # to see whether the server is there at all
             time.sleep(wait * random.uniform(0.5, 1))
             wait = min(2 * wait, self._longest_retry())
 
@@ -207,12 +209,14 @@ class Client:
             if holdings.alone is not None and (now < self.retry_at or not self.listening):
                 self._pump()  # another gate may have given back what this one waits for
                 due = self.retry_at if self.listening else math.inf
-            elif not self.listening:
-                if now >= self.asked_until:
-                    self._lose(None)
-                due = self.asked_until if holdings.alone is None else math.inf
+            elif not self.listening and now >= self.deaf_since + holdings.terms.timeout:
+                self._lose(None)
+            elif not self.listening and not holdings.joined:
+                due = self.deaf_since + holdings.terms.timeout
             else:
                 due = self._step()
+                if not self.listening:
+                    due = min(due, self.deaf_since + holdings.terms.timeout)
             self._warn()
             due = min(due, time.monotonic() + threading.TIMEOUT_MAX / 2)
 
@@ -240,7 +244,7 @@ class Client:
             self.logger.info("the shared queue is back: one limit for %d processes again", holdings.processes)
         elif holdings.alone is not None or now >= holdings.valid_until:
             self.wake()  # it came too late
-        self.failures = 0
+        self.failures, self.woken = 0, False
         self._compare_limits()
         again = min(terms.lease / 3, _BUSY_SECONDS if wanted > 0 or holdings.held > 0 else math.inf)
         if holdings.spare > 0:
@@ -283,6 +287,11 @@ class Client:
     def _lose(self, error: Exception | None) -> None:
         """Go on alone. It logs nothing: the caller may hold locks."""
         now = time.monotonic()
+        if self.holdings.joined and now >= self.holdings.valid_until and not self.woken:
+            self.woken = True  # it was this process that was away, stopped or suspended: the server is asked first
+            self.asked_until = self.deaf_since = now + self.holdings.terms.timeout
+            self.wake()
+            return
         self.asked_until = math.inf
         wait = min(_FIRST_RETRY * 2**self.failures, self._longest_retry())
         self.failures = min(self.failures + 1, 10)

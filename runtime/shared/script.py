@@ -3,10 +3,13 @@
 Needs Redis or Valkey 6.2. All keys are declared and have one hash tag. Only the server's clock counts.
 """
 
-from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS
+from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS, SILENCE_MS_EACH
 from .script_state import STATE
 
-_CONSTANTS = f"local RANK, CONFIRM, QUIET, SILENCE = {RANK}, {CONFIRM_MS}, {QUIET_MS}, {SILENCE_MS}"
+_CONSTANTS = (
+    f"local RANK, CONFIRM, QUIET = {RANK}, {CONFIRM_MS}, {QUIET_MS}\n"
+    f"local SILENCE, SILENCE_EACH = {SILENCE_MS}, {SILENCE_MS_EACH}"
+)
 
 _STEP = r"""
 local function configure()
@@ -57,6 +60,10 @@ local function line_up(it)
     tidy_flow(it)
 end
 
+local function silence(of)
+    return trust and math.min(of, math.max(SILENCE, SILENCE_EACH * redis.call('ZCARD', checks))) or of
+end
+
 local function register(it)
     if not it then
         it = {
@@ -101,9 +108,8 @@ local function register(it)
     end
     if all.heard >= all.was then all.fresh = 0 end
     line_up(it)
-    local wait = lease
-    if trust and (it.granted > it.returned or #it.runs > 0) then wait = math.min(SILENCE, lease) end
-    redis.call('ZADD', checks, now + wait, id)
+    local busy = it.granted > it.returned or #it.runs > 0
+    redis.call('ZADD', checks, now + (busy and silence(lease) or lease), id)
     return it
 end
 
@@ -115,7 +121,7 @@ local function look_for_silent()
         elseif now >= it.at + it.lease or (trust and publish(name, '.') == 0) then
             forget(name, it)
         else
-            redis.call('ZADD', checks, math.min(now + (trust and SILENCE or it.lease), it.at + it.lease), name)
+            redis.call('ZADD', checks, math.min(now + silence(it.lease), it.at + it.lease), name)
         end
     end
 end
@@ -177,6 +183,9 @@ local function hand_out()
         return
     end
     local skipped = 0
+    if all.limit > 0 and all.total >= all.limit and redis.call('ZCARD', line) > 0 then
+        due = tonumber(redis.call('ZRANGE', checks, 0, 0, 'WITHSCORES')[2] or math.huge)
+    end
     while all.total < all.limit do
         local entries = redis.call('ZRANGE', line, skipped, skipped + 15, 'WITHSCORES')
         if #entries == 0 then return end

@@ -1,0 +1,128 @@
+"""An API that counts for itself how many requests it has in flight, and a process that calls it without pause."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ApiServer:
+    """Answers each line after `seconds`.
+
+    Attributes:
+        peak: the most that were in flight at once.
+        above: how many arrived while `limit` others were in flight.
+        exceeded: when.
+        starts: when each arrived, and from which process.
+    """
+
+    def __init__(self, limit: int, seconds: float = 0.05) -> None:
+        self.limit, self.seconds = limit, seconds
+        self.now = self.peak = self.above = 0
+        self.exceeded: list[float] = []
+        self.starts: list[tuple[float, str]] = []
+        self.port = 0
+        self.loop = asyncio.new_event_loop()
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        async def serve() -> None:
+            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
+            self.port = server.sockets[0].getsockname()[1]
+            self.ready.set()
+
+        self.loop.create_task(serve())
+        self.loop.run_forever()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reading: asyncio.Future[bytes] | None = None
+        try:
+            line = await reader.readline()
+            while line:
+                self.now += 1
+                self.peak = max(self.peak, self.now)
+                if self.now > self.limit:
+                    self.above += 1
+                    self.exceeded.append(time.monotonic())
+                self.starts.append((time.monotonic(), line.decode().strip()))
+                reading = asyncio.ensure_future(reader.readline())
+                try:
+                    await asyncio.wait([reading], timeout=self.seconds)  # its caller may die
+                finally:
+                    self.now -= 1
+                writer.write(b"ok\n")
+                await writer.drain()
+                line = await reading
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def starts_between(self, begin: float, end: float) -> int:
+        return sum(begin <= at < end for at, _ in self.starts)
+
+    def forget(self) -> None:
+        """Count anew."""
+        self.peak = self.now
+        self.above = 0
+
+    def __enter__(self) -> ApiServer:
+        self.thread.start()
+        assert self.ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+
+
+class Worker:
+    """A process whose threads call the API in a loop, through an instance with these settings."""
+
+    def __init__(self, server: ApiServer, threads: int = 16, **settings: Any) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "test.shared.worker", json.dumps([server.port, threads, settings])],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.results: dict[str, Any] = {}
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def ask(self) -> dict[str, Any]:
+        """Return `queue_stats()`, with `failed_calls` and `done`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("stats\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def stop(self) -> dict[str, Any]:
+        """Let it end after the calls that are under way; return what `ask` does."""
+        out, _ = self.process.communicate("stop\n", timeout=60)
+        self.results = json.loads(out.splitlines()[-1])
+        return self.results
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
