@@ -211,7 +211,7 @@ class Client:
                 due = self.retry_at if self.listening else math.inf
             elif not self.listening and now >= self.deaf_since + holdings.terms.timeout:
                 self._lose(None)
-            elif not self.listening and not holdings.joined:
+            elif not self.listening and (self.server.elects or not holdings.joined):
                 due = self.deaf_since + holdings.terms.timeout
             else:
                 due = self._step()
@@ -236,6 +236,8 @@ class Client:
         try:
             reply = self.server.step(report)
         except Exception as error:
+            if self.server.elects and isinstance(error, ConnectionError) and holdings.alone is None:
+                return self.asked_until  # until then another may serve
             self._lose(error)
             return self.retry_at
         now = time.monotonic()
@@ -288,7 +290,9 @@ class Client:
         """Go on alone. It logs nothing: the caller may hold locks."""
         now = time.monotonic()
         if self.holdings.joined and now >= self.holdings.valid_until and not self.woken:
-            self.woken = True  # it was this process that was away, stopped or suspended: the server is asked first
+            self.woken = (
+                True  # it was this process that was away, stopped or suspended: the server is asked first
+            )
             self.asked_until = self.deaf_since = now + self.holdings.terms.timeout
             self.wake()
             return
@@ -337,6 +341,7 @@ class Client:
         self.news.put(None)
         for thread in self.threads[1:]:
             thread.join(2 * self.holdings.terms.timeout)
+        self.server.end()
 
     def after_fork(self) -> None:
         """In the child of a fork: another process, which holds nothing."""

@@ -58,6 +58,8 @@ class _Service:
         self.peers: dict[str, _Peer] = {}
         self.selector = selectors.DefaultSelector()
         path.unlink(missing_ok=True)
+        self.ended = False
+        self.thread = threading.Thread(target=self._run, name="request-queue-service", daemon=True)
         self.listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)  # only this user may connect, from the first moment
         try:
@@ -69,7 +71,16 @@ class _Service:
         self.selector.register(self.listener, selectors.EVENT_READ)
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="request-queue-service", daemon=True).start()
+        self.thread.start()
+
+    def end(self) -> None:
+        """Hang up on all, so that they need not find out."""
+        self.ended = True
+        for key in list(self.selector.get_map().values()):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(key.fileobj, socket.SHUT_RDWR)  # type: ignore[arg-type]
+        if self.thread.ident is not None:
+            self.thread.join(2 * _POLL_SECONDS)
 
     def abandon(self) -> None:
         """In the child of a fork: the service is the parent's."""
@@ -82,13 +93,17 @@ class _Service:
 
     def _run(self) -> None:
         opened = time.monotonic()
-        while len(self.selector.get_map()) > 1 or time.monotonic() < opened + 2 * _POLL_SECONDS:
+        while not self.ended and (
+            len(self.selector.get_map()) > 1 or time.monotonic() < opened + 2 * _POLL_SECONDS
+        ):
             for key, events in self.selector.select(_POLL_SECONDS):
                 if key.data is None:
                     self._accept()
                 else:
                     self._serve(key.data, events)
         self.selector.close()
+        for peer in list(self.peers.values()):
+            peer.connection.close()
         self.path.unlink(missing_ok=True)
         self.listener.close()
         os.close(self.lock)
@@ -164,6 +179,7 @@ class MachineServer:
     trust = True
     publish = "PUBLISH"
     channel = ""
+    elects = True
 
     def __init__(self, account: str, timeout: float) -> None:
         if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
@@ -174,7 +190,7 @@ class MachineServer:
     def _begin(self) -> None:
         self.closed = threading.Event()
         self.connection: socket.socket | None = None
-        self.replies: SimpleQueue[Reply] = SimpleQueue()
+        self.replies: SimpleQueue[Reply | None] = SimpleQueue()
         self.service: _Service | None = None
 
     def step(self, report: Report) -> Reply:
@@ -182,16 +198,18 @@ class MachineServer:
         connection = self.connection
         if connection is None:
             raise ConnectionError("not connected")
-        connection.sendall(json.dumps(report).encode() + b"\n")
+        try:
+            connection.sendall(json.dumps(report).encode() + b"\n")
+        except OSError:
+            raise ConnectionError("the process that served has ended") from None
         deadline = time.monotonic() + self.timeout
         try:
-            while (
-                reply := self.replies.get(timeout=max(0.0, deadline - time.monotonic()))
-            ).seq != report.seq:
-                pass  # the late answer to one before
+            while (reply := self.replies.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
+                if reply.seq == report.seq:
+                    return reply  # others are late answers to those before
         except Empty:
             raise TimeoutError("no answer") from None
-        return reply
+        raise ConnectionError("the process that served has ended")
 
     def listen(self, name: str, told: Callable[[str], None], listening: Callable[[], None]) -> None:
         """Pass on the messages for a process, until `close`; raise OSError when the connection ends."""
@@ -199,6 +217,7 @@ class MachineServer:
         try:
             connection.sendall(json.dumps([name]).encode() + b"\n")
             connection.settimeout(_POLL_SECONDS)
+            self.replies = SimpleQueue()
             self.connection = connection
             listening()
             received = b""
@@ -218,6 +237,7 @@ class MachineServer:
                         told(text)
         finally:
             self.connection = None
+            self.replies.put(None)
             connection.close()
 
     def _connect(self) -> socket.socket:
@@ -252,6 +272,12 @@ class MachineServer:
     def close(self) -> None:
         """End the connection, within half a second. What this process serves to others goes on."""
         self.closed.set()
+
+    def end(self) -> None:
+        """The interpreter ends: let another process serve at once."""
+        self.close()
+        if self.service is not None:
+            self.service.end()
 
     def after_fork(self) -> None:
         """In the child of a fork: connection and service are the parent's."""

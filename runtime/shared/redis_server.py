@@ -25,6 +25,8 @@ class RedisServer:
         timeout: seconds that connecting, and an answer, may take.
     """
 
+    elects = False
+
     def __init__(self, url: str, account: str, timeout: float) -> None:
         import redis
 
@@ -119,6 +121,10 @@ class RedisServer:
         """End the connections, the listening one within half a second."""
         self.closed.set()
         self._disconnect()
+
+    def end(self) -> None:
+        """The interpreter ends."""
+        self.close()
 
     def after_fork(self) -> None:
         """In the child of a fork: the connections are the parent's."""
