@@ -66,7 +66,11 @@ def inject(
     numbers = Numbers(source, tree)
     try:
         return _with(module or cst.parse_module(source.text), source, numbers, injections)
-    except (cst.ParserSyntaxError, cst.CSTLogicError) as error:
+    except cst.ParserSyntaxError as error:
+        raise Refusal(
+            error.raw_line, f"LibCST, which makes the changes, cannot read it: {error.message}"
+        ) from None
+    except cst.CSTLogicError as error:
         raise Refusal(0, f"LibCST, which makes the changes, cannot read it: {error}") from None
     except LookupError:
         raise Refusal(0, "a place that is to be changed was not found again; please report this") from None

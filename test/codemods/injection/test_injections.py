@@ -41,6 +41,12 @@ def test_what_would_take_libcst_long_is_refused():
         injected("del " + "(" * 40 + "a" + ", b)" * 40 + "\n")
 
 
+def test_what_libcst_cannot_read_is_named_in_one_line():
+    with pytest.raises(Refusal, match="LibCST, which makes the changes, cannot read it") as refused:
+        injected("x = (\n" + "'a'\n" * 10_000 + ")\n")
+    assert "\n" not in refused.value.problem.reason
+
+
 def test_a_long_string_is_no_work():
     text = "import a\nx = '''\n" + "(import a)\n" * 500_000 + "'''\n"
     assert injected(text) == text.replace("import a\n", "import a\nimport b\n", 1)
