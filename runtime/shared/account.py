@@ -287,8 +287,10 @@ class Account:
         self.total += 1
         self.virtual = max(self.virtual, score - run.rank * RANK)
         self._tidy_flow(member)
+        # Those that have not reported yet go on alone, each with its share of the rate.
+        shares = max(1.0, self.was / max(self.heard, 1)) if self.fresh > self.now else 1.0
         for meter, cost in zip(self.meters, member.costs, strict=False):
-            meter[2] = max(meter[2], self.now) + cost * meter[0]
+            meter[2] = max(meter[2], self.now) + cost * meter[0] * shares
 
     def _wake(self) -> int:
         """Choose who reports when something is due: one process, for all."""

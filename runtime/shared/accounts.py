@@ -27,7 +27,7 @@ _URLS = ("base_url", "_base_url", "api_base", "endpoint", "url", "host")
 
 # Server and account -> its client.
 _clients: dict[tuple[str, str], Client] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def share_limit(engine: RequestEngine, server: str) -> None:
@@ -49,8 +49,10 @@ def share_limit(engine: RequestEngine, server: str) -> None:
 
 def _terms_of(settings: dict[str, Any]) -> Terms:
     fairness = settings["shared_fairness"]
+    rate, burst = settings.get("requests_per_minute"), settings.get("rate_burst", 3)
     return Terms(
         limit=settings["max_concurrent_requests"],
+        rates=((60 / rate, float(burst)),) if isinstance(rate, int | float) else (),
         lease=settings["shared_lease"],
         timeout=settings["shared_timeout"],
         fallback=settings["shared_fallback"],
@@ -118,7 +120,7 @@ def _end() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for client in list(_clients.values()):
         client.after_fork()
 

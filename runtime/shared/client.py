@@ -43,7 +43,7 @@ class Client:
 
     def _begin(self, terms: Terms) -> None:
         self.holdings = Holdings(terms, self.server.channel)
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.pumping = threading.RLock()
         self.news: SimpleQueue[None] = SimpleQueue()
         self.lost_gates: SimpleQueue[SharedLimit] = SimpleQueue()

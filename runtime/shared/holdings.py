@@ -25,7 +25,7 @@ class Holdings:
     """
 
     def __init__(self, terms: Terms, channel: str = "", trust: bool = True, publish: str = "PUBLISH") -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal handler may make a request as well
         self.id = os.urandom(12).hex()
         self.terms = terms
         self.channel, self.trust, self.publish = channel, trust, publish

@@ -172,8 +172,9 @@ local function grant(name, it, run, entry, score)
     all.total = all.total + 1
     all.virtual = math.max(all.virtual, score - run[1] * RANK)
     tidy_flow(it)
+    local shares = all.fresh > now and math.max(1, all.was / math.max(all.heard, 1)) or 1
     for index, meter in ipairs(all.meters) do
-        if it.costs[index] then meter[3] = math.max(meter[3], now) + it.costs[index] * meter[1] end
+        if it.costs[index] then meter[3] = math.max(meter[3], now) + it.costs[index] * meter[1] * shares end
     end
 end
 

@@ -22,10 +22,13 @@ class ApiServer:
         peak: the most that were in flight at once.
         above: how many arrived while `limit` others were in flight.
         exceeded: when.
+        too_fast: how many came faster than `rate` a second, with `burst` at once.
         starts: when each arrived, and from which process.
     """
 
-    def __init__(self, limit: int, seconds: float = 0.05) -> None:
+    def __init__(self, limit: int, seconds: float = 0.05, rate: float = 0, burst: int = 10) -> None:
+        self.rate, self.burst = rate, burst
+        self.bucket, self.filled_at, self.too_fast = float(burst), 0.0, 0
         self.limit, self.seconds = limit, seconds
         self.now = self.peak = self.above = 0
         self.exceeded: list[float] = []
@@ -54,6 +57,7 @@ class ApiServer:
                 if self.now > self.limit:
                     self.above += 1
                     self.exceeded.append(time.monotonic())
+                self._refill()
                 self.starts.append((time.monotonic(), line.decode().strip()))
                 reading = asyncio.ensure_future(reader.readline())
                 try:
@@ -67,6 +71,17 @@ class ApiServer:
             pass
         finally:
             writer.close()
+
+    def _refill(self) -> None:
+        """Count who comes faster than the bucket fills; as a server that refuses would, take nothing for those."""
+        if self.rate:
+            now = time.monotonic()
+            self.bucket = min(self.burst, self.bucket + (now - self.filled_at) * self.rate)
+            self.filled_at = now
+            if self.bucket >= 1:
+                self.bucket -= 1
+            else:
+                self.too_fast += 1
 
     def starts_between(self, begin: float, end: float) -> int:
         return sum(begin <= at < end for at, _ in self.starts)

@@ -223,3 +223,37 @@ def test_R12_redis_restarted_under_calls_that_are_longer_than_its_absence(
     assert api.above == 0
     api.seconds = 0.05
     four.end()
+
+
+@pytest.fixture
+def limited_api() -> Iterator[ApiServer]:
+    with ApiServer(64, 0.02, rate=200) as server:
+        yield server
+
+
+@on_redis_and_on_a_machine
+def test_R8_four_processes_have_one_rate(limited_api: ApiServer, redis: bool) -> None:
+    server = RedisProcess().start() if redis else None
+    try:
+        four = Company(server, limited_api, requests_per_minute=200 * 60)
+        limited_api.too_fast = 0
+        four.goes_on(400)
+        assert limited_api.too_fast <= 20
+        four.end()
+    finally:
+        if server is not None:
+            server.__exit__(None, None, None)
+
+
+@needs_redis
+def test_R12_the_rate_is_kept_while_redis_is_away(limited_api: ApiServer) -> None:
+    with RedisProcess() as server:
+        four = Company(server, limited_api, requests_per_minute=200 * 60)
+        limited_api.too_fast = 0
+        server.kill()
+        four.goes_on(400)
+        server.start()
+        four.shared_again()
+        four.goes_on(200)
+        assert limited_api.too_fast <= 30
+        four.end()
