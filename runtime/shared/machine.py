@@ -76,9 +76,9 @@ class _Service:
     def end(self) -> None:
         """Hang up on all, so that they need not find out."""
         self.ended = True
-        for key in list(self.selector.get_map().values()):
+        for connection in (self.listener, *(peer.connection for peer in list(self.peers.values()))):
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(key.fileobj, socket.SHUT_RDWR)  # type: ignore[arg-type]
+                connection.shutdown(socket.SHUT_RDWR)
         if self.thread.ident is not None:
             self.thread.join(2 * _POLL_SECONDS)
 
