@@ -43,8 +43,11 @@ class RedisServer:
         self._client: Any = None
 
     def _client_of(self, cluster: bool) -> Any:
-        options: dict[str, Any] = {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout}
-        if urlsplit(self._url).scheme == "rediss":
+        scheme = urlsplit(self._url).scheme
+        options: dict[str, Any] = {"socket_timeout": self.timeout}
+        if scheme != "unix":
+            options["socket_connect_timeout"] = self.timeout
+        if scheme == "rediss":
             options["ssl_check_hostname"] = True
         if cluster:
             return self._redis.cluster.RedisCluster.from_url(self._url, **options)
