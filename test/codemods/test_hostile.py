@@ -1,4 +1,4 @@
-"""Hostile files through the command line: a message that says what is wrong, the exit status, and the bytes as they were."""
+"""Hostile files through the command line: a message that says what is wrong, the exit status, and the bytes as they were (C9)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_large_file_without_calls_costs_nothing_and_is_no_problem(run):
     ],
     ids=["a text", "a comment", "data"],
 )
-def test_C11_a_large_file_that_only_speaks_of_requests_is_no_problem(run, text):
+def test_C9_a_large_file_that_only_speaks_of_requests_is_no_problem(run, text):
     status, said, after = run(data := text + "x = '" + "1" * 2_000_000 + "'\n")
     assert status == 0, said
     assert after.decode() == data

@@ -1,4 +1,4 @@
-"""What must hold for every file: adding twice is adding once, removing gives the file back, formatters do no harm.
+"""What must hold for every file: adding twice is adding once, removing gives the file back, formatters do no harm (C1, C2, C3).
 
 RETROFIT_EXAMPLES=5000 tries so many files instead of the usual few, and other ones each time.
 """

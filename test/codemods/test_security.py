@@ -1,4 +1,4 @@
-"""Hostile files: no code of theirs is run, nothing of theirs reaches a template unchecked, and none takes for ever."""
+"""Hostile files: no code of theirs is run, nothing of theirs reaches a template unchecked, and none takes for ever (C9)."""
 
 from __future__ import annotations
 

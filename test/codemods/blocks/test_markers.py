@@ -1,4 +1,4 @@
-"""Marks and blocks after people and formatters have been at them: states, fingerprints, merging, what is no mark."""
+"""Marks and blocks after people and formatters have been at them: states, fingerprints, merging, what is no mark (C3)."""
 
 from __future__ import annotations
 

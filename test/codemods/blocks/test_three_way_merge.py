@@ -1,4 +1,4 @@
-"""A three-way merge of lines."""
+"""A three-way merge of lines (C3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wraps whose blocks are gone, or that stand where there is no instance: put right, taken out, and told of."""
+"""Wraps whose blocks are gone, or that stand where there is no instance: put right, taken out, and told of (C2)."""
 
 from __future__ import annotations
 

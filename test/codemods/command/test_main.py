@@ -1,4 +1,4 @@
-"""The command: what it prints and where, its exit status, and that it ends well when it is cut off."""
+"""The command: what it prints and where, its exit status, and that it ends well when it is cut off (C9)."""
 
 from __future__ import annotations
 

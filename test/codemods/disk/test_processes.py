@@ -1,4 +1,4 @@
-"""Many files are planned in several processes, which nothing leaves behind."""
+"""Many files are planned in several processes, which nothing leaves behind (C10)."""
 
 from __future__ import annotations
 

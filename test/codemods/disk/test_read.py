@@ -1,4 +1,4 @@
-"""What cannot be read or planned is named, and ends no run."""
+"""What cannot be read or planned is named, and ends no run (C9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime beside the files that need it: it comes, stays and goes with them."""
+"""The runtime beside the files that need it: it comes, stays and goes with them (C4)."""
 
 from __future__ import annotations
 

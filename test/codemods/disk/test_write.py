@@ -1,4 +1,4 @@
-"""Files are written in one step and as they were, whatever happens meanwhile."""
+"""Files are written in one step and as they were, whatever happens meanwhile (C9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which calls are found, where they may stand, what is wrapped of them, and why one is skipped."""
+"""Which calls are found, where they may stand, what is wrapped of them, and why one is skipped (C5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as retried already, and what only looks so: pages, items, polls and workers."""
+"""What counts as retried already, and what only looks so: pages, items, polls and workers (C6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a project's files say of one another: to what a name of another file is followed, and what calls a function."""
+"""What a project's files say of one another: to what a name of another file is followed, and what calls a function (C5)."""
 
 from __future__ import annotations
 

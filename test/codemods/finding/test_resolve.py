@@ -1,4 +1,4 @@
-"""How types are followed through a file: to a client where there is one, and never to one where there is none."""
+"""How types are followed through a file: to a client where there is one, and never to one where there is none (C5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receivers whose type cannot be seen: taken for a client, listed with how to mend it, or left as none of our business."""
+"""Receivers whose type cannot be seen: taken for a client, listed with how to mend it, or left as none of our business (C6)."""
 
 from __future__ import annotations
 

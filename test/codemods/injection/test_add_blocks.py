@@ -1,4 +1,4 @@
-"""Blocks at the end of classes: before and after."""
+"""Blocks at the end of classes: before and after (C1, C2)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The import of the runtime: before and after."""
+"""The import of the runtime: before and after (C1, C2)."""
 
 import pytest
 

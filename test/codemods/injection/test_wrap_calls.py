@@ -1,4 +1,4 @@
-"""Wraps around calls: before and after."""
+"""Wraps around calls: before and after (C1)."""
 
 import pytest
 

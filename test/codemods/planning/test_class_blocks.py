@@ -1,4 +1,4 @@
-"""Every shape that a class may have: each retrofitted class is run against a server, or is refused with the reason."""
+"""Every shape that a class may have: each retrofitted class is run against a server, or is refused with the reason (C7, C8)."""
 
 from __future__ import annotations
 

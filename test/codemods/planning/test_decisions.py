@@ -1,4 +1,4 @@
-"""One decision about each call site, from what is known of it and of its class."""
+"""One decision about each call site, from what is known of it and of its class (C6)."""
 
 import ast
 from dataclasses import replace

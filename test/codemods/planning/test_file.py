@@ -1,4 +1,4 @@
-"""What becomes of a file as a whole: blocks, upgrades, hand edits, refusals, odd beginnings and ends."""
+"""What becomes of a file as a whole: blocks, upgrades, hand edits, refusals, odd beginnings and ends (C1, C3)."""
 
 from __future__ import annotations
 

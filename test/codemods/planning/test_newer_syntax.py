@@ -49,7 +49,7 @@ def python(version: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("code", NEWER)
-def test_C11_the_message_says_which_python_is_needed(code):
+def test_C9_the_message_says_which_python_is_needed(code):
     data = f"import requests\n{code}\n".encode()
     problems = plan(data, Path("client.py"), Options()).problems
     if sys.version_info[:2] >= python(NEWER[code]):

@@ -1,4 +1,4 @@
-"""Patches are accepted by the real git, and give the planned file byte for byte."""
+"""Patches are accepted by the real git, and give the planned file byte for byte (C1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run, told in every way: the facts are the same, and no key of the user's code is among them."""
+"""One run, told in every way: the facts are the same, and no key of the user's code is among them (C6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the name of a class is read: its words, whose it is, and which variable may be called after it."""
+"""How the name of a class is read: its words, whose it is, and which variable may be called after it (K2, K6)."""
 
 from __future__ import annotations
 

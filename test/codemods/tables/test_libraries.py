@@ -1,4 +1,4 @@
-"""Each library of the table: what is a request, what is none, what cannot be wrapped and what must be said of it."""
+"""Each library of the table: what is a request, what is none, what cannot be wrapped and what must be said of it (C5)."""
 
 from __future__ import annotations
 
