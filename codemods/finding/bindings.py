@@ -121,6 +121,8 @@ class _Builder:
             inner.bind(arg.arg, UNKNOWN)
         self.fill(scope, outside(node))
         if isinstance(node, ast.Lambda):
+            if is_method and named and named[0].arg == "self":
+                inner.class_info, inner.self_name = scope.class_info, "self"
             self.fill(inner, inside(node))
             return
         scope.bind(node.name, node)

@@ -124,7 +124,9 @@ class Follower:
 
         A file `openai.py` beside others that import `openai` is not what they mean.
         """
-        if self.catalogue.is_module(written.partition(".")[0]):
+        first = written.partition(".")[0]
+        own = module.partition("/")[2].partition(".")[0]
+        if first != own and self.catalogue.is_module(first):
             return None
         return self.view.modules.find(written, module)
 

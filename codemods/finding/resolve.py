@@ -40,6 +40,8 @@ _MANY = frozenset(
 )
 _ENTERS = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_context"})
 """Methods that give what they are given, or what they are called on, having entered it."""
+_DISPLAYS = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Tuple, ast.Set, ast.SetComp)
+_MOST_HELD = 8
 _NEW_TYPES = frozenset({"typing.NewType", "typing_extensions.NewType"})
 _TYPE_VARIABLES = frozenset({"typing.TypeVar", "typing_extensions.TypeVar"})
 _FACTORIES = frozenset({"field", "Field", "attrib", "ib", "PrivateAttr"})
@@ -170,13 +172,16 @@ class Names:
             return self._resolve(node.value, scope, seen)
         if isinstance(node, ast.Subscript):
             if decorator_name(node.value).rpartition(".")[2] in _SINGLE:
-                return self.annotated(node, scope).removesuffix("()")  # an alias of a type
+                return self.annotated(node, scope, seen).removesuffix("()")  # an alias of a type
             base = self._resolve(node.value, scope, seen)
             if self.catalogue.is_collection(base):
                 return base  # its methods are those of the things that it gives
             return base[:-2] if base.endswith("[]") else UNKNOWN
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            return self.annotated(node, scope).removesuffix("()")
+            return self.annotated(node, scope, seen).removesuffix("()")
+        if isinstance(node, _DISPLAYS):
+            held = self._best([(value, scope) for value in _held(node)], seen)
+            return f"{held}[]" if held.endswith("()") and self.catalogue.is_client(held[:-2]) else UNKNOWN
         if isinstance(node, ast.BoolOp):
             return self._best([(value, scope) for value in node.values], seen)
         if isinstance(node, ast.IfExp):
@@ -256,7 +261,7 @@ class Names:
                 [
                     *(self._resolve(value, scope, seen) for value, scope in cls.attributes.get(name, ())),
                     *(
-                        self.annotated(annotation, scope)
+                        self.annotated(annotation, scope, seen)
                         for annotation, scope in cls.annotations.get(name, ())
                     ),
                 ]
@@ -269,7 +274,7 @@ class Names:
             if method is not None:
                 return UNKNOWN
             for annotation, scope in cls.self_types:
-                other = self.annotated(annotation, scope)
+                other = self.annotated(annotation, scope, seen)
                 if (found_class := self.own_class(other)) is not None and found_class is not cls:
                     found = self._resolve_member(found_class, name, seen)
                 elif other and found_class is None:
@@ -324,7 +329,7 @@ class Names:
             return f"{base}.*" if base else UNKNOWN
         name = self._resolve(function, scope, seen)
         if name in ("typing.cast", "typing_extensions.cast") and len(node.args) == 2:
-            named = self.annotated(node.args[0], scope)
+            named = self.annotated(node.args[0], scope, seen)
             value = self._resolve(node.args[1], scope, seen)
             return self._best_name([value, named] if value else [named])
         if name == "functools.partial" and node.args and isinstance(scope.node, ast.Module):
@@ -333,10 +338,10 @@ class Names:
         if name == "importlib.import_module" and node.args and isinstance(node.args[0], ast.Constant):
             return self.elsewhere.imported(str(node.args[0].value))
         if name in _NEW_TYPES and len(node.args) == 2:
-            return self.annotated(node.args[1], scope).removesuffix("()")
+            return self.annotated(node.args[1], scope, seen).removesuffix("()")
         if name in _TYPE_VARIABLES:
             bounds = [*node.args[1:], *(k.value for k in node.keywords if k.arg == "bound")]
-            return self._best_name(self.annotated(bound, scope) for bound in bounds).removesuffix("()")
+            return self._best_name(self.annotated(bound, scope, seen) for bound in bounds).removesuffix("()")
         if isinstance(function, ast.Attribute) and function.attr in _ENTERS:
             entered = node.args[0] if node.args else function.value
             return self._resolve(entered, scope, seen)
@@ -391,7 +396,7 @@ class Names:
         self, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[Seen]
     ) -> str:
         scope = self.scopes[function]
-        annotated = self.annotated(function.returns, scope) if function.returns is not None else UNKNOWN
+        annotated = self.annotated(function.returns, scope, seen) if function.returns is not None else UNKNOWN
         if annotated.endswith("()") and self.catalogue.is_client(annotated[:-2]):
             return annotated
         returns = [(value, scope) for value in scope.returns]
@@ -401,40 +406,41 @@ class Names:
         is_thing = found.endswith(("()", ":")) or self.catalogue.is_module(found)
         return found if is_thing else annotated
 
-    def annotated(self, annotation: ast.expr, scope: Scope) -> str:
+    def annotated(self, annotation: ast.expr, scope: Scope, seen: frozenset[Seen] = frozenset()) -> str:
         """Return `Client()` for an annotation that names a class, alone or in a union; for a client, if one is there."""
-        return self._best_name(self._classes_in(annotation, scope))
+        return self._best_name(self._classes_in(annotation, scope, seen))
 
-    def _classes_in(self, annotation: ast.expr, scope: Scope) -> Iterator[str]:
+    def _classes_in(self, annotation: ast.expr, scope: Scope, seen: frozenset[Seen]) -> Iterator[str]:
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
             try:
                 annotation = ast.parse(annotation.value, mode="eval").body
             except (SyntaxError, ValueError):
                 return
         if isinstance(annotation, ast.BinOp):
-            yield from self._classes_in(annotation.left, scope)
-            yield from self._classes_in(annotation.right, scope)
+            yield from self._classes_in(annotation.left, scope, seen)
+            yield from self._classes_in(annotation.right, scope, seen)
         elif isinstance(annotation, ast.Subscript):
             kind = decorator_name(annotation.value).rpartition(".")[2]
             parts = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
             if kind in _SINGLE:
                 for part in parts:
-                    yield from self._classes_in(part, scope)
+                    yield from self._classes_in(part, scope, seen)
             elif kind in _MANY:
                 for part in parts[-1:]:  # none in `tuple[()]`
-                    yield from (f"{name}[]" for name in self._classes_in(part, scope))
+                    yield from (f"{name}[]" for name in self._classes_in(part, scope, seen))
             else:
-                yield from self._class_named(annotation.value, scope)
+                yield from self._class_named(annotation.value, scope, seen)
         elif isinstance(annotation, ast.Name | ast.Attribute):
-            yield from self._class_named(annotation, scope)
+            yield from self._class_named(annotation, scope, seen)
 
-    def _class_named(self, annotation: ast.expr, scope: Scope) -> Iterator[str]:
+    def _class_named(self, annotation: ast.expr, scope: Scope, seen: frozenset[Seen]) -> Iterator[str]:
         if isinstance(annotation, ast.Name):
             for owner in scope.outwards():
                 if annotation.id in owner.type_parameters:
-                    yield from self._classes_in(owner.type_parameters[annotation.id], owner.parent or owner)
+                    bound = owner.type_parameters[annotation.id]
+                    yield from self._classes_in(bound, owner.parent or owner, seen)
                     return
-        name = self.resolve(annotation, scope)
+        name = self._resolve(annotation, scope, seen) if seen else self.resolve(annotation, scope)
         if name and not name.startswith(("typing.", "typing_extensions.", "collections.")):
             yield f"{name}()"
 
@@ -454,6 +460,17 @@ class Names:
                 return owner if owner.self_name == name and len(owner.bindings[name]) == 1 else None
             owner = owner.parent
         return None
+
+
+def _held(node: ast.expr) -> list[ast.expr]:
+    """Return what a display holds, or as much of it as tells what that is: `{"eu": requests.Session()}`."""
+    if isinstance(node, ast.Dict):
+        return node.values[:_MOST_HELD]
+    if isinstance(node, ast.DictComp):
+        return [node.value]
+    if isinstance(node, ast.ListComp | ast.SetComp):
+        return [node.elt]
+    return node.elts[:_MOST_HELD] if isinstance(node, ast.List | ast.Tuple | ast.Set) else []
 
 
 def best(names: Iterable[str], catalogue: Catalogue) -> str:

@@ -278,6 +278,27 @@ def test_a_file_named_like_a_library_of_the_table_is_not_taken_for_it():
     assert Follower(view, catalogue()).member(module(view, "use.py"), "Use", "x") == "openai.OpenAI()"
 
 
+def test_a_project_that_is_itself_a_library_of_the_table_is_followed():
+    files = {
+        "openai/__init__.py": "",
+        "openai/http.py": "import requests\ndef session():\n    return requests.Session()\n",
+    }
+    files["openai/use.py"] = (
+        "from openai.http import session\nclass Use:\n    def go(self):\n        self.x = session()\n        self.x.get('')\n"
+    )
+    view = viewed(files)
+    assert (
+        Follower(view, catalogue()).member(module(view, "openai/use.py"), "Use", "x") == "requests.Session()"
+    )
+
+
+def test_a_type_that_is_made_of_itself_ends():
+    files = {
+        "use.py": "import requests\nfrom typing import Union\nJson = Union['Json', int]\nTree = 'Tree' | int\nclass Use:\n    x: Json\n    y: Tree\n"
+    }
+    assert not viewed(files).summaries["0/use"].classes["Use"].attributes.get("y")
+
+
 def test_only_files_that_may_matter_are_read():
     files = {
         **CLIENTS,
