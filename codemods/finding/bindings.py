@@ -236,6 +236,7 @@ class _Builder:
             for alias in node.names:
                 first = alias.name.partition(".")[0]
                 self.imported.add(first)
+                self.names.imports.append((alias.name, node.lineno))
                 scope.bind(alias.asname or first, alias.name if alias.asname else first)
             return
         module = node.module or ""
@@ -247,6 +248,7 @@ class _Builder:
                 self.names.stars.append(f"{start}{module}")
                 continue
             name = f"{start}{module}.{alias.name}" if module else f"{start}{alias.name}"
+            self.names.imports.append((name, node.lineno))
             scope.bind(alias.asname or alias.name, name)
 
     def _annotate(self, scope: Scope, target: ast.expr, annotation: ast.expr) -> None:

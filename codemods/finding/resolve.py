@@ -20,6 +20,7 @@ from functools import partial
 from ..source.scopes import Binding, ClassInfo, Scope
 from ..source.syntax import decorator_name
 from ..tables.lookup import Catalogue, passes_through
+from ..tables.not_covered import not_covered
 
 UNKNOWN = ""
 Seen = int | tuple[int, str]
@@ -94,6 +95,8 @@ class Names:
     catalogue: Catalogue
     libraries: frozenset[str] = frozenset()
     """First parts of what the file imports absolutely."""
+    imports: list[tuple[str, int]] = field(default_factory=list)
+    """What the file imports, wherever in it, and in which line."""
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     stars: list[str] = field(default_factory=list)
     """Modules of which the file imports all names."""
@@ -117,6 +120,15 @@ class Names:
             return self._resolve(node, scope, frozenset())
         finally:
             self._searching = False
+
+    def not_covered(self) -> dict[str, int]:
+        """Return the well-known API libraries that the file imports and that no row covers -> in which line, each once."""
+        found: dict[str, int] = {}
+        for imported, line in self.imports:
+            library = not_covered(imported)
+            if library and not self.catalogue.is_module(library):
+                found.setdefault(library, line)
+        return found
 
     def forget(self) -> None:
         """Forget what was resolved, because more has become known."""

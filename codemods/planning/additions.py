@@ -156,6 +156,9 @@ def _settle(
         else:
             libraries = frozenset(library for library in calling if library is not None)
             works[id(info)] = replace(work, libraries=libraries, kin=kin[id(info)])
+    for library, line in names.not_covered().items():
+        note = f"{library} is not in the table of libraries: its calls are not queued; name its client in [tool.backend-retrofit]"
+        told.append(ClassPlan("<module>", line, (), (note,)))
     for line, word in opt_outs.unknown:
         note = f"{written(word)} says nothing to this tool; it is {' or '.join(map(written, WORDS))}"
         told.append(ClassPlan("<module>", line, (), (note,)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .libraries import ADAPTERS, HTTP, LIBRARIES, PAGES_LATER, Client, Library
+from .not_covered import NOT_COVERED
 from .request_shapes import SHAPES
 
 _SAME_CLIENT = re.compile(
@@ -83,7 +84,7 @@ class Catalogue:
         }
         self._with_functions = frozenset(name.rpartition(".")[0] for name in self._functions)
         known = (*self._functions, *self._clients, *self._refused)
-        words = {name.partition(".")[0] for name in known if not name.startswith(".")}
+        words = {name.partition(".")[0] for name in (*known, *NOT_COVERED) if not name.startswith(".")}
         own_words = {
             maker.rpartition(".")[2] for row in own for client in row.clients for maker in client.made_by
         }

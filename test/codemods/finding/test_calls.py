@@ -181,3 +181,26 @@ def test_a_call_that_was_wrapped_by_hand_is_not_wrapped_twice():
         "wrapped fetch",
         "wrapped requests.get",
     ]
+
+
+@pytest.mark.parametrize(
+    ("imports", "library"),
+    [
+        ("import stripe", "stripe"),
+        ("from twilio.rest import Client", "twilio"),
+        ("import azure.ai.inference as inference", "azure.ai"),
+        ("from azure.ai import inference", "azure.ai"),
+        ("def f():\n    import voyageai", "voyageai"),
+        ("from github import Github\nfrom github import Auth", "github"),
+        ("from googleapiclient.discovery import build", "googleapiclient"),
+    ],
+)
+def test_a_well_known_api_library_that_is_not_in_the_table_is_named_once(imports, library):
+    told = [cls for cls in check_noop(f"{imports}\n").classes if cls.name == "<module>"]
+    (note,) = [note for cls in told for note in cls.notes]
+    assert note.startswith(f"{library} is not in the table of libraries")
+
+
+@pytest.mark.parametrize("imports", ["import json", "import requests", "from .stripe import x", "import azure.identity", "import githubber"])  # fmt: skip
+def test_other_libraries_are_not_named(imports):
+    assert not check_noop(f"{imports}\n").classes
