@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 17eca32a2b
+# Put here by add-queue-backoff; retrofit:runtime v1 f5539eb138
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -75,8 +75,15 @@ class CircuitOpen(QueueError):
 # Arguments that are no body to be rewound; results that are neither a failure nor a stream.
 PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
-# A dict with one of these keys is an answer of a library, which the file of that library in `vendors/` reads.
-ANSWER_KEYS: set[str] = set()
+# Key of a dict that is an answer of a library -> the function that tells if it is a good one, and read. The vendors add theirs.
+ANSWER_KEYS: dict[str, Callable[[Any], bool]] = {}
+# What neither fails nor streams. Models of SDKs are added: classes of pydantic's in a module, which are there for good.
+_SETTLED_TYPES: set[type] = {*PLAIN_TYPES}
+_STATUS_NAMES = ("status_code", "status", "code")
+# What a stream of some kind has.
+_STREAMING = frozenset(
+    "__next__ __anext__ __enter__ __aenter__ close aclose connection response http_response".split()
+)
 CO_COROUTINE = 0x80
 
 
@@ -99,7 +106,7 @@ def has_method(thing: Any, method: str) -> bool:
 
 def status_in(thing: Any) -> "int | None":
     """Return the HTTP status that an object carries: a real integer of three digits, so that a mock has none."""
-    for name in ("status_code", "status", "code"):
+    for name in _STATUS_NAMES:
         value = attribute(thing, name)
         if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
             return int(value)
@@ -145,19 +152,44 @@ def is_coroutine_function(function: Any) -> bool:
 
 def is_settled(result: Any) -> bool:
     """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
-    if type(result) in PLAIN_TYPES:
+    cls = type(result)
+    if cls in _SETTLED_TYPES:
+        return cls in PLAIN_TYPES or not _has_status(result)
+    if cls is dict:
+        for key, is_settled_answer in ANSWER_KEYS.items():
+            if key in result:
+                return is_settled_answer(result)
         return True
-    if type(result) is dict:
-        return result.keys().isdisjoint(ANSWER_KEYS)
     try:
-        if type(result.status_code) is not int or result.status_code >= 400:
+        status = result.status_code
+        if type(status) is not int or status >= 400:
             return False
         read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        if read is None:
-            return getattr(result, "is_stream_consumed", None) is True
-        return read is True and result._content != b""  # it may have been cut within its headers
+        if read is True:
+            return bool(result._content)  # else it may have been cut within its headers
+        return read is None and getattr(result, "is_stream_consumed", None) is True
     except Exception:
         return False
+
+
+def remember_settled(result: Any) -> None:
+    """Remember the class of a result that was neither a failure nor a stream, if that holds for all of its instances."""
+    cls = type(result)
+    fields = cls.__dict__.get("__pydantic_fields__")
+    if not isinstance(fields, dict) or not _STREAMING.isdisjoint(fields):
+        return
+    stays = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
+    if stays and not any(hasattr(cls, name) for name in _STREAMING):
+        _SETTLED_TYPES.add(cls)
+
+
+def _has_status(model: Any) -> bool:
+    """Return True if a model has a number for a status, in its fields or in what came beside them."""
+    for values in (model.__dict__, model.__pydantic_extra__ or {}):
+        for name in _STATUS_NAMES:
+            if type(values.get(name)) is int:
+                return True
+    return False
 
 
 def twin_of(thing: Any, **changes: Any) -> Any:
@@ -1942,6 +1974,8 @@ _CLIENT_VARIABLES = tuple(
     for variable in (name, name.lower())
 )
 
+_MOST_KEPT = 16
+
 
 class Connections:
     """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
@@ -1951,7 +1985,10 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self.kept: dict[Any, Any] = {}
+        self.lock = threading.Lock()
+        self.kept: OrderedDict[Any, _Kept] = (
+            OrderedDict()
+        )  # the one that was used last is the last; under `lock`
         self.copies: dict[Any, Any] = {}
 
     def through(self, call: Any) -> Any:
@@ -1978,13 +2015,14 @@ class Connections:
         return self.copies[key]
 
     def _requests_session(self, session_class: Any) -> Any:
-        kept = self.kept.get(session_class)
-        if kept is None:
+        def make() -> Any:
             session = session_class()
             for prefix, adapter in list(session.adapters.items()):
                 session.mount(prefix, type(adapter)(pool_maxsize=100))
-            kept = self.kept.setdefault(session_class, session)
-        return contextlib.nullcontext(twin_of(kept, cookies=type(kept.cookies)()))
+            return session
+
+        kept = self._take(session_class, make)
+        return _Use(self, kept, twin_of(kept.client, cookies=type(kept.client.cookies)()))
 
     def _httpx_client(
         self, client_class: Any, cookies: Any = None, timeout: Any = None, **options: Any
@@ -1992,22 +2030,80 @@ class Connections:
         variables = tuple(map(os.environ.get, _CLIENT_VARIABLES)) if options.get("trust_env", True) else ()
         key = (client_class, variables, *options.items())
         try:
-            kept = self.kept.get(key)
+            hash(key)
         except TypeError:  # an option that is no key: a client of its own, as without us
             return client_class(cookies=cookies, timeout=timeout, **options)
-        if kept is None:
+
+        def make() -> Any:
             module = sys.modules[client_class.__module__.partition(".")[0]]  # httpx, or its fork httpx2
             limits = module.Limits(max_connections=None, max_keepalive_connections=100)
-            kept = self.kept.setdefault(key, client_class(limits=limits, **options))
-        twin = twin_of(kept)
+            return client_class(limits=limits, **options)
+
+        kept = self._take(key, make)
+        twin = twin_of(kept.client)
         twin.cookies, twin.timeout = cookies, timeout
-        return contextlib.nullcontext(twin)
+        return _Use(self, kept, twin)
+
+    def _take(self, key: Any, make: Callable[[], Any]) -> "_Kept":
+        """Return the client that is kept for a key, in use from now on."""
+        with self.lock:
+            kept = self.kept.get(key)
+            if kept is not None:
+                kept.uses += 1
+                self.kept.move_to_end(key)
+                return kept
+        made = _Kept(make())
+        with self.lock:
+            kept = self.kept.setdefault(key, made)
+            kept.uses += 1
+            surplus = self._surplus()
+        for one in surplus if kept is made else (made, *surplus):
+            one.client.close()
+        return kept
+
+    def give_back(self, kept: "_Kept") -> None:
+        """End a use of a client; one that was kept for longer than others, and is used no more, is closed."""
+        with self.lock:
+            kept.uses -= 1
+            surplus = self._surplus()
+        for one in surplus:
+            one.client.close()
+
+    def _surplus(self) -> "list[_Kept]":
+        """Take out what is kept beyond the limit, as far as it is not in use: an SSL context for each call makes as many."""
+        found = []
+        for key, kept in list(self.kept.items()) if len(self.kept) > _MOST_KEPT else ():
+            if len(self.kept) > _MOST_KEPT and not kept.uses:
+                found.append(self.kept.pop(key))
+        return found
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        kept, self.kept = list(self.kept.values()), {}
-        for session in kept:
-            session.close()
+        with self.lock:
+            kept, self.kept = list(self.kept.values()), OrderedDict()
+        for one in kept:
+            one.client.close()
+
+
+class _Kept:
+    """A session of requests or a client of httpx, and how many requests are using it."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.uses = 0
+
+
+class _Use:
+    """What stands for a new session in `with`: a twin of one that is kept, which is not closed at the end."""
+
+    def __init__(self, connections: Connections, kept: _Kept, twin: Any) -> None:
+        self.connections, self.kept, self.twin = connections, kept, twin
+
+    def __enter__(self) -> Any:
+        return self.twin
+
+    def __exit__(self, *exc: object) -> None:
+        self.connections.give_back(self.kept)
 
 
 class _Names:
@@ -2436,6 +2532,8 @@ def finish(request: Request, slot: Slot) -> None:
         request.result = _hold(request, slot)
     else:
         slot.release()
+        if request.error is None and failure_in_result(request.result) is None:
+            remember_settled(request.result)
 
 
 def _hold(request: Request, slot: Slot) -> Any:
@@ -3457,6 +3555,8 @@ _AWS_SEVERAL = re.compile(
     r"boto3\.s3\.(inject|transfer)|aioboto3\.s3\.inject|s3transfer\.|(aio)?boto(core|3)\.(waiter|paginate)|"
     r"aiobotocore\.(waiter|paginate)|(aio)?boto3\.resources\.collection|(aio)?boto3\.dynamodb\.table"
 )
+_READ_TYPES = PLAIN_TYPES | {dict}
+_CLIENT_MODULES = frozenset({"botocore.client", "aiobotocore.client"})
 _AWS_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _AWS_MAKES = re.compile(r"create_|start_|send_|publish_")
 _AWS_READS = re.compile(
@@ -3490,6 +3590,17 @@ def _body_of_botocore(result: Any) -> Any:
     return next(
         (value for value in result.values() if has_method(attribute(value, "_raw_stream"), "read")), None
     )
+
+
+def _is_settled_of_botocore(result: dict[str, Any]) -> bool:
+    """Return True, quickly, for an answer that is a good one, and read."""
+    metadata = result["ResponseMetadata"]
+    if type(metadata) is not dict or "Error" in result:
+        return False
+    status = metadata.get("HTTPStatusCode")
+    if type(status) is not int or status >= 300:
+        return False
+    return all(type(value) in _READ_TYPES or not hasattr(value, "_raw_stream") for value in result.values())
 
 
 def _is_unread_by_botocore(result: Any) -> bool:
@@ -3535,7 +3646,9 @@ class _LastAttempt:
 def _botocore_handling(call: Any, owner: Any) -> "Handling | None":
     """The same method of a copy of the client or resource, of which no handler repeats an attempt."""
     function = attribute(call, "__func__")
-    if _AWS_SEVERAL.match(str(attribute(function, "__module__"))) or _is_waiter(call):
+    module = attribute(function, "__module__")
+    is_operation = module in _CLIENT_MODULES
+    if not is_operation and (_AWS_SEVERAL.match(str(module)) or _is_waiter(call)):
         return Handling(call, retry=False)
     client = _client_of(owner)
     if function is None or client is None:
@@ -3545,7 +3658,8 @@ def _botocore_handling(call: Any, owner: Any) -> "Handling | None":
     if client is not owner:
         return Handling(_once_of_resource(call, owner, client))
     once = MethodType(function, _with_events(client, _LastAttempt(client._endpoint._event_emitter)))
-    if call.__name__ == "_make_api_call" or _token_members(client, _operation_of(client, call.__name__)):
+    operation = _operation_of(client, call.__name__)
+    if call.__name__ == "_make_api_call" or _token_members(client, operation):
         return Handling(once, prepare=_with_token)
     return Handling(once)
 
@@ -3643,7 +3757,7 @@ def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
     return owner.__module__.partition(".")[0] == "aiobotocore"
 
 
-ANSWER_KEYS.add("ResponseMetadata")
+ANSWER_KEYS["ResponseMetadata"] = _is_settled_of_botocore
 RAISED_WITHOUT_CAUSE.add("S3UploadFailedError")
 VENDORS.append(
     Vendor(
@@ -4053,8 +4167,14 @@ VENDORS.insert(0, Vendor("instructor, LangChain, tenacity, huggingface_hub", han
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
 # Methods that make several requests, or call functions of the user's between them.
-_POLLS = re.compile(r"(\w+_and_|\w+_run_)?poll$|wait_for_|upload_file_chunked$|tool_runner$|poller$|worker$")
-_SENDERS = ("_get", "_post", "_put", "_patch", "_delete", "_get_api_list")
+_POLL_NAMES = """
+    create_and_poll create_and_run_poll poll submit_tool_outputs_and_poll upload_and_poll upload_file_chunked
+    wait_for_processing tool_runner poller worker
+"""
+_POLLS = frozenset(_POLL_NAMES.split())
+_NUMBERS = (int, float)
+_ONE_ATTEMPT_OF_SDK = {"max_retries": 0}
+_SENDERS = ("_get", "_post", "_put", "_patch", "_delete")
 
 
 def _failure_in_stream(error: Any, name: str) -> "Failure | None":
@@ -4068,37 +4188,64 @@ def _failure_in_stream(error: Any, name: str) -> "Failure | None":
 
 def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
     """OpenAI, Anthropic, Groq, Together: the same method of a copy of its resource."""
-    if _is_client(owner):
-        return _of_client(call, owner)
-    client, given = attribute(owner, "_client"), attribute(owner, "__dict__") or {}
-    senders = {name: given[name] for name in _SENDERS if name in given}
-    if not senders or not _is_client(client):
-        return None
-    if _POLLS.match(call.__name__):
+    given = attribute(owner, "__dict__") or {}
+    client: Any = given.get("_client")
+    if "_post" not in given or not isinstance(attribute(client, "max_retries"), _NUMBERS):
+        return _of_client(call, owner) if _is_client(owner) else None
+    if call.__name__ in _POLLS:
         return Handling(call, retry=False)
     if attribute(client, "_idempotency_header"):
         return Handling(call, prepare=_with_key)
     if not client.max_retries:
         return Handling(call)
-    return Handling(_by_senders(call, owner, {name: _once(send, client) for name, send in senders.items()}))
+    return Handling(_once(call, owner, _ONE_ATTEMPT_OF_SDK))
 
 
 def _with_key(call: Any, args: Any, kwargs: Any) -> Prepared:
     """Make the key by which the server knows a repetition, the same for all attempts of a request."""
     owner = attribute(call, "__self__") or call.__wrapped__.__self__
-    options = {"idempotency_key": f"retrofit-{uuid.uuid4()}"}
-    senders = {
-        name: _once(send, owner._client, options) for name, send in vars(owner).items() if name in _SENDERS
-    }
-    return Prepared(_by_senders(call, owner, senders), args, kwargs)
+    options = {"idempotency_key": f"retrofit-{uuid.uuid4()}", **_ONE_ATTEMPT_OF_SDK}
+    return Prepared(_once(call, owner, options), args, kwargs)
 
 
-def _by_senders(call: Any, owner: Any, senders: dict[str, Any]) -> Any:
-    """Return a method of a resource, or a function around one, as one of a copy that sends by other functions."""
-    twin = twin_of(owner, **senders)
+def _once(call: Any, owner: Any, options: dict[str, Any]) -> Any:
+    """Return a method of a resource, or a function around one, as one of a copy that sends with these options.
+
+    Raises:
+        TypeError: it is not known where the function keeps the method.
+    """
+    given = owner.__dict__
+    twin = object.__new__(type(owner))
+    own = twin.__dict__
+    own.update(given)
+    for name in _SENDERS:
+        if name in given:
+            own[name] = partial(_send_once, given[name], options)
+    if "_get_api_list" in given:
+        own["_get_api_list"] = partial(_list_once, given["_get_api_list"], owner._client, options)
     if type(call) is MethodType:
         return MethodType(call.__func__, twin)
+    if call.__name__ not in given and type(again := getattr(twin, call.__name__)) is type(call):
+        return again  # a wrapper that somebody has put into the class, as tools that trace do
     return _around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin))
+
+
+def _send_once(send: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Send a request as `send` does, with more options."""
+    options = kwargs.get("options")
+    kwargs["options"] = {**(options or {}), **more}
+    return send(*args, **kwargs)
+
+
+def _list_once(send: Any, client: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Ask for the first page of a list once; later ones are retried as before."""
+    retries = (kwargs.get("options") or {}).get("max_retries", client.max_retries)
+    sent = _send_once(send, more, *args, **kwargs)
+    if has_method(sent, "__await__"):
+        sent._client = _FirstPage(sent, retries)
+    else:
+        _let_later_pages_be_retried(sent, retries)
+    return sent
 
 
 def _sdk_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | None":
@@ -4106,31 +4253,14 @@ def _sdk_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | No
 
 
 def _is_client(thing: Any) -> bool:
-    return has_method(thing, "get_api_list") and isinstance(attribute(thing, "max_retries"), int | float)
+    return isinstance(attribute(thing, "max_retries"), _NUMBERS) and has_method(thing, "get_api_list")
 
 
 def _of_client(call: Any, client: Any) -> Handling:
     """Handle `client.post(...)` and its like, for what the SDK has no method for."""
     if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
         return Handling(call)
-    return Handling(_once(call, client))
-
-
-def _once(send: Any, client: Any, more: "Mapping[str, Any]" = MappingProxyType({})) -> Callable[..., Any]:
-    """Return a function that sends a request as `send` does, once. Later pages of a list are retried as before."""
-
-    def send_once(*args: Any, **kwargs: Any) -> Any:
-        options = kwargs.get("options") or {}
-        sent = send(*args, **{**kwargs, "options": {**more, **options, "max_retries": 0}})
-        if send.__name__ == "get_api_list":
-            retries = options.get("max_retries", client.max_retries)
-            if has_method(sent, "__await__"):
-                sent._client = _FirstPage(sent, retries)
-            else:
-                _let_later_pages_be_retried(sent, retries)
-        return sent
-
-    return send_once
+    return Handling(wraps(call)(partial(_send_once, call, _ONE_ATTEMPT_OF_SDK)))
 
 
 def _let_later_pages_be_retried(page: Any, retries: Any) -> None:
@@ -4299,12 +4429,15 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
             return partial(run_call, engine, call, retry)
     except Exception:  # the same function, of something else
         pass
-    if is_ordinary(call, engine.ordinary, engine.without_retries):
-        return partial(run_call, engine, call, retry)
-    kind, handle = _look_at(engine, call)
+    known = _known(engine, call)
+    if known is None or known.may_be_ordinary:
+        if is_ordinary(call, engine.ordinary, engine.without_retries):
+            return partial(run_call, engine, call, retry)
+        known = known or _look_at(engine, call)
+    kind = known.kind
     prepare = None
     if retry and engine.settings["max_retries"] is not None:
-        call, retry, prepare = _handling_of(engine, call, handle)
+        call, retry, prepare = _handling_of(engine, call, known.handle)
     if kind is SYNC:
         run: Any = run_partial if isinstance(call, partial) else run_call
     else:
@@ -4329,20 +4462,39 @@ async def _await_prepared(
     return await run(engine, prepared.call, prepared.retry, *prepared.args, **prepared.kwargs)
 
 
-def _look_at(engine: "RequestEngine", call: Any) -> "tuple[int, Any]":
-    """Return the kind of a call, and what handles such calls if that is known; both are remembered for methods.
+class _Known(NamedTuple):
+    """What is known of a function that is a method. Neither it nor its class is kept alive by it."""
 
-    Neither the method's class nor the function is kept alive: there are clients whose class is made with each of them.
+    of: "Callable[[], Any]"
+    kind: int
+    handle: Any
+    may_be_ordinary: bool
+
+
+def _known(engine: "RequestEngine", call: Any) -> "_Known | None":
+    """Return what is known of a method, if it was looked at before."""
+    if type(call) is MethodType and type(call.__func__) is FunctionType:
+        known: _Known | None = engine.kinds.get(call.__func__)
+        if known is not None and known.of() is type(call.__self__):
+            return known
+    return None
+
+
+def _look_at(engine: "RequestEngine", call: Any) -> _Known:
+    """Find out the kind of a call, and what handles such calls. For methods both are remembered.
+
+    There are clients whose class is made with each of them, and their methods with it: botocore's.
     """
-    if type(call) is not MethodType or type(call.__func__) is not FunctionType:
-        return kind_of(call), None
-    known = engine.kinds.get(call.__func__)
-    if known is not None and known[0]() is type(call.__self__):
-        return known[1], known[2]
     kind = kind_of(call)
+    if type(call) is not MethodType or type(call.__func__) is not FunctionType:
+        return _Known(lambda: None, kind, None, False)
+    owner = call.__self__
     handle = next((vendor.handling for vendor in VENDORS if _handles(vendor.handling, call)), None)
-    engine.kinds[call.__func__] = weakref.ref(type(call.__self__)), kind, handle
-    return kind, handle
+    may_be_ordinary = "adapters" in (
+        attribute(owner, "__dict__") or ()
+    )  # a session, which can be given others
+    known = engine.kinds[call.__func__] = _Known(weakref.ref(type(owner)), kind, handle, may_be_ordinary)
+    return known
 
 
 def _handles(handle: Any, call: Any) -> bool:
@@ -4358,13 +4510,17 @@ def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
         inner = _handling_of(engine, call.func, None)
         prepare = None if inner.prepare is None else partial(_prepared_partial, inner.prepare)
         return Handling(partial(inner.call, *call.args, **call.keywords), inner.retry, prepare)
-    wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
-    owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
+    owner = None
     try:
-        for one in (handle,) if handle is not None else (vendor.handling for vendor in VENDORS):
-            if one is not None and (handling := one(call, owner)) is not None:
+        if handle is not None:  # of a method
+            return handle(call, call.__self__) or Handling(call)
+        wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
+        owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
+        for vendor in VENDORS:
+            if vendor.handling is not None and (handling := vendor.handling(call, owner)) is not None:
                 return handling
     except Exception as error:
+        owner = attribute(call, "__self__") or owner
         name = type(call if owner is None else owner).__name__
         if name not in engine.warned:
             engine.warned.add(name)

@@ -6,6 +6,9 @@ Sessions and clients that the user's code makes keep their connections themselve
 import contextlib
 import os
 import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -19,6 +22,8 @@ _CLIENT_VARIABLES = tuple(
     for variable in (name, name.lower())
 )
 
+_MOST_KEPT = 16
+
 
 class Connections:
     """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
@@ -28,7 +33,10 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self.kept: dict[Any, Any] = {}
+        self.lock = threading.Lock()
+        self.kept: OrderedDict[Any, _Kept] = (
+            OrderedDict()
+        )  # the one that was used last is the last; under `lock`
         self.copies: dict[Any, Any] = {}
 
     def through(self, call: Any) -> Any:
@@ -55,13 +63,14 @@ class Connections:
         return self.copies[key]
 
     def _requests_session(self, session_class: Any) -> Any:
-        kept = self.kept.get(session_class)
-        if kept is None:
+        def make() -> Any:
             session = session_class()
             for prefix, adapter in list(session.adapters.items()):
                 session.mount(prefix, type(adapter)(pool_maxsize=100))
-            kept = self.kept.setdefault(session_class, session)
-        return contextlib.nullcontext(twin_of(kept, cookies=type(kept.cookies)()))
+            return session
+
+        kept = self._take(session_class, make)
+        return _Use(self, kept, twin_of(kept.client, cookies=type(kept.client.cookies)()))
 
     def _httpx_client(
         self, client_class: Any, cookies: Any = None, timeout: Any = None, **options: Any
@@ -69,22 +78,80 @@ class Connections:
         variables = tuple(map(os.environ.get, _CLIENT_VARIABLES)) if options.get("trust_env", True) else ()
         key = (client_class, variables, *options.items())
         try:
-            kept = self.kept.get(key)
+            hash(key)
         except TypeError:  # an option that is no key: a client of its own, as without us
             return client_class(cookies=cookies, timeout=timeout, **options)
-        if kept is None:
+
+        def make() -> Any:
             module = sys.modules[client_class.__module__.partition(".")[0]]  # httpx, or its fork httpx2
             limits = module.Limits(max_connections=None, max_keepalive_connections=100)
-            kept = self.kept.setdefault(key, client_class(limits=limits, **options))
-        twin = twin_of(kept)
+            return client_class(limits=limits, **options)
+
+        kept = self._take(key, make)
+        twin = twin_of(kept.client)
         twin.cookies, twin.timeout = cookies, timeout
-        return contextlib.nullcontext(twin)
+        return _Use(self, kept, twin)
+
+    def _take(self, key: Any, make: Callable[[], Any]) -> "_Kept":
+        """Return the client that is kept for a key, in use from now on."""
+        with self.lock:
+            kept = self.kept.get(key)
+            if kept is not None:
+                kept.uses += 1
+                self.kept.move_to_end(key)
+                return kept
+        made = _Kept(make())
+        with self.lock:
+            kept = self.kept.setdefault(key, made)
+            kept.uses += 1
+            surplus = self._surplus()
+        for one in surplus if kept is made else (made, *surplus):
+            one.client.close()
+        return kept
+
+    def give_back(self, kept: "_Kept") -> None:
+        """End a use of a client; one that was kept for longer than others, and is used no more, is closed."""
+        with self.lock:
+            kept.uses -= 1
+            surplus = self._surplus()
+        for one in surplus:
+            one.client.close()
+
+    def _surplus(self) -> "list[_Kept]":
+        """Take out what is kept beyond the limit, as far as it is not in use: an SSL context for each call makes as many."""
+        found = []
+        for key, kept in list(self.kept.items()) if len(self.kept) > _MOST_KEPT else ():
+            if len(self.kept) > _MOST_KEPT and not kept.uses:
+                found.append(self.kept.pop(key))
+        return found
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        kept, self.kept = list(self.kept.values()), {}
-        for session in kept:
-            session.close()
+        with self.lock:
+            kept, self.kept = list(self.kept.values()), OrderedDict()
+        for one in kept:
+            one.client.close()
+
+
+class _Kept:
+    """A session of requests or a client of httpx, and how many requests are using it."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.uses = 0
+
+
+class _Use:
+    """What stands for a new session in `with`: a twin of one that is kept, which is not closed at the end."""
+
+    def __init__(self, connections: Connections, kept: _Kept, twin: Any) -> None:
+        self.connections, self.kept, self.twin = connections, kept, twin
+
+    def __enter__(self) -> Any:
+        return self.twin
+
+    def __exit__(self, *exc: object) -> None:
+        self.connections.give_back(self.kept)
 
 
 class _Names:

@@ -6,15 +6,23 @@ means is not known here, but by `failures`, `streams` and the vendors.
 
 import contextlib
 import logging
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # Arguments that are no body to be rewound; results that are neither a failure nor a stream.
 PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
-# A dict with one of these keys is an answer of a library, which the file of that library in `vendors/` reads.
-ANSWER_KEYS: set[str] = set()
+# Key of a dict that is an answer of a library -> the function that tells if it is a good one, and read. The vendors add theirs.
+ANSWER_KEYS: dict[str, Callable[[Any], bool]] = {}
+# What neither fails nor streams. Models of SDKs are added: classes of pydantic's in a module, which are there for good.
+_SETTLED_TYPES: set[type] = {*PLAIN_TYPES}
+_STATUS_NAMES = ("status_code", "status", "code")
+# What a stream of some kind has.
+_STREAMING = frozenset(
+    "__next__ __anext__ __enter__ __aenter__ close aclose connection response http_response".split()
+)
 CO_COROUTINE = 0x80
 
 
@@ -37,7 +45,7 @@ def has_method(thing: Any, method: str) -> bool:
 
 def status_in(thing: Any) -> "int | None":
     """Return the HTTP status that an object carries: a real integer of three digits, so that a mock has none."""
-    for name in ("status_code", "status", "code"):
+    for name in _STATUS_NAMES:
         value = attribute(thing, name)
         if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
             return int(value)
@@ -83,19 +91,44 @@ def is_coroutine_function(function: Any) -> bool:
 
 def is_settled(result: Any) -> bool:
     """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
-    if type(result) in PLAIN_TYPES:
+    cls = type(result)
+    if cls in _SETTLED_TYPES:
+        return cls in PLAIN_TYPES or not _has_status(result)
+    if cls is dict:
+        for key, is_settled_answer in ANSWER_KEYS.items():
+            if key in result:
+                return is_settled_answer(result)
         return True
-    if type(result) is dict:
-        return result.keys().isdisjoint(ANSWER_KEYS)
     try:
-        if type(result.status_code) is not int or result.status_code >= 400:
+        status = result.status_code
+        if type(status) is not int or status >= 400:
             return False
         read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        if read is None:
-            return getattr(result, "is_stream_consumed", None) is True
-        return read is True and result._content != b""  # it may have been cut within its headers
+        if read is True:
+            return bool(result._content)  # else it may have been cut within its headers
+        return read is None and getattr(result, "is_stream_consumed", None) is True
     except Exception:
         return False
+
+
+def remember_settled(result: Any) -> None:
+    """Remember the class of a result that was neither a failure nor a stream, if that holds for all of its instances."""
+    cls = type(result)
+    fields = cls.__dict__.get("__pydantic_fields__")
+    if not isinstance(fields, dict) or not _STREAMING.isdisjoint(fields):
+        return
+    stays = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
+    if stays and not any(hasattr(cls, name) for name in _STREAMING):
+        _SETTLED_TYPES.add(cls)
+
+
+def _has_status(model: Any) -> bool:
+    """Return True if a model has a number for a status, in its fields or in what came beside them."""
+    for values in (model.__dict__, model.__pydantic_extra__ or {}):
+        for name in _STATUS_NAMES:
+            if type(values.get(name)) is int:
+                return True
+    return False
 
 
 def twin_of(thing: Any, **changes: Any) -> Any:

@@ -8,7 +8,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .probing import attribute, has_method, is_settled, status_in
+from .failures import failure_in_result
+from .probing import attribute, has_method, is_settled, remember_settled, status_in
 from .request import Request
 from .slots import Slot, current_slot, note_open_stream, reset_current_slot
 from .vendor import VENDORS
@@ -47,6 +48,8 @@ def finish(request: Request, slot: Slot) -> None:
         request.result = _hold(request, slot)
     else:
         slot.release()
+        if request.error is None and failure_in_result(request.result) is None:
+            remember_settled(request.result)
 
 
 def _hold(request: Request, slot: Slot) -> Any:

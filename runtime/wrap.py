@@ -5,9 +5,10 @@ Its kind is known, its library's own retries are off; nothing is called yet.
 
 import logging
 import weakref
+from collections.abc import Callable
 from functools import partial
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .async_calls import AsyncCall, run_async
 from .call_kinds import COROUTINE, SYNC, is_ordinary, kind_of
@@ -33,12 +34,15 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
             return partial(run_call, engine, call, retry)
     except Exception:  # the same function, of something else
         pass
-    if is_ordinary(call, engine.ordinary, engine.without_retries):
-        return partial(run_call, engine, call, retry)
-    kind, handle = _look_at(engine, call)
+    known = _known(engine, call)
+    if known is None or known.may_be_ordinary:
+        if is_ordinary(call, engine.ordinary, engine.without_retries):
+            return partial(run_call, engine, call, retry)
+        known = known or _look_at(engine, call)
+    kind = known.kind
     prepare = None
     if retry and engine.settings["max_retries"] is not None:
-        call, retry, prepare = _handling_of(engine, call, handle)
+        call, retry, prepare = _handling_of(engine, call, known.handle)
     if kind is SYNC:
         run: Any = run_partial if isinstance(call, partial) else run_call
     else:
@@ -63,20 +67,39 @@ async def _await_prepared(
     return await run(engine, prepared.call, prepared.retry, *prepared.args, **prepared.kwargs)
 
 
-def _look_at(engine: "RequestEngine", call: Any) -> "tuple[int, Any]":
-    """Return the kind of a call, and what handles such calls if that is known; both are remembered for methods.
+class _Known(NamedTuple):
+    """What is known of a function that is a method. Neither it nor its class is kept alive by it."""
 
-    Neither the method's class nor the function is kept alive: there are clients whose class is made with each of them.
+    of: "Callable[[], Any]"
+    kind: int
+    handle: Any
+    may_be_ordinary: bool
+
+
+def _known(engine: "RequestEngine", call: Any) -> "_Known | None":
+    """Return what is known of a method, if it was looked at before."""
+    if type(call) is MethodType and type(call.__func__) is FunctionType:
+        known: _Known | None = engine.kinds.get(call.__func__)
+        if known is not None and known.of() is type(call.__self__):
+            return known
+    return None
+
+
+def _look_at(engine: "RequestEngine", call: Any) -> _Known:
+    """Find out the kind of a call, and what handles such calls. For methods both are remembered.
+
+    There are clients whose class is made with each of them, and their methods with it: botocore's.
     """
-    if type(call) is not MethodType or type(call.__func__) is not FunctionType:
-        return kind_of(call), None
-    known = engine.kinds.get(call.__func__)
-    if known is not None and known[0]() is type(call.__self__):
-        return known[1], known[2]
     kind = kind_of(call)
+    if type(call) is not MethodType or type(call.__func__) is not FunctionType:
+        return _Known(lambda: None, kind, None, False)
+    owner = call.__self__
     handle = next((vendor.handling for vendor in VENDORS if _handles(vendor.handling, call)), None)
-    engine.kinds[call.__func__] = weakref.ref(type(call.__self__)), kind, handle
-    return kind, handle
+    may_be_ordinary = "adapters" in (
+        attribute(owner, "__dict__") or ()
+    )  # a session, which can be given others
+    known = engine.kinds[call.__func__] = _Known(weakref.ref(type(owner)), kind, handle, may_be_ordinary)
+    return known
 
 
 def _handles(handle: Any, call: Any) -> bool:
@@ -92,13 +115,17 @@ def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
         inner = _handling_of(engine, call.func, None)
         prepare = None if inner.prepare is None else partial(_prepared_partial, inner.prepare)
         return Handling(partial(inner.call, *call.args, **call.keywords), inner.retry, prepare)
-    wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
-    owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
+    owner = None
     try:
-        for one in (handle,) if handle is not None else (vendor.handling for vendor in VENDORS):
-            if one is not None and (handling := one(call, owner)) is not None:
+        if handle is not None:  # of a method
+            return handle(call, call.__self__) or Handling(call)
+        wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
+        owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
+        for vendor in VENDORS:
+            if vendor.handling is not None and (handling := vendor.handling(call, owner)) is not None:
                 return handling
     except Exception as error:
+        owner = attribute(call, "__self__") or owner
         name = type(call if owner is None else owner).__name__
         if name not in engine.warned:
             engine.warned.add(name)

@@ -14,7 +14,7 @@ from types import MethodType
 from typing import Any
 
 from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_final
-from ..probing import ANSWER_KEYS, attribute, has_method, is_coroutine_function, twin_of
+from ..probing import ANSWER_KEYS, PLAIN_TYPES, attribute, has_method, is_coroutine_function, twin_of
 from ..repeating import is_harmless
 from ..slots import Slot
 from ..streams import HeldBody
@@ -33,6 +33,8 @@ _AWS_SEVERAL = re.compile(
     r"boto3\.s3\.(inject|transfer)|aioboto3\.s3\.inject|s3transfer\.|(aio)?boto(core|3)\.(waiter|paginate)|"
     r"aiobotocore\.(waiter|paginate)|(aio)?boto3\.resources\.collection|(aio)?boto3\.dynamodb\.table"
 )
+_READ_TYPES = PLAIN_TYPES | {dict}
+_CLIENT_MODULES = frozenset({"botocore.client", "aiobotocore.client"})
 _AWS_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _AWS_MAKES = re.compile(r"create_|start_|send_|publish_")
 _AWS_READS = re.compile(
@@ -66,6 +68,17 @@ def _body_of_botocore(result: Any) -> Any:
     return next(
         (value for value in result.values() if has_method(attribute(value, "_raw_stream"), "read")), None
     )
+
+
+def _is_settled_of_botocore(result: dict[str, Any]) -> bool:
+    """Return True, quickly, for an answer that is a good one, and read."""
+    metadata = result["ResponseMetadata"]
+    if type(metadata) is not dict or "Error" in result:
+        return False
+    status = metadata.get("HTTPStatusCode")
+    if type(status) is not int or status >= 300:
+        return False
+    return all(type(value) in _READ_TYPES or not hasattr(value, "_raw_stream") for value in result.values())
 
 
 def _is_unread_by_botocore(result: Any) -> bool:
@@ -111,7 +124,9 @@ class _LastAttempt:
 def _botocore_handling(call: Any, owner: Any) -> "Handling | None":
     """The same method of a copy of the client or resource, of which no handler repeats an attempt."""
     function = attribute(call, "__func__")
-    if _AWS_SEVERAL.match(str(attribute(function, "__module__"))) or _is_waiter(call):
+    module = attribute(function, "__module__")
+    is_operation = module in _CLIENT_MODULES
+    if not is_operation and (_AWS_SEVERAL.match(str(module)) or _is_waiter(call)):
         return Handling(call, retry=False)
     client = _client_of(owner)
     if function is None or client is None:
@@ -121,7 +136,8 @@ def _botocore_handling(call: Any, owner: Any) -> "Handling | None":
     if client is not owner:
         return Handling(_once_of_resource(call, owner, client))
     once = MethodType(function, _with_events(client, _LastAttempt(client._endpoint._event_emitter)))
-    if call.__name__ == "_make_api_call" or _token_members(client, _operation_of(client, call.__name__)):
+    operation = _operation_of(client, call.__name__)
+    if call.__name__ == "_make_api_call" or _token_members(client, operation):
         return Handling(once, prepare=_with_token)
     return Handling(once)
 
@@ -219,7 +235,7 @@ def _awaits_in_aiobotocore(call: Any, owner: type) -> bool:
     return owner.__module__.partition(".")[0] == "aiobotocore"
 
 
-ANSWER_KEYS.add("ResponseMetadata")
+ANSWER_KEYS["ResponseMetadata"] = _is_settled_of_botocore
 RAISED_WITHOUT_CAUSE.add("S3UploadFailedError")
 VENDORS.append(
     Vendor(

@@ -4,21 +4,26 @@ Their resources send through functions that they were given: `_post`, `_get` and
 resource, whose functions say `max_retries=0` with each request. The client itself is neither copied nor changed.
 """
 
-import re
 import uuid
-from collections.abc import Callable, Mapping
-from types import CellType, FunctionType, MappingProxyType, MethodType
+from functools import partial, wraps
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from ..failures import Failure, failure_by_status
-from ..probing import attribute, has_method, twin_of
+from ..probing import attribute, has_method
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
 # Methods that make several requests, or call functions of the user's between them.
-_POLLS = re.compile(r"(\w+_and_|\w+_run_)?poll$|wait_for_|upload_file_chunked$|tool_runner$|poller$|worker$")
-_SENDERS = ("_get", "_post", "_put", "_patch", "_delete", "_get_api_list")
+_POLL_NAMES = """
+    create_and_poll create_and_run_poll poll submit_tool_outputs_and_poll upload_and_poll upload_file_chunked
+    wait_for_processing tool_runner poller worker
+"""
+_POLLS = frozenset(_POLL_NAMES.split())
+_NUMBERS = (int, float)
+_ONE_ATTEMPT_OF_SDK = {"max_retries": 0}
+_SENDERS = ("_get", "_post", "_put", "_patch", "_delete")
 
 
 def _failure_in_stream(error: Any, name: str) -> "Failure | None":
@@ -32,37 +37,64 @@ def _failure_in_stream(error: Any, name: str) -> "Failure | None":
 
 def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
     """OpenAI, Anthropic, Groq, Together: the same method of a copy of its resource."""
-    if _is_client(owner):
-        return _of_client(call, owner)
-    client, given = attribute(owner, "_client"), attribute(owner, "__dict__") or {}
-    senders = {name: given[name] for name in _SENDERS if name in given}
-    if not senders or not _is_client(client):
-        return None
-    if _POLLS.match(call.__name__):
+    given = attribute(owner, "__dict__") or {}
+    client: Any = given.get("_client")
+    if "_post" not in given or not isinstance(attribute(client, "max_retries"), _NUMBERS):
+        return _of_client(call, owner) if _is_client(owner) else None
+    if call.__name__ in _POLLS:
         return Handling(call, retry=False)
     if attribute(client, "_idempotency_header"):
         return Handling(call, prepare=_with_key)
     if not client.max_retries:
         return Handling(call)
-    return Handling(_by_senders(call, owner, {name: _once(send, client) for name, send in senders.items()}))
+    return Handling(_once(call, owner, _ONE_ATTEMPT_OF_SDK))
 
 
 def _with_key(call: Any, args: Any, kwargs: Any) -> Prepared:
     """Make the key by which the server knows a repetition, the same for all attempts of a request."""
     owner = attribute(call, "__self__") or call.__wrapped__.__self__
-    options = {"idempotency_key": f"retrofit-{uuid.uuid4()}"}
-    senders = {
-        name: _once(send, owner._client, options) for name, send in vars(owner).items() if name in _SENDERS
-    }
-    return Prepared(_by_senders(call, owner, senders), args, kwargs)
+    options = {"idempotency_key": f"retrofit-{uuid.uuid4()}", **_ONE_ATTEMPT_OF_SDK}
+    return Prepared(_once(call, owner, options), args, kwargs)
 
 
-def _by_senders(call: Any, owner: Any, senders: dict[str, Any]) -> Any:
-    """Return a method of a resource, or a function around one, as one of a copy that sends by other functions."""
-    twin = twin_of(owner, **senders)
+def _once(call: Any, owner: Any, options: dict[str, Any]) -> Any:
+    """Return a method of a resource, or a function around one, as one of a copy that sends with these options.
+
+    Raises:
+        TypeError: it is not known where the function keeps the method.
+    """
+    given = owner.__dict__
+    twin = object.__new__(type(owner))
+    own = twin.__dict__
+    own.update(given)
+    for name in _SENDERS:
+        if name in given:
+            own[name] = partial(_send_once, given[name], options)
+    if "_get_api_list" in given:
+        own["_get_api_list"] = partial(_list_once, given["_get_api_list"], owner._client, options)
     if type(call) is MethodType:
         return MethodType(call.__func__, twin)
+    if call.__name__ not in given and type(again := getattr(twin, call.__name__)) is type(call):
+        return again  # a wrapper that somebody has put into the class, as tools that trace do
     return _around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin))
+
+
+def _send_once(send: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Send a request as `send` does, with more options."""
+    options = kwargs.get("options")
+    kwargs["options"] = {**(options or {}), **more}
+    return send(*args, **kwargs)
+
+
+def _list_once(send: Any, client: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Ask for the first page of a list once; later ones are retried as before."""
+    retries = (kwargs.get("options") or {}).get("max_retries", client.max_retries)
+    sent = _send_once(send, more, *args, **kwargs)
+    if has_method(sent, "__await__"):
+        sent._client = _FirstPage(sent, retries)
+    else:
+        _let_later_pages_be_retried(sent, retries)
+    return sent
 
 
 def _sdk_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | None":
@@ -70,31 +102,14 @@ def _sdk_repeatable(call: Any, owner: Any, args: Any, kwargs: Any) -> "bool | No
 
 
 def _is_client(thing: Any) -> bool:
-    return has_method(thing, "get_api_list") and isinstance(attribute(thing, "max_retries"), int | float)
+    return isinstance(attribute(thing, "max_retries"), _NUMBERS) and has_method(thing, "get_api_list")
 
 
 def _of_client(call: Any, client: Any) -> Handling:
     """Handle `client.post(...)` and its like, for what the SDK has no method for."""
     if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
         return Handling(call)
-    return Handling(_once(call, client))
-
-
-def _once(send: Any, client: Any, more: "Mapping[str, Any]" = MappingProxyType({})) -> Callable[..., Any]:
-    """Return a function that sends a request as `send` does, once. Later pages of a list are retried as before."""
-
-    def send_once(*args: Any, **kwargs: Any) -> Any:
-        options = kwargs.get("options") or {}
-        sent = send(*args, **{**kwargs, "options": {**more, **options, "max_retries": 0}})
-        if send.__name__ == "get_api_list":
-            retries = options.get("max_retries", client.max_retries)
-            if has_method(sent, "__await__"):
-                sent._client = _FirstPage(sent, retries)
-            else:
-                _let_later_pages_be_retried(sent, retries)
-        return sent
-
-    return send_once
+    return Handling(wraps(call)(partial(_send_once, call, _ONE_ATTEMPT_OF_SDK)))
 
 
 def _let_later_pages_be_retried(page: Any, retries: Any) -> None:

@@ -20,6 +20,8 @@ from .rows import Row, print_table
 ROWS: dict[str, Callable[[bool], Row]] = {
     "sync": overhead.sync,
     "async": overhead.asynchronous,
+    "openai": overhead.openai_sdk,
+    "boto3": overhead.boto3_client,
     "callers": callers.measure,
     "unavailable": storms.unavailable,
     "storm": storms.at_once,

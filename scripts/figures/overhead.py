@@ -78,6 +78,46 @@ def sync(quick: bool) -> Row:
     return _row("sync", "overhead of a call that succeeds", took, "hand-written", 2, 1 / 8)
 
 
+def openai_sdk(quick: bool) -> Row:
+    """Measure a method of OpenAI's SDK whose request is answered at once, over the same without the queue."""
+    import openai
+    from openai.types import Model
+
+    answer = Model(id="m", created=1, object="model", owned_by="x")
+
+    class Client(openai.OpenAI):
+        def get(self, *args: Any, **options: Any) -> Any:
+            return answer
+
+    with Client(api_key="test-key") as client:
+        return _row_of_sdk(
+            "openai", "a method of OpenAI's SDK, over the plain call", client.models.retrieve, "m", quick
+        )
+
+
+def boto3_client(quick: bool) -> Row:
+    """Measure a method of a client of boto3 that is answered before it is sent, over the same without the queue."""
+    import boto3
+
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    answer = {"ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}}
+
+    def list_buckets(self: Any, *args: Any) -> dict[str, Any]:
+        return answer
+
+    list_buckets.__module__ = type(s3).list_buckets.__module__
+    type(s3).list_buckets = list_buckets  # botocore makes the class anew for each client
+    return _row_of_sdk("boto3", "a method of boto3's, over the plain call", s3.list_buckets, None, quick)
+
+
+def _row_of_sdk(key: str, what: str, method: Callable[..., Any], argument: Any, quick: bool) -> Row:
+    queued = retrofitted()(_Session())._queued
+    calls = {"nothing": lambda: method(argument), "ours": lambda: queued(method)(argument)}
+    took = best(in_turns({name: _timed(call, 100) for name, call in calls.items()}, 3 if quick else 600))
+    over = (took["ours"] - took["nothing"]) * 1e6
+    return Row(key, what, "µs", {"ours": over}, [Check("µs", over, "≤", 5)], goal=5)
+
+
 def asynchronous(quick: bool) -> Row:
     """Measure a method that awaits `client.get(url)`."""
     return asyncio.run(_asynchronous(3 if quick else 200))

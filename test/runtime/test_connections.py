@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import ssl
 import threading
@@ -227,3 +228,38 @@ def test_the_child_of_a_fork_opens_connections_of_its_own(library, server, api):
     assert os.waitpid(child, 0)[1] == 0
     assert api.call(library.get, server.url).status_code == 200
     assert server.connections == 2
+
+
+def clients_open() -> int:
+    return sum(isinstance(thing, httpx.Client) and not thing.is_closed for thing in gc.get_objects())
+
+
+def test_Q12_clients_for_options_that_are_made_for_each_call_are_bounded():
+    """An SSL context for each call is usual; so are proxies that rotate."""
+    api, before = Api(reuse_connections=True), clients_open()
+    with LoopbackServer(app) as server:
+        for _ in range(40):
+            verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            assert api.call(httpx.get, server.url, verify=verify).status_code == 200
+    gc.collect()
+    assert clients_open() - before <= 16
+
+
+def test_Q12_of_more_clients_than_are_kept_the_one_in_use_goes_on():
+    api = Api(reuse_connections=True)
+    with LoopbackServer(app) as server:
+        with api.call(
+            httpx.stream, "GET", server.url, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ) as response:
+            for _ in range(20):
+                api.call(httpx.get, server.url, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            assert response.read()
+
+
+def test_Q12_the_client_that_is_used_often_stays():
+    api, often = Api(reuse_connections=True), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with LoopbackServer(app) as server:
+        for _ in range(20):
+            api.call(httpx.get, server.url, verify=often)
+            api.call(httpx.get, server.url, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        assert server.connections == 21
