@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +134,19 @@ def test_senseless_values_are_refused_by_name(api):
         with pytest.raises(ValueError, match="max_retries"):
             api.max_retries = value
     assert api.max_retries == 5
+
+
+def test_the_command_for_the_openai_tests_says_what_to_run_where_pytest_is_not_installed():
+    """So it is after `scripts/enhance`, which installs what the tool needs and no more."""
+    without_packages = [sys.executable, "-S", "-m", "test.apis.test_openai_api"]
+    done = subprocess.run(
+        without_packages,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "scripts/test test/backends/test_openai_api.py" in done.stderr
+    assert "Traceback" not in done.stderr

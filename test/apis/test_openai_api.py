@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
-import pytest
+
+def main(arguments: list[str]) -> int | str:
+    """Return pytest's exit status, or what to run where pytest is not installed."""
+    if importlib.util.find_spec("pytest") is None:
+        return (
+            "pytest is not installed in this environment. Run: scripts/test test/backends/test_openai_api.py"
+        )
+    import pytest
+
+    tests = Path(__file__).parent.parent / "backends" / "test_openai_api.py"
+    return pytest.main([str(tests), *arguments])
+
 
 if __name__ == "__main__":
-    tests = Path(__file__).parent.parent / "backends" / "test_openai_api.py"
-    sys.exit(pytest.main([str(tests), *sys.argv[1:]]))
+    sys.exit(main(sys.argv[1:]))
