@@ -35,7 +35,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 RUN = frozenset({"python", "sh", "console", "toml", "yaml", "json"})
 SHOWN = frozenset({"diff", "text"})
 """Languages of blocks that are no code: what a command prints, and diffs, which scripts/update_readme makes."""
