@@ -8,8 +8,12 @@ from pathlib import Path
 
 from ..blocks.templates import RUNTIME_MODULE
 from ..disk.exclusion import Exclusion
+from ..disk.project_files import module_path, project_of
+from ..finding.follow import Follower
+from ..finding.project import Project
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan as plan_bytes
+from ..tables.lookup import catalogue
 
 MARK = Path("-")
 _NAME = Path("<stdin>")
@@ -35,7 +39,19 @@ def plan(name: Path | None, options: Options, exclusion: Exclusion) -> FilePlan:
             0, f"--runtime shared needs {RUNTIME_MODULE}.py beside the file; run on the folder first"
         )
         return FilePlan(name or _NAME, data, data, problems=(problem,))
-    return replace(plan_bytes(data, name or _NAME, options, in_package), needs_runtime=False)
+    return replace(
+        plan_bytes(data, name or _NAME, options, in_package, _project(name, data, options)),
+        needs_runtime=False,
+    )
+
+
+def _project(name: Path | None, data: bytes, options: Options) -> Project | None:
+    """Return the project that the named file lies in, with what standard input holds in its place."""
+    if name is None or options.remove or name.suffix != ".py" or not name.parent.is_dir():
+        return None
+    view = project_of([name], options, {name: data})
+    module = view.module_of(module_path(name))
+    return Project(Follower(view, catalogue(options.transports)), module) if module else None
 
 
 def write(planned: FilePlan) -> None:

@@ -317,6 +317,19 @@ def test_standard_input_that_is_named_uses_the_runtime_beside_it(folder, run):
     assert "from ._request_engine import RequestEngine" in done.stdout
 
 
+def test_standard_input_that_is_named_is_seen_with_the_files_around_it(tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("")
+    (tmp_path / "shop" / "http.py").write_text(
+        "import requests\ndef session():\n    return requests.Session()\n"
+    )
+    source = (
+        "from .http import session\n\n\nclass A:\n    def f(self, url):\n        return session().get(url)\n"
+    )
+    done = through(source, "--stdin-filename", "shop/a.py", cwd=tmp_path)
+    assert "self._queued(session().get)(url)" in done.stdout
+
+
 def test_standard_input_can_be_looked_at(tmp_path):
     done = through(CLIENT, "--diff", "--stdin-filename", "src/weather.py", cwd=tmp_path)
     assert done.returncode == 1
