@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 f5539eb138
+# Put here by add-queue-backoff; retrofit:runtime v1 cbd056a783
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -15,10 +15,14 @@ import contextlib
 import contextvars
 import errno
 import heapq
+import importlib
+import importlib.machinery
+import importlib.util
 import logging
 import math
 import operator
 import os
+import queue
 import random
 import re
 import sys
@@ -27,15 +31,24 @@ import time
 import uuid
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import Future, InvalidStateError
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from importlib import import_module
-from queue import Empty, SimpleQueue
+from queue import Empty
 from threading import get_ident
-from types import CellType, FunctionType, MappingProxyType, MethodType
+from types import AsyncGeneratorType, CellType, FunctionType, MappingProxyType, MethodType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -65,6 +78,60 @@ class CircuitOpen(QueueError):
     """The last `circuit_breaker` attempts failed, so the API is left alone for a while."""
 
 
+# clocks -----------------------------------------------------------------------------------------------------
+# Clocks, and what a thread waits on, wherever the engine is imported and whatever was replaced around it.
+#
+# freezegun replaces the functions of `time` in every module, time-machine changes the wall clock for all of them, and gevent
+# replaces threads, locks and queues, early or late or in part. A request has to wait in real time all the same, and a
+# greenlet must not stop the others of its thread.
+
+
+def _own_time() -> Any:
+    """Return a `time` module of our own, whose functions nobody can find to replace them."""
+    spec = importlib.machinery.BuiltinImporter.find_spec("time")
+    if spec is None or spec.loader is None:  # not built in: an interpreter other than CPython
+        return time
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_time = _own_time()
+monotonic: Callable[[], float] = _time.monotonic
+
+
+def wall_clock() -> float:
+    """Return the seconds since the epoch, also where a test travels in time."""
+    machine = sys.modules.get(
+        "time_machine"
+    )  # it changes the function itself, and says how to get around that
+    try:
+        return machine.escape_hatch.time.time() if machine is not None else _time.time()  # type: ignore[no-any-return]
+    except (AttributeError, ValueError):  # another version of it; nobody travels just now
+        return _time.time()  # type: ignore[no-any-return]
+
+
+def has_hub() -> bool:
+    """Return True in a thread in which gevent switches between greenlets, patched or not."""
+    local = sys.modules.get("gevent._hub_local")
+    try:
+        return local is not None and local.get_hub_if_exists() is not None
+    except AttributeError:
+        return False
+
+
+def new_signal() -> Any:
+    """Return a lock that is taken, for its maker to wait on until somebody releases it: in a greenlet one of gevent's."""
+    signal = importlib.import_module("gevent.thread").allocate_lock() if has_hub() else threading.Lock()
+    signal.acquire()
+    return signal
+
+
+def new_queue() -> Any:
+    """Return a queue for threads that are started from now on; after gevent has patched, those are greenlets."""
+    return queue.SimpleQueue()
+
+
 # probing ----------------------------------------------------------------------------------------------------
 # Reads other people's objects without being hurt by them, and logs without hurting a request.
 #
@@ -85,11 +152,6 @@ _STREAMING = frozenset(
     "__next__ __anext__ __enter__ __aenter__ close aclose connection response http_response".split()
 )
 CO_COROUTINE = 0x80
-
-
-def wall_clock() -> float:
-    """Return the seconds since the epoch."""
-    return time.time()
 
 
 def attribute(thing: Any, name: str) -> Any:
@@ -310,6 +372,19 @@ def _fallback(value: Any) -> Any:
     raise ValueError
 
 
+def _count_or_unbounded(value: Any) -> "int | None":
+    return None if value is None else _count(value)
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value in allowed:
+            return value
+        raise ValueError
+
+    return check
+
+
 class Option(NamedTuple):
     """A setting.
 
@@ -339,6 +414,8 @@ _MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
 _MAYBE_FUNCTION = (_function_or_none, "a function, or None")
 _FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
 _ABOVE_0 = (_positive, "seconds, above 0")
+_ON_FULL = _one_of("raise", "wait"), '"raise" or "wait"'
+_THREAD = _one_of("caller", "background"), '"caller" or "background"'
 _FRACTION = (_seconds, "a fraction, 0 or more")
 
 # name, check and what is allowed, neutral, block, default, about
@@ -348,7 +425,19 @@ OPTIONS: dict[str, Option] = {
         Option("queue_enabled", *_FLAG, False, "queue", True, "limit how many requests run at once"),
         Option("max_concurrent_requests", *_COUNT, 5, "queue", 5, "how many requests run at once"),
         Option(
-            "queue_size", *_COUNT, 100, "queue", 100, "how many requests may wait; another one is refused"
+            "queue_size",
+            _count_or_unbounded,
+            "a whole number, 0 or more, or None",
+            100,
+            "queue",
+            100,
+            "how many requests may wait; another one is refused; None: no bound",
+        ),
+        Option(
+            "queue_full", *_ON_FULL, "raise", "queue", "raise", "what a request does when the queue is full"
+        ),
+        Option(
+            "queue_execution", *_THREAD, "caller", "queue", "caller", "whose thread runs what had to wait"
         ),
         Option("queue_timeout", *_MAYBE_SECONDS, None, "queue", None, "longest wait for a slot, in seconds"),
         Option(
@@ -1227,17 +1316,35 @@ ranks: "contextvars.ContextVar[Mapping[Gate, int]]" = contextvars.ContextVar(
 
 
 class Slot:
-    """The right to have one attempt in flight. Giving it back twice does no harm."""
+    """One request's right to have an attempt in flight, while it is held. Giving it back twice does no harm.
+
+    A request that is made from within another one (its `parent`) takes over what that one holds, and gives it back when
+    it ends: so nothing waits for itself, and as many attempts are in flight as slots are held. Of requests beside one
+    another (tasks that are gathered, say) one has it at a time; the others take free slots, or wait.
+    """
 
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
-    over = False  # no attempt of its request is under way; during one, what runs under it gives it back and takes it
+    over = False  # no attempt of its request is under way: it has ended, or backs off
+    ended = False  # its request has ended; what that has left running makes requests like anybody
     number = 0  # its place in line, given once
     rank: "int | None" = None  # given with its first ticket
     outer: "Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    parent: "Slot | None" = None  # the outer one, if it is of the same gate
+    taken_from: "Slot | None" = None  # the one that held before what this one holds, and is to have it back
+    borrowers: "Sequence[Ticket]" = ()  # of requests made from within this one that wait
     judged = False  # a request made under it has failed, and was retried as often as it may be
+    is_submitted = False  # it was taken for what `submit` was given
+    makes_requests = (
+        False  # that makes its requests itself, and holds no slot of its own from its first one on
+    )
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
+    is_stream = False  # a stream holds it
+    is_special = False  # there is more to giving it back than to count it
+    used_at = 0.0  # when the submitted function began, or the stream was read last; infinity while it is read
+    thread = 0  # the one that runs what was submitted
     watch: "Watch | None" = None  # of the stream that holds it
-    lender: "Source | None" = None  # of whom it was taken, where processes share a limit
+    lease: "Slot | None" = None  # what was taken from the gate's source for it, where processes share a limit
+    lender: "Source | None" = None  # of a lease: of whom it was taken
     gate: "Gate"
 
     def release(self) -> None:
@@ -1250,7 +1357,7 @@ class Slot:
 
     def abandon(self) -> None:
         """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
-        if not self.over:
+        if not self.ended:
             try:
                 self.gate.abandon(self)
             except BaseException:  # as above
@@ -1293,7 +1400,7 @@ class Watch(weakref.ref[Any]):
 class Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("ready_at", "since", "slot", "state")
+    __slots__ = ("is_abandoned", "ready_at", "since", "slot", "state")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
@@ -1302,12 +1409,20 @@ class Ticket:
         self.since = 0.0  # when it began to wait for a slot
         self.ready_at = 0.0
         self.state = RUNNING  # its owner has it in hand
+        self.is_abandoned = False  # it is to be withdrawn as soon as nobody else is at it
 
     @property
-    def place(self) -> "tuple[float, int]":
-        """Its place in line: first in, first out within each rank; before all where it needs no slot of its own."""
-        rank = self.slot.rank or 0
-        return -math.inf if self.slot.held == self.slot.gate.generation else rank, self.slot.number
+    def place(self) -> "tuple[float, int, int]":
+        """Its place in line: first in, first out within each rank; before all where it needs no slot of the gate's.
+
+        A request that is made from within another one stands just before that.
+        """
+        slot = self.slot
+        depth, parent = 0, slot.parent
+        while parent is not None and depth < 100:
+            depth, parent = depth - 1, parent.parent
+        takes_over = slot.parent is not None and slot.parent.held == slot.gate.generation
+        return -math.inf if takes_over else slot.rank or 0, slot.number, depth
 
     def __lt__(self, other: "Ticket") -> bool:  # only among tickets of the same place: of one slot
         return id(self) < id(other)
@@ -1337,8 +1452,8 @@ def reset_current_slot(token: "contextvars.Token[Slot | None]") -> None:
 
 
 def _under_way(slot: "Slot | None") -> "Slot | None":
-    """Return the first slot that is not over, from this one outwards: methods that submit one another make long chains."""
-    while slot is not None and slot.over:
+    """Return the first slot whose request has not ended, from this one outwards: methods that submit one another make long chains."""
+    while slot is not None and slot.ended:
         slot = slot.outer
     return slot
 
@@ -1355,8 +1470,8 @@ def take_in_hand(slot: Slot) -> "contextvars.Token[Slot | None]":
 
 def slot_in_hand(gate: "Gate") -> "Slot | None":
     """Return the slot under which this code runs, if it is one of this gate."""
-    slot = gate.threads.get(get_ident()) or current_slot.get()
-    while slot is not None and (slot.over or slot.gate is not gate):
+    slot = current_slot.get()
+    while slot is not None and (slot.ended or slot.gate is not gate):
         slot = slot.outer
     return slot
 
@@ -1365,6 +1480,7 @@ def note_open_stream(slot: Slot) -> None:
     """Remember in this context that it has the stream of this slot, and forget those that have ended."""
     still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and not other.over)
     _open_streams.set((*still_open, weakref.ref(slot)))
+    slot.gate.keep_for_stream(slot)
 
 
 def slot_of_open_stream(gate: "Gate") -> "Slot | None":
@@ -1386,7 +1502,10 @@ class Worker(threading.Thread):
     """Runs jobs until none has come for a while. It knows the gate, never the instance."""
 
     def __init__(self, gate: "Gate") -> None:
-        super().__init__(name="request-queue", daemon=True)
+        try:
+            super().__init__(name="request-queue", daemon=True)
+        except RuntimeError:  # an isolated sub-interpreter, which has no daemon threads
+            super().__init__(name="request-queue", daemon=False)
         self.gate = gate
         self.busy = True  # not counted in the gate's `idle`
 
@@ -1430,23 +1549,60 @@ def start_worker(gate: "Gate") -> None:
     worker = Worker(gate)
     claimed = False
     try:
-        with gate.lock:
-            if not gate.unstaffed:
-                return
-            gate.unstaffed -= 1
-            claimed = True
-            gate.workers.add(worker)
+        claimed = gate.exclusively(_claim_job, gate, worker)
+        if claimed is not True:
+            return
         worker.start()
     except RuntimeError:  # no more threads, or the interpreter is on its way out
-        with gate.lock:
-            gate.workers.discard(worker)
+        gate.workers.discard(worker)
         _run_here(gate)
     except BaseException:  # Ctrl-C; one worker too many does no harm
+        has_started = worker.ident is not None
         with gate.lock:
-            gate.unstaffed += claimed
-            if worker.ident is None:
+            gate.unstaffed += worker in gate.workers
+            if not has_started:
                 gate.workers.discard(worker)
         raise
+
+
+def _claim_job(gate: "Gate", worker: Worker) -> bool:
+    if not gate.unstaffed:
+        return False
+    gate.unstaffed -= 1
+    gate.workers.add(worker)
+    _renew_queue(gate)
+    return True
+
+
+def _renew_queue(gate: "Gate") -> None:
+    """With the lock held: where gevent has patched since, hand jobs over in a way that stops no other greenlet."""
+    jobs = new_queue()
+    if type(jobs) is not type(gate.jobs):
+        while not gate.jobs.empty():
+            jobs.put(gate.jobs.get_nowait())
+        gate.jobs = jobs
+
+
+def waits_for_other_threads(thread: int) -> bool:
+    """Return True if a thread stands in a wait for others that its own code began: a pool's `map`, `result()`, `join()`.
+
+    A library that waits for a thread of its own (gRPC, s3transfer) may well have a request in flight.
+    """
+    frame: Any = sys._current_frames().get(thread)
+    is_in_wait = False
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module in _POOLS or (module == "threading" and frame.f_code.co_name == "join"):
+            is_in_wait = True
+        elif module != "threading":
+            break
+        frame = frame.f_back
+    if frame is None or not is_in_wait:
+        return False
+    return "site-packages" not in frame.f_code.co_filename and "dist-packages" not in frame.f_code.co_filename
+
+
+_POOLS = frozenset({"concurrent.futures._base", "concurrent.futures.thread", "multiprocessing.pool"})
 
 
 def _run_here(gate: "Gate") -> None:
@@ -1473,38 +1629,49 @@ class Alarm:
 
     def reset(self) -> None:
         """Start with no times and no thread: at first, and in the child of a fork."""
-        self.lock = threading.Lock()
-        self.news: SimpleQueue[None] = SimpleQueue()  # not a Condition, which Ctrl-C can leave locked
+        self.lock = _thread.RLock()  # a signal handler or a finalizer may call in the middle of a call
+        self.news: Any = None  # a queue, not a Condition, which Ctrl-C can leave locked
         self.due: dict[Gate, float] = {}
         self.thread: threading.Thread | None = None
 
+    def is_awake(self) -> bool:
+        """Return True if its thread runs, and is not the one that asks."""
+        thread = self.thread
+        return thread is not None and thread.is_alive() and thread is not threading.current_thread()
+
     def set(self, gate: "Gate", due: float) -> None:
-        """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
+        """See to it that `gate.pump()` is called at `due` (`clocks.monotonic()`)."""
         with self.lock:
+            if self.thread is not None and not self.thread.is_alive():
+                self.thread = None
             if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
                 return
             self.due[gate] = min(due, self.due.get(gate, math.inf))
-            self.news.put(None)
             if self.thread is None:
-                thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
                 with contextlib.suppress(RuntimeError):
+                    self.news = new_queue()
+                    thread = threading.Thread(
+                        target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
+                    )
                     thread.start()
                     self.thread = thread
+            else:
+                self.news.put(None)
 
     def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""
         with self.lock:
-            if self.due.pop(gate, None) is not None:
+            if self.due.pop(gate, None) is not None and self.news is not None:
                 self.news.put(None)
 
-    def _run(self) -> None:
+    def _run(self, news: Any) -> None:
         while True:
             with self.lock:
                 if not self.due:
                     self.thread = None
                     return
                 gate = min(self.due, key=self.due.__getitem__)
-                wait = self.due[gate] - time.monotonic()
+                wait = self.due[gate] - monotonic()
                 if wait <= 0:
                     del self.due[gate]
             if wait <= 0:
@@ -1512,10 +1679,320 @@ class Alarm:
             del gate
             if wait > 0:
                 with contextlib.suppress(Empty):
-                    self.news.get(timeout=min(wait, threading.TIMEOUT_MAX))
+                    news.get(timeout=min(wait, threading.TIMEOUT_MAX))
 
 
 alarm = Alarm()
+
+
+# spare_slots ------------------------------------------------------------------------------------------------
+# Slots that are held without a request under way, found when others wait for one.
+
+
+# How long a submitted method may hold a slot without a request while others wait for one, in seconds.
+PREPARING = 0.05
+# How long an open stream must not have been read before its slot serves who waits, if all slots are held by such, in seconds.
+_STALLED = 1.0
+
+
+def find_spare(gate: "HeldSlots", slot: Slot) -> bool:
+    """With all slots taken: let `slot` have one that is held without a request under way, or return False.
+
+    What was submitted may hand its work to other threads, and who reads a stream may do so between two reads. Nothing
+    says whose work a request is, so what they hold serves whoever is first in line: otherwise they might wait for ever.
+    A submitted method holds one from its start to its first request; that of a stream is back when the other has ended.
+    """
+    now = monotonic()
+    if now < gate.look_at:
+        return False
+    gate.look_at = math.inf
+    stalled = (
+        len(gate.keepers) >= gate.active
+    )  # no other request is under way, whose end would admit the next
+    for keeper in list(gate.keepers):
+        if keeper.held != gate.generation:
+            del gate.keepers[keeper]
+            continue
+        wait, spares = _STALLED, stalled
+        if keeper.is_submitted:
+            wait = PREPARING
+            spares = keeper.of_method or (stalled and waits_for_other_threads(keeper.thread))
+        if now < keeper.used_at + wait or not spares:
+            if keeper.of_method or stalled:
+                again = keeper.used_at + wait
+                if not now < again < math.inf:
+                    again = now + max(wait, (now - keeper.used_at) / 2)
+                gate.look_at = min(gate.look_at, again)
+            continue
+        if keeper.is_stream:
+            gate.take_over(slot, keeper)
+        else:
+            gate.give_back(keeper)
+            keeper.makes_requests = True
+        gate.look_at = 0.0 if stalled else gate.look_at
+        return True
+    return False
+
+
+# held_slots -------------------------------------------------------------------------------------------------
+# Slots: taken, lent to requests that are made from within others, given back, and found where they are held for nothing.
+#
+# The base of `gate`, which has the line.
+
+
+# What `Gate.exclusively` returns to who has interrupted the gate's own work.
+INTERRUPTED = object()
+
+
+class HeldSlots:
+    """The slots of a gate.
+
+    `active` of them are held. `keepers` are those that are held by what was submitted and by open streams.
+
+    A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
+    and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
+
+    A signal handler, or a finalizer, may also call us at any call, in the thread that holds the lock. So the lock can be
+    taken again by its thread, and whatever makes calls while it is held runs by `exclusively`: who finds it busy has
+    interrupted it, must not wait, as nobody else can get on meanwhile, and leaves to `deferred` what has to be done.
+    """
+
+    def __init__(self) -> None:
+        self.limit: float = math.inf
+        self.size: float = math.inf
+        self.number = 0  # of the newest request
+        self.generation = 0
+        self.source: Source | None = None  # of the limit that other processes share
+        self.reset()
+
+    def reset(self) -> None:
+        """Start with no slot held, and a fresh lock."""
+        self.generation += 1
+        # For a few lines each time: no code of a user's runs under it, but signal handlers and finalizers.
+        self.lock = _thread.RLock()
+        self.busy = False
+        self.active = 0
+        self.waiting = 0
+        self.calm = True
+        self.closed = False
+        self.hold_until = 0.0
+        self.source_due = math.inf  # when to ask the source again, unless it tells us before
+        self.ready: list[tuple[tuple[float, int, int], Ticket]] = []
+        self.counts = dict.fromkeys(
+            ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
+        )
+        self.deferred: deque[Slot | Ticket | Watch] = deque()  # to be given back, withdrawn, or put in line
+        self.watches: set[Watch] = set()  # a weak reference calls back only if it lives on itself
+        self.keepers: dict[Slot, None] = {}
+        self.look_at = math.inf  # when to look next whether one of them can spare its slot
+
+    def pump(self) -> None:
+        """Admit what can be admitted now; to be called when a slot has become free."""
+        raise NotImplementedError
+
+    def _pump(self) -> float:
+        """With the lock held: the same, but for what needs threads; return what is due next."""
+        raise NotImplementedError
+
+    def new_slot(self) -> Slot:
+        """Return a slot that is not held yet."""
+        slot = Slot()
+        slot.gate = self  # type: ignore[assignment]  # it is always a Gate
+        return slot
+
+    def exclusively(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function that makes calls itself, with the lock held, and return what it returns.
+
+        If we have interrupted such a function, INTERRUPTED is returned.
+        """
+        with self.lock:
+            if self.busy:
+                return INTERRUPTED
+            self.busy = True
+            try:
+                return function(*args)
+            finally:
+                self.busy = False
+
+    def enter(self, slot: Slot) -> bool:
+        """Take a free slot, unless somebody waits for one."""
+        with self.lock:
+            if self.calm and self.active < self.limit:
+                self.number += 1
+                slot.number = self.number
+                slot.held = self.generation
+                self.active += 1
+                return True
+        # What it interrupts stands still meanwhile, so it is made without being counted.
+        return self.exclusively(self._enter, slot) is not False
+
+    def _enter(self, slot: Slot) -> bool:
+        self._pump()
+        self._refuse_if_closed()
+        if self.ready or self.hold_until or self.active >= self.limit or not self._take(slot):
+            return False
+        self.number += 1
+        slot.number = self.number
+        slot.held = self.generation
+        self.active += 1
+        return True
+
+    def _refuse_if_closed(self) -> None:
+        if self.closed:
+            raise QueueClosed("This backend is closed: it takes no more requests.")
+
+    def borrow(self, slot: Slot, parent: Slot) -> bool:
+        """Take what the request holds from within which this one is made, or else a free slot."""
+        return self.exclusively(self._borrow, slot, parent) is not False
+
+    def _borrow(self, slot: Slot, parent: Slot) -> bool:
+        if slot.parent is None:
+            if parent.ended:  # meanwhile
+                return self._enter(slot)
+            self._count_nested(parent)
+            slot.parent, slot.number, slot.rank, slot.is_special = parent, parent.number, parent.rank, True
+        if parent.is_submitted:
+            parent.makes_requests = True
+        self._pump()
+        self._refuse_if_closed()
+        if self.hold_until:
+            return False
+        if parent.held == self.generation:
+            self.take_over(slot, parent)
+            return True
+        if self.ready or self.active >= self.limit or not self._take(slot):
+            return False
+        slot.held = self.generation
+        self.active += 1
+        return True
+
+    def take_over(self, slot: Slot, holder: Slot) -> None:
+        slot.is_special = True
+        slot.taken_from = holder
+        slot.held, holder.held, slot.lease, holder.lease = holder.held, 0, holder.lease, None
+        self.keepers.pop(holder, None)
+
+    def leave(self, slot: Slot) -> None:
+        """Give a slot back, for good; the oldest ready ticket has it at once."""
+        with self.lock:
+            if self.calm and not slot.is_special:
+                if slot.held == self.generation:
+                    self.active -= 1
+                slot.held = 0
+                slot.over = slot.ended = True
+                return
+        if self.exclusively(self._leave, slot) is INTERRUPTED:
+            self.abandon(slot)
+        else:
+            self.pump()
+
+    def _leave(self, slot: Slot) -> None:
+        self.give_back(slot)
+        slot.over = slot.ended = True
+        self._forget(slot)
+
+    def _take(self, slot: Slot) -> bool:
+        """Take a slot from those that other processes share, if they do."""
+        if self.source is None:
+            return True
+        slot.lease = self.new_slot()  # first, so that Ctrl-C loses none
+        if self.source.take(slot.lease):
+            return True
+        slot.lease = None
+        return False
+
+    def _return_lease(self, slot: Slot, unused: bool = False) -> None:
+        lease, slot.lease = slot.lease, None
+        if lease is not None and lease.lender is not None:
+            lease.lender.give(lease, unused)
+
+    def let_go(self, slot: Slot) -> None:
+        """Give back the slot of a request that goes on, and from now on makes requests like anybody."""
+        slot.is_special = slot.makes_requests = True
+        self.exclusively(self.give_back, slot)
+        self.pump()
+
+    def give_back(self, slot: Slot, to_all: bool = False, unused: bool = False) -> None:
+        """Stop holding; what was taken from another goes back to that one, if it can use it.
+
+        Args:
+            to_all: it goes to whoever is first in line instead, unless it is a stream's.
+            unused: nothing was sent under it.
+        """
+        if slot.held == self.generation:
+            owner = slot.taken_from
+            while owner is not None and (
+                owner.over
+                or owner.makes_requests
+                or owner.held == self.generation
+                or (to_all and not owner.is_stream)
+            ):
+                owner = owner.taken_from
+            if owner is None:
+                self.active -= 1
+                slot.held = 0
+            else:
+                slot.held, owner.held, owner.lease, slot.lease = 0, self.generation, slot.lease, None
+                if owner.is_stream:
+                    self.keepers[owner] = None
+                    self.look_at = 0.0  # there may be another that it can serve
+                self._lend_on(owner)
+        slot.held = 0
+        slot.taken_from = None
+        self._return_lease(slot, unused)
+        self.keepers.pop(slot, None)
+
+    def _lend_on(self, owner: Slot) -> None:
+        """Let the first of the requests that were made from within this one have what it holds again."""
+        while owner.borrowers:
+            ticket = owner.borrowers[0]
+            if ticket.state == WAITING:
+                heapq.heappush(self.ready, (ticket.place, ticket))
+                self.calm = False
+                return
+            owner.borrowers = owner.borrowers[1:]
+
+    def _forget(self, slot: Slot) -> None:
+        slot.parent = None
+        if slot.watch is not None:
+            self.watches.discard(slot.watch)
+            slot.watch = None
+
+    def _count_nested(self, slot: Slot) -> None:
+        """Count a request that is made from within another; the first one of a submitted method was counted with it."""
+        if slot.of_method:
+            slot.of_method = False
+        else:
+            self.counts["nested"] += 1
+
+    def abandon(self, thing: "Slot | Ticket") -> None:
+        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
+        if isinstance(thing, Ticket):
+            thing.is_abandoned = True
+        self.deferred.append(thing)
+        self.calm = False
+        if self.waiting:
+            self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
+            _thread.start_new_thread(self.pump, ())
+
+    def watch(self, stream: Any, slot: Slot) -> None:
+        """Give the slot back when the stream is collected, even if a signal handler raises in its finalizer."""
+        slot.is_special = True
+        slot.watch = watch = Watch(stream, self.deferred.append)
+        watch.slot = slot
+        self.watches.add(watch)
+
+    def keep_for_stream(self, slot: Slot) -> None:
+        """Note that an open stream holds this slot from now on."""
+        slot.is_special = slot.is_stream = True
+        slot.used_at = monotonic()
+        with self.lock:
+            if slot.held == self.generation:
+                self.keepers[slot] = None
+                self.look_at = 0.0
 
 
 # gate -------------------------------------------------------------------------------------------------------
@@ -1524,7 +2001,7 @@ alarm = Alarm()
 # It knows slots and tickets, and nothing of requests, failures or settings. Its invariants are in the docstring of `Gate`.
 
 
-class Gate:
+class Gate(HeldSlots):
     """Admits requests, first in, first out, at most `limit` at once.
 
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
@@ -1534,141 +2011,111 @@ class Gate:
     abandoned, not closed, no `source`. Where other processes share the limit, each slot that is held was taken from
     `source` as well.
 
-    A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
-    and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
+    How the lock is used, and what a signal handler may find, is told in `HeldSlots`.
     """
-
-    def __init__(self) -> None:
-        self.limit: float = math.inf
-        self.size: float = math.inf
-        self.number = 0  # of the newest request
-        self.generation = 0
-        self.threads: dict[int, Slot] = {}  # thread -> the slot under which it makes a sync call now
-        self.source: Source | None = None  # of the limit that other processes share
-        self.reset()
 
     def reset(self) -> None:
         """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
-        self.generation += 1
-        self.lock = threading.Lock()  # for a few lines each time: no code of a user's runs under it
-        self.active = 0
-        self.waiting = 0
-        self.calm = True
-        self.closed = False
-        self.hold_until = 0.0
-        self.source_due = math.inf  # when to ask the source again, unless it tells us before
-        self.ready: list[tuple[tuple[float, int], Ticket]] = []
+        super().reset()
         self.delayed: list[tuple[float, int, Ticket]] = []
-        self.counts = dict.fromkeys(
-            ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
-        )
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
-        self.abandoned: deque[Slot | Ticket | Watch] = deque()
-        self.watches: set[Watch] = set()  # a weak reference calls back only if it lives on itself
-        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.jobs: Any = new_queue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker; each gets a new one
         # Held by the thread that runs jobs itself, as no other could be started.
         self.running_here = threading.Lock()
-        here = get_ident()
-        self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
 
-    def new_slot(self) -> Slot:
-        """Return a slot that is not held yet."""
-        slot = Slot()
-        slot.gate = self
-        return slot
+    def join(self, ticket: Ticket, always: bool = False) -> bool:
+        """Put a ticket at the end of the line, or, made from within a request, just before that one.
 
-    def enter(self, slot: Slot) -> bool:
-        """Take a free slot, unless somebody waits for one."""
-        with self.lock:
-            if not self.calm or self.active >= self.limit:
-                self._pump()
-                if self.closed:
-                    raise QueueClosed("This backend is closed: it takes no more requests.")
-                if self.ready or self.hold_until or self.active >= self.limit or not self._take(slot):
-                    return False
+        Args:
+            always: also if there is no room.
+
+        Returns:
+            False if it interrupted the gate's own work, so that its thread must not wait.
+
+        Raises:
+            RequestQueueFull: if there is no room.
+        """
+        if self.exclusively(self._join_line, ticket, always) is INTERRUPTED:
+            return False
+        self.pump()
+        return True
+
+    def _join_line(self, ticket: Ticket, always: bool) -> None:
+        self._refuse_if_closed()
+        if self.active < self.limit or self.deferred:
+            self._pump()  # there may be room now
+        if (
+            self.waiting >= self.size
+            and not (always or ticket.slot.parent)
+            and (self.ready or self.hold_until or self.active >= self.limit)
+        ):
+            self.counts["refused"] += 1
+            raise RequestQueueFull(
+                f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, set "
+                '`queue_full = "wait"` to wait for room, '
+                "or raise `max_concurrent_requests` if the API allows more requests at once."
+            )
+        self._join(ticket)
+
+    def join_later(self, ticket: Ticket) -> None:
+        """Put a ticket in line as soon as what was interrupted is done."""
+        self.deferred.append(ticket)
+        self.calm = False
+        self._pump_soon()
+
+    def _join(self, ticket: Ticket) -> None:
+        slot = ticket.slot
+        if slot.parent is None:
             self.number += 1
             slot.number = self.number
-            slot.held = self.generation
-            self.active += 1
-            return True
+        else:
+            slot.parent.borrowers = [*slot.parent.borrowers, ticket]
+        ticket.since = monotonic()
+        entry = ticket.place, ticket
+        self.calm = False
+        ticket.state = WAITING
+        self.waiting += 1
+        self.counts["joined"] += 1
+        heapq.heappush(self.ready, entry)
 
-    def leave(self, slot: Slot) -> None:
-        """Give a slot back; the oldest ready ticket has it at once."""
-        with self.lock:
-            if slot.held == self.generation:
-                self.active -= 1
-            slot.held = 0
-            slot.over = True
-            if slot.watch is not None:
-                self._unwatch(slot)
-            if self.calm:
-                return
-            if slot.lender is not None:
-                slot.lender.give(slot)
-        self.pump()
-
-    def _give_back(self, slot: Slot, unused: bool = False) -> None:
-        if slot.held == self.generation:
-            self.active -= 1
-        slot.held = 0
-        if slot.lender is not None:
-            slot.lender.give(slot, unused)
-
-    def _take(self, slot: Slot) -> bool:
-        return self.source is None or self.source.take(slot)
-
-    def join(self, ticket: Ticket) -> None:
-        """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
-        with self.lock:
-            if self.closed:
-                raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.active < self.limit or self.abandoned:
-                self._pump()  # there may be room now
-            if self.waiting >= self.size and (self.ready or self.hold_until or self.active >= self.limit):
-                self.counts["refused"] += 1
-                raise RequestQueueFull(
-                    f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, "
-                    "or raise `max_concurrent_requests` if the API allows more requests at once."
-                )
-            self.number += 1
-            ticket.slot.number = self.number
-            ticket.since = time.monotonic()
-            self.calm = False
-            ticket.state = WAITING
-            self.waiting += 1
-            self.counts["joined"] += 1
-            heapq.heappush(self.ready, (ticket.place, ticket))
-        self.pump()
-
-    def rejoin(self, ticket: Ticket, delay: float, hold: bool = False) -> None:
+    def rejoin(self, ticket: Ticket, delay: float, hold: bool = False) -> bool:
         """Give the ticket's slot back and put the ticket where it stood, to be ready again after `delay` seconds.
 
         Args:
             hold: admit nothing at all until then, because the server asked for it.
+
+        Returns:
+            False if it interrupted the gate's own work, so that its thread must not wait.
         """
-        with self.lock:
-            self._give_back(ticket.slot)
-            self.calm = False
-            if self.closed:
-                ticket.state = GONE
-            if ticket.state != GONE:
-                ticket.ready_at = time.monotonic() + delay
-                if hold:
-                    self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
-                    if self.source is not None:
-                        self.source.hold(self.hold_until)
-                ticket.since = ticket.ready_at
-                ticket.state = WAITING
-                self.waiting += 1
-                self.backed_off += delay
-                heapq.heappush(self.delayed, (ticket.ready_at, ticket.slot.number, ticket))
+        if self.exclusively(self._rejoin, ticket, delay, hold) is INTERRUPTED:
+            return False
         self.pump()
         if ticket.state == GONE:
             self._fail([ticket])
+        return True
+
+    def _rejoin(self, ticket: Ticket, delay: float, hold: bool) -> None:
+        slot = ticket.slot
+        self.give_back(slot, to_all=True)
+        slot.taken_from = slot.parent  # which has it when this request has ended
+        self.calm = False
+        if self.closed:
+            ticket.state = GONE
+        if ticket.state != GONE:
+            ticket.ready_at = monotonic() + delay
+            if hold:
+                self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
+                if self.source is not None:
+                    self.source.hold(self.hold_until)
+            ticket.since = ticket.ready_at
+            ticket.state = WAITING
+            self.waiting += 1
+            self.backed_off += delay
+            heapq.heappush(self.delayed, (ticket.ready_at, slot.number, ticket))
 
     def start(self, job: "Job") -> bool:
         """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
@@ -1680,62 +2127,51 @@ class Gate:
 
     def withdraw(self, ticket: Ticket) -> bool:
         """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
-        with self.lock:
-            was_running = ticket.state == RUNNING
-            self._withdraw(ticket)
+        was_running = self.exclusively(self._withdraw, ticket)
+        if was_running is INTERRUPTED:
+            self.abandon(ticket)
+            return True
         self.pump()
         return not was_running
 
     def withdraw_unstarted(self, ticket: Ticket) -> bool:
         """Withdraw a ticket whose first attempt was not begun; False if it was, or if the ticket is withdrawn already."""
-        with self.lock:
-            if ticket.state not in (WAITING, GRANTED) or ticket.ready_at:
-                return False
-            self._withdraw(ticket)
+        withdrawn = self.exclusively(self._withdraw_unstarted, ticket)
         self.pump()
+        return withdrawn is True
+
+    def _withdraw_unstarted(self, ticket: Ticket) -> bool:
+        if ticket.state not in (WAITING, GRANTED) or ticket.ready_at:
+            return False
+        self._withdraw(ticket)
         return True
 
-    def _withdraw(self, ticket: Ticket) -> None:
+    def _withdraw(self, ticket: Ticket) -> bool:
+        """Withdraw a ticket; return True if an attempt is running."""
+        was_running = ticket.state == RUNNING
         if ticket.state == WAITING:
             self.waiting -= 1
             if self.source is not None:
                 self.source.withdrawn()
         elif ticket.state == GRANTED:
-            self._give_back(ticket.slot, unused=True)
+            self.give_back(ticket.slot, unused=True)
             self.counts["unsent"] += 1
         ticket.state = GONE
         if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
             ready = [entry for entry in self.ready if entry[1].state != GONE]
             heapq.heapify(ready)
             self.ready = ready
-
-    def abandon(self, thing: "Slot | Ticket") -> None:
-        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
-        self.abandoned.append(thing)
-        self.calm = False
-        if self.waiting:
-            with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
-                _thread.start_new_thread(self.pump, ())
-
-    def watch(self, stream: Any, slot: Slot) -> None:
-        """Give the slot back when the stream is collected, even if a signal handler raises in its finalizer."""
-        slot.watch = watch = Watch(stream, self.abandoned.append)
-        watch.slot = slot
-        with self.lock:
-            self.watches.add(watch)
-
-    def _unwatch(self, slot: Slot) -> None:
-        if slot.watch is not None:
-            self.watches.discard(slot.watch)
-            slot.watch = None
+        return was_running
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
-        with self.lock:
-            self.calm = False
-            self.hold_until = max(self.hold_until, time.monotonic() + seconds)
-            if self.source is not None:
-                self.source.hold(self.hold_until)
+        self.exclusively(self._hold, monotonic() + seconds)
+
+    def _hold(self, until: float) -> None:
+        self.calm = False
+        self.hold_until = max(self.hold_until, until)
+        if self.source is not None:
+            self.source.hold(self.hold_until)
 
     def resize(self, limit: float, size: float) -> None:
         """Change how many may be in flight and how many may wait; nothing is interrupted."""
@@ -1752,53 +2188,46 @@ class Gate:
         self.pump()
 
     def own_wake_up(self) -> float:
-        """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
-        if alarm.thread is not None:
-            return math.inf
-        with self.lock:
-            delayed = self.delayed[0][0] if self.delayed else math.inf
-            return min(self.hold_until or math.inf, self.source_due, delayed)
+        """Return when who waits has to pump by itself, as the alarm cannot; else infinity.
+
+        Its thread could not be started, or is the one that waits, in a finalizer.
+        """
+        return math.inf if alarm.is_awake() else self._due()
 
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
-        with self.lock:
-            return any(ticket.state == WAITING for _, _, ticket in self.delayed)
+        return any(ticket.state == WAITING for _, _, ticket in list(self.delayed))
 
     def count(self, what: str) -> None:
         """Count one more of something."""
         with self.lock:
             self.counts[what] += 1
 
-    def count_nested(self, slot: Slot) -> None:
-        """Count a request that is made under another's slot; the first one of a submitted method was counted with it."""
-        with self.lock:
-            if slot.of_method:
-                slot.of_method = False
-            else:
-                self.counts["nested"] += 1
-
     def stats(self) -> dict[str, Any]:
         """Return what happened so far, and how things stand now."""
-        with self.lock:
-            counts = self.counts
-            started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
-            return {
-                "requests": self.number + counts["nested"],
-                "sent": started + counts["nested"],
-                "retried": counts["retried"],
-                "failed": counts["failed"],
-                "refused": counts["refused"],
-                "waiting": self.waiting,
-                "in_flight": self.active,
-                "waited_seconds": self.waited,
-                "backoff_seconds": self.backed_off,
-                **(self.source.stats() if self.source is not None else {}),
-            }
+        stats = self.exclusively(self._stats)
+        return self._stats() if stats is INTERRUPTED else stats
+
+    def _stats(self) -> dict[str, Any]:
+        counts = self.counts
+        started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
+        return {
+            "requests": self.number + counts["nested"],
+            "sent": started + counts["nested"],
+            "retried": counts["retried"],
+            "failed": counts["failed"],
+            "refused": counts["refused"],
+            "waiting": self.waiting,
+            "in_flight": self.active,
+            "waited_seconds": self.waited,
+            "backoff_seconds": self.backed_off,
+            **(self.source.stats() if self.source is not None else {}),
+        }
 
     def line(self) -> list[Ticket]:
         """Return the tickets that wait, oldest first."""
-        with self.lock:
-            return self._line()
+        line = self.exclusively(self._line)
+        return self._line() if line is INTERRUPTED else line
 
     def _line(self) -> list[Ticket]:
         line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
@@ -1811,16 +2240,13 @@ class Gate:
 
     def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
-        with self.lock:
+        ended = self.exclusively(self._close)
+        if ended is INTERRUPTED:
             self.refuse_newcomers()
-            waiting = self._line()
-            for ticket in waiting:
-                ticket.state = GONE
-            self.waiting = 0
-            self.delayed.clear()
-            workers = list(self.workers)
-            for _ in workers:
-                self.jobs.put(None)
+            with contextlib.suppress(RuntimeError):  # as in _pump_soon
+                _thread.start_new_thread(self.close, (False,))
+            return
+        waiting, workers = ended
         try:
             self.pump()
             alarm.forget(self)
@@ -1832,6 +2258,18 @@ class Gate:
             for worker in workers:
                 with contextlib.suppress(RuntimeError):  # not started yet
                     worker.join()
+
+    def _close(self) -> "tuple[list[Ticket], list[threading.Thread]]":
+        self.refuse_newcomers()
+        waiting = self._line()
+        for ticket in waiting:
+            ticket.state = GONE
+        self.waiting = 0
+        self.delayed.clear()
+        workers = list(self.workers)
+        for _ in workers:
+            self.jobs.put(None)
+        return waiting, workers
 
     def _fail(self, tickets: list[Ticket]) -> None:
         """Tell the owners that the backend is closed: each of them, also where a future's callback raises, or on Ctrl-C."""
@@ -1845,30 +2283,50 @@ class Gate:
 
     def pump(self) -> None:
         """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
-        with self.lock:
-            self._pump()
-            due = self.delayed[0][0] if self.delayed else math.inf
-            if self.ready:
-                due = min(due, self.hold_until or self.source_due)
+        due = self.exclusively(self._pump)
+        if due is INTERRUPTED:
+            self._pump_soon()
+            return
         if due < math.inf:
             alarm.set(self, due)
         while self.unstaffed:
             start_worker(self)
 
-    def _pump(self) -> None:
-        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
-        while self.abandoned:
-            thing = self.abandoned[0]
+    def _due(self) -> float:
+        """Return when there is something to be done though nobody comes or goes."""
+        try:
+            due = self.delayed[0][0]
+        except IndexError:
+            due = math.inf
+        if self.ready:
+            due = min(due, self.hold_until or min(self.look_at, self.source_due))
+        return due
+
+    def _pump(self) -> float:
+        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones; return what is due next."""
+        self._catch_up()
+        self._admit()
+        return self._due()
+
+    def _catch_up(self) -> None:
+        """Do what was deferred; make due tickets ready."""
+        while self.deferred:
+            thing = self.deferred[0]
             if isinstance(thing, Ticket):
-                self._withdraw(thing)
+                if thing.is_abandoned:
+                    self._withdraw(thing)
+                elif self.closed:
+                    self._fail([thing])
+                elif thing.state == RUNNING:
+                    self._join(thing)
             else:
                 slot = thing.slot if isinstance(thing, Watch) else thing
-                self._give_back(slot)
-                slot.over = True
-                self._unwatch(slot)
-            self.abandoned.popleft()
+                self.give_back(slot)
+                slot.over = slot.ended = True
+                self._forget(slot)
+            self.deferred.popleft()
         if self.delayed or self.hold_until:
-            now = time.monotonic()
+            now = monotonic()
             if now >= self.hold_until:
                 self.hold_until = 0.0
             while self.delayed and (self.delayed[0][0] <= now or self.delayed[0][2].state != WAITING):
@@ -1876,29 +2334,49 @@ class Gate:
                 if ticket.state == WAITING:
                     heapq.heappush(self.ready, (ticket.place, ticket))
                 heapq.heappop(self.delayed)
+
+    def _admit(self) -> None:
+        """Hand free slots to the oldest that are ready."""
         self.source_due = math.inf
         while self.ready:
             ticket = self.ready[0][1]
+            slot = ticket.slot
             if ticket.state == WAITING:
-                taken = ticket.slot.held == self.generation  # by another request under the same slot
-                if self.hold_until or (self.active >= self.limit and not taken):
+                parent = slot.parent
+                has_one = slot.held == self.generation  # given back to it, by what interrupted its wait
+                if parent is not None and not has_one and parent.held == self.generation:
+                    if self.hold_until:
+                        break
+                    self.take_over(slot, parent)
+                    has_one = True
+                elif self.hold_until or (
+                    self.active >= self.limit and not has_one and not find_spare(self, slot)
+                ):
                     break
-                if not taken and self.source is not None and not self.source.take(ticket.slot):
-                    self.source_due = self.source.want(len(self.ready))
+                elif not has_one and slot.held != self.generation and not self._take(slot):
+                    self.source_due = (
+                        self.source.want(len(self.ready)) if self.source is not None else math.inf
+                    )
                     break
                 ticket.state = GRANTED
-                ticket.slot.held = self.generation
+                if slot.held != self.generation:
+                    slot.held = self.generation
+                    self.active += 1
                 self.waiting -= 1
-                self.active += not taken
                 self.counts["granted"] += 1
-                self.waited += max(0.0, time.monotonic() - ticket.since)
+                if slot.is_submitted:
+                    slot.used_at = monotonic()
+                    self.keepers[slot] = None
+                    self.look_at = min(self.look_at, slot.used_at + PREPARING)
+                self.waited += max(0.0, monotonic() - ticket.since)
             if ticket.state == GRANTED and not ticket.hand_over():
-                self._give_back(ticket.slot, unused=True)
+                self.give_back(slot, unused=True)
                 self.counts["unsent"] += 1
                 ticket.state = GONE
-            heapq.heappop(self.ready)
+            if self.ready[0][1] is ticket:  # and none that has what this one's spare was taken from
+                heapq.heappop(self.ready)
         self.calm = self.source is None and not (
-            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
+            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.deferred
         )
 
 
@@ -1910,7 +2388,7 @@ class Health:
     """The retry budget and the circuit breaker of one engine. Invariant: all is read and changed under `lock`."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.budget: int | None = None
         self.breaker: int | None = None
         self.pause = 0.0
@@ -1926,34 +2404,38 @@ class Health:
 
     def check(self) -> None:
         """Raise CircuitOpen while the breaker is open. After its pause it lets one attempt through, a pause."""
+        now = (
+            monotonic()
+        )  # no calls are made with the lock held: a signal handler may come in between, and wait
         with self.lock:
             if self.breaker is None or self.failures < self.breaker:
                 return
-            now = time.monotonic()
             if now >= self.open_until:
                 self.open_until = now + self.pause
                 return
-            raise CircuitOpen(
-                f"The circuit breaker is open: the last {self.failures} attempts failed. "
-                f"The next one is made in {self.open_until - now:.0f} s."
-            )
+        raise CircuitOpen(
+            f"The circuit breaker is open: the last {self.failures} attempts failed. "
+            f"The next one is made in {self.open_until - now:.0f} s."
+        )
 
     def note(self, failure: "Failure | None") -> None:
         """Count an attempt. One that failed for a reason of its own, such as a 404, says nothing about the API."""
+        now = monotonic()
         with self.lock:
             if failure is None:
                 self.failures = 0
-                self.spent = max(self.spent - 0.1, 0.0)
+                self.spent = self.spent - 0.1 if self.spent > 0.1 else 0.0
             elif failure.retry:
                 self.failures += 1
                 if self.failures == self.breaker:
-                    self.open_until = time.monotonic() + self.pause
+                    self.open_until = now + self.pause
 
     def why_no_retry(self, delay: float) -> str:
         """Return why there is to be no retry after `delay` seconds; or nothing, having taken it off the budget."""
+        now = monotonic()
         with self.lock:
             is_open = self.breaker is not None and self.failures >= self.breaker
-            if is_open and time.monotonic() + delay < self.open_until:
+            if is_open and now + delay < self.open_until:
                 return "the circuit breaker is open"
             if self.budget is not None and self.spent + 1 > self.budget:
                 return "the retry budget is spent"
@@ -2195,7 +2677,7 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
         _discard(request.result)
     turn = f"{request.retries}/{retries}"
     _tell(engine, failure, request, slot, delay, source, f"retry {turn} in {delay:.3g} s ({source})")
-    slot.over = slot.over or not request.is_nested
+    slot.over = True
     return delay
 
 
@@ -2225,7 +2707,7 @@ def _why_no_retry(
         return f"{request.retries} retries were made"
     if not failure.never_sent and not _may_send_again(engine, failure, request):
         return "sending it twice could do harm"
-    if time.monotonic() + delay > request.deadline:
+    if monotonic() + delay > request.deadline:
         return "total_timeout would be over before the next attempt"
     return engine.health.why_no_retry(delay) if engine.health is not None else ""
 
@@ -2334,7 +2816,7 @@ class Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
     __slots__ = (
-        "args", "call", "deadline", "engine", "error", "holds", "is_method", "is_nested", "kwargs", "name", "result",
+        "args", "call", "deadline", "engine", "error", "holds", "is_method", "kwargs", "name", "result",
         "retries", "retry", "rewinder", "tried_afresh",
     )  # fmt: skip
 
@@ -2348,20 +2830,19 @@ class Request:
         self.tried_afresh = False  # its kept connection had ended, and it was sent at once on another
         self.holds = False  # the server asked all requests to wait until the next attempt
         self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
-        self.is_nested = False  # it runs under the slot of another request
         self.name = ""
         total = engine.settings["total_timeout"]
-        self.deadline = math.inf if total is None else time.monotonic() + total
+        self.deadline = math.inf if total is None else monotonic() + total
         self.rewinder: Rewinder | None = None
         if retry:
             _, args, kwargs = without_partial(call, args, kwargs)
             if may_hold_a_body(args, kwargs):
-                self.rewinder = Rewinder(args, kwargs)
+                with contextlib.suppress(Exception):  # as in `judge`
+                    self.rewinder = Rewinder(args, kwargs)
 
     def attempt(self, slot: Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
-        if not self.is_nested:
-            slot.over = slot.judged = False
+        slot.over = slot.judged = slot.makes_requests = False
         token = take_in_hand(slot)
         try:
             if not self.is_method:
@@ -2379,10 +2860,16 @@ class Request:
         Args:
             body: the decoded body of an error response, where the response does not give it at once.
         """
-        if self.is_method or (slot.judged and not self.is_nested):
+        parent = slot.parent
+        if self.is_method or slot.judged:
+            if parent is not None and not parent.is_stream:
+                parent.judged = slot.judged
             return None
         error = self.error
-        failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
+        try:
+            failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
+        except Exception:  # somebody else's object, which may raise whatever is asked of it
+            failure = None
         if failure is not None and body is not None:
             failure = failure_by_status(failure.status or 0, failure.headers, body)
         retry_if = self.engine.settings["retry_if"]
@@ -2390,13 +2877,13 @@ class Request:
             failure = _as_told(retry_if(self.result, error), failure, self.result)
         if failure is not None and may_try_afresh(self.engine, failure, self):
             self.tried_afresh = True
-            slot.over = slot.over or not self.is_nested
+            slot.over = True
             return 0.0
         if self.engine.health is not None:
             self.engine.health.note(failure)
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)
-        if self.is_nested:
-            slot.judged = failure is not None and delay is None
+        if parent is not None and not parent.is_stream:
+            parent.judged = failure is not None and delay is None
         if failure is None:
             return None
         slot.gate.count("failed" if delay is None else "retried")
@@ -2443,15 +2930,14 @@ def check_health(engine: "RequestEngine") -> None:
 
 
 class ThreadTicket(Ticket):
-    """The place of a thread that waits for its next attempt."""
+    """The place of a thread, or greenlet, that waits for its next attempt."""
 
     __slots__ = ("error", "signal")
 
     def __init__(self, slot: Slot) -> None:
         super().__init__(slot)
         self.error: Exception | None = None
-        self.signal = threading.Lock()
-        self.signal.acquire()
+        self.signal = new_signal()
 
     def hand_over(self) -> bool:
         with contextlib.suppress(RuntimeError):  # released already
@@ -2463,29 +2949,74 @@ class ThreadTicket(Ticket):
         self.hand_over()
 
 
-def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: float, request: Request) -> None:
-    """Give `slot` back, wait out the backoff, and take it again when its turn has come."""
+def take_slot(gate: "Gate", slot: Slot, parent: "Slot | None") -> bool:
+    """Take a slot at once, or return False: a free one, or the one of the request from within which this one is made.
+
+    Args:
+        parent: the slot of that one, if there is one.
+    """
+    taken = gate.enter(slot) if parent is None else gate.borrow(slot, parent)
+    return taken or borrow_from_stream(gate, slot)
+
+
+def borrow_from_stream(gate: "Gate", slot: Slot) -> bool:
+    """Take the slot of a stream that this context reads, so that its reader does not wait for itself; or return False."""
+    stream = slot_of_open_stream(gate)
+    return stream is not None and gate.borrow(slot, stream)
+
+
+def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: "float | None", request: Request) -> None:
+    """Wait for a slot in this thread: at the end of the line, or where `slot` stood, after the backoff of `delay` seconds.
+
+    Raises:
+        RequestTimeout: if that takes longer than `queue_timeout` or `total_timeout` allows.
+    """
+    gate = engine.gate
     ticket = ThreadTicket(slot)
+    limits = {"total_timeout": request.deadline}
     try:
-        engine.gate.rejoin(ticket, delay, request.holds)
-        while not ticket.signal.acquire(timeout=timeout_until(ticket.ready_at)):
-            engine.gate.pump()  # also where the alarm's thread could not be started
-            if ticket.signal.acquire(timeout=timeout_until(request.deadline)):
-                break
-            raise timed_out(engine, "total_timeout")
+        if delay is not None:
+            if not gate.rejoin(ticket, delay, request.holds):
+                ticket.signal.acquire(timeout=min(delay, threading.TIMEOUT_MAX))
+                return
+        else:
+            request.name = caller_name(engine, above=2)
+            warn_of_a_blocked_loop(engine, request)
+            if engine.settings["queue_timeout"] is not None:
+                limits["queue_timeout"] = monotonic() + engine.settings["queue_timeout"]
+            if not gate.join(ticket):
+                return
+        name = min(limits, key=limits.__getitem__)
+        own_wake_up = ticket.ready_at or gate.own_wake_up()
+        while not ticket.signal.acquire(timeout=timeout_until(min(limits[name], own_wake_up))):
+            gate.pump()  # also where the alarm's thread could not be started
+            if monotonic() >= limits[name]:
+                raise timed_out(engine, name)
+            own_wake_up = gate.own_wake_up()
         if ticket.error is not None:
             raise ticket.error
         ticket.state = RUNNING
     except BaseException:
-        engine.gate.withdraw(ticket)
+        gate.withdraw(ticket)
         raise
+
+
+def warn_of_a_blocked_loop(engine: "RequestEngine", request: Request) -> None:
+    """Say once that a sync request waits in an event loop's thread: what it waits for may be a task of that loop."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None and "loop" not in engine.warned:
+        engine.warned.add("loop")
+        safe_log(
+            engine.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
+            "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", engine.label, request.name,
+        )  # fmt: skip
 
 
 def timeout_until(deadline: float) -> float:
     """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits for ever."""
     if deadline == math.inf:
         return -1
-    return min(max(deadline - time.monotonic(), 0), threading.TIMEOUT_MAX)
+    return min(max(deadline - monotonic(), 0), threading.TIMEOUT_MAX)
 
 
 def timed_out(engine: "RequestEngine", setting: str) -> RequestTimeout:
@@ -2502,6 +3033,13 @@ def timed_out(engine: "RequestEngine", setting: str) -> RequestTimeout:
 
 def is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
+    try:
+        return not issubclass(type(result), Held) and _is_stream(result, kwargs)
+    except Exception:  # somebody else's object, which may raise whatever is asked of it
+        return False
+
+
+def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     if is_settled(result):
         return False
     if _has_shape_of_stream(result, kwargs):
@@ -2519,7 +3057,12 @@ def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     # httpx's and the SDKs' `with client.stream(...)`
     if name.endswith("Manager") and has_method(result, "__enter__"):
         return True
-    if kwargs.get("stream") and (has_method(result, "close") or has_method(result, "__anext__")):
+    asked = kwargs.get("stream")  # not always a flag: an array of samples, say, which has no truth value
+    if (
+        type(asked) in (bool, int)
+        and asked
+        and (has_method(result, "close") or has_method(result, "__anext__"))
+    ):
         return True
     # An iterator over what it reads from a response: Mistral's streams of events.
     iterates = has_method(result, "__next__") or has_method(result, "__anext__")
@@ -2528,7 +3071,7 @@ def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
 
 def finish(request: Request, slot: Slot) -> None:
     """Give the slot back, or let it stay with the stream that was returned."""
-    if request.error is None and is_stream(request.result, request.kwargs):
+    if request.error is None and slot.held and is_stream(request.result, request.kwargs):
         request.result = _hold(request, slot)
     else:
         slot.release()
@@ -2554,21 +3097,6 @@ def _hold(request: Request, slot: Slot) -> Any:
     return HELD_STREAMS.get((is_sync, is_async), HeldStream)(result, slot, request)
 
 
-def hold_body(response: Any, place: str, is_read: str, slot: Slot) -> bool:
-    """Let what a response reads its body from keep the slot; return False where there is nothing to be read.
-
-    Args:
-        place: name of the attribute by which it reads.
-        is_read: name of the one that says that it has; of a mock it is neither True nor False.
-    """
-    body = attribute(response, place)
-    if attribute(response, is_read) is False and (has_method(body, "close") or has_method(body, "aclose")):
-        with contextlib.suppress(Exception):  # it takes no attribute
-            setattr(response, place, HeldBody(body, slot))
-            return True
-    return False
-
-
 class Held:
     """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
 
@@ -2590,7 +3118,13 @@ class Held:
         return type(self._stream)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        value = getattr(self._stream, name)
+        return partial(self._drive, value) if name in ("send", "throw") else value
+
+    def _drive(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Let a generator go on with what it is sent; its end gives the slot back."""
+        with self._under_slot():
+            return step(*args)
 
     def __del__(self) -> None:
         if self._slot is not None:
@@ -2602,12 +3136,14 @@ class Held:
     def _under_slot(self, release: bool = False) -> Iterator[None]:
         """Run the stream's own code under the slot, and give the slot back if it fails, or after it if `release`."""
         token = current_slot.set(None if self._slot.over else self._slot)
+        self._slot.used_at = math.inf
         try:
             yield
         except BaseException:
             self._slot.release()
             raise
         finally:
+            self._slot.used_at = monotonic()
             reset_current_slot(token)
         if release:
             self._slot.release()
@@ -2621,65 +3157,6 @@ class Held:
         """Close the stream and give its slot back."""
         with self._under_slot(release=True):
             await self._stream.aclose()
-
-
-class HeldBody(Held):
-    """What a response reads its body from."""
-
-    def read(self, *args: Any, **kwargs: Any) -> Any:
-        """Read as before; the end of the body gives the slot back."""
-        with self._under_slot():
-            data = self._stream.read(*args, **kwargs)
-        if not data or not any(type(size) is int and size >= 0 for size in (*args, *kwargs.values())):
-            self._slot.release()
-        return data
-
-    def readline(self, *args: Any) -> Any:
-        """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
-        return self._read_with(self._stream.readline, *args)
-
-    def read1(self, *args: Any) -> Any:
-        """Read as before; the end of the body gives the slot back."""
-        return self._read_with(self._stream.read1, *args)
-
-    def readinto(self, buffer: Any) -> Any:
-        """Read as before; the end of the body gives the slot back."""
-        return self._read_with(self._stream.readinto, buffer)
-
-    def _read_with(self, read: Callable[..., Any], *args: Any) -> Any:
-        with self._under_slot():
-            got = read(*args)
-        if not got:
-            self._slot.release()
-        return got
-
-    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Stream as before; the end of the body gives the slot back."""
-        yield from self._until_its_end(self._stream.stream(*args, **kwargs))
-
-    def _until_its_end(self, parts: Any) -> Iterator[Any]:
-        try:
-            yield from parts
-        except GeneratorExit:  # read in part: the connection is still open, and can be read on
-            raise
-        except BaseException:
-            self._slot.release()
-            raise
-        self._slot.release()
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from self._until_its_end(self._stream)
-
-    async def __aiter__(self) -> Any:
-        try:
-            async for part in self._stream:
-                yield part
-        except GeneratorExit:  # as above
-            raise
-        except BaseException:
-            self._slot.release()
-            raise
-        self._slot.release()
 
 
 class HeldStream(Held):
@@ -2702,10 +3179,13 @@ class HeldStream(Held):
                 if self._items is None:
                     stream = self._stream
                     self._items = stream if hasattr(stream, "__next__") else iter(stream)
-                token = current_slot.set(None if self._slot.over else self._slot)
+                slot = self._slot
+                token = current_slot.set(None if slot.over else slot)
+                slot.used_at = math.inf
                 try:
                     item = next(self._items)
                 finally:
+                    slot.used_at = monotonic()
                     current_slot.reset(token)
             except Exception as error:
                 if request is None or isinstance(error, StopIteration):
@@ -2764,6 +3244,91 @@ class HeldStream(Held):
 HELD_STREAMS: dict[tuple[bool, bool], type[Held]] = {(True, False): HeldStream}
 
 
+# bodies -----------------------------------------------------------------------------------------------------
+# The body of a response, which keeps its slot until it has been read.
+#
+# For responses that stay the very same object: what they read from is replaced.
+
+
+class HeldBody(Held):
+    """What a response reads its body from."""
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        with self._under_slot():
+            data = self._stream.read(*args, **kwargs)
+        if not data or not any(type(size) is int and size >= 0 for size in (*args, *kwargs.values())):
+            self._slot.release()
+        return data
+
+    def readline(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
+        return self._read_with(self._stream.readline, *args)
+
+    def read1(self, *args: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        return self._read_with(self._stream.read1, *args)
+
+    def readinto(self, buffer: Any) -> Any:
+        """Read as before; the end of the body gives the slot back."""
+        return self._read_with(self._stream.readinto, buffer)
+
+    def _read_with(self, read: Callable[..., Any], *args: Any) -> Any:
+        with self._under_slot():
+            got = read(*args)
+        if not got:
+            self._slot.release()
+        return got
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Stream as before; the end of the body gives the slot back."""
+        yield from self._until_its_end(self._stream.stream(*args, **kwargs))
+
+    def _until_its_end(self, parts: Any) -> Iterator[Any]:
+        try:
+            for part in parts:
+                self._slot.used_at = monotonic()
+                yield part
+                self._slot.used_at = math.inf
+        except GeneratorExit:  # read in part: the connection is still open, and can be read on
+            raise
+        except BaseException:
+            self._slot.release()
+            raise
+        self._slot.release()
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._until_its_end(self._stream)
+
+    async def __aiter__(self) -> Any:
+        try:
+            async for part in self._stream:
+                self._slot.used_at = monotonic()
+                yield part
+                self._slot.used_at = math.inf
+        except GeneratorExit:  # as above
+            raise
+        except BaseException:
+            self._slot.release()
+            raise
+        self._slot.release()
+
+
+def hold_body(response: Any, place: str, is_read: str, slot: Slot) -> bool:
+    """Let what a response reads its body from keep the slot; return False where there is nothing to be read.
+
+    Args:
+        place: name of the attribute by which it reads.
+        is_read: name of the one that says that it has; of a mock it is neither True nor False.
+    """
+    body = attribute(response, place)
+    if attribute(response, is_read) is False and (has_method(body, "close") or has_method(body, "aclose")):
+        with contextlib.suppress(Exception):  # it takes no attribute
+            setattr(response, place, HeldBody(body, slot))
+            return True
+    return False
+
+
 # async_waiting ----------------------------------------------------------------------------------------------
 # Makes a request in a task of asyncio, and waits there for its slots. For threads: `calls`, `waiting`.
 
@@ -2790,14 +3355,93 @@ class TaskTicket(Ticket):
             if not self.future.done():
                 self.future.set_exception(error) if error else self.future.set_result(None)
 
+        return self.run_in_loop(resolve)
+
+    def run_in_loop(self, function: Callable[[], Any]) -> bool:
+        """Call a function in the task's event loop; return False if that has ended."""
         try:
             if self.thread == get_ident():  # another task of the loop: no need to wake it
-                resolve()
+                function()
             else:
-                self.loop.call_soon_threadsafe(resolve)
+                self.loop.call_soon_threadsafe(function)
         except RuntimeError:  # the loop was closed while its task waited
             return False
         return True
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is handed a slot; return False if that takes longer."""
+        if seconds == math.inf:
+            await self.future
+            return True
+        await sys.modules["asyncio"].wait([self.future], timeout=seconds)
+        if self.future.done():
+            self.future.result()
+        return bool(self.future.done())
+
+    def call_later(self, seconds: float, function: Callable[[], Any]) -> None:
+        """Call a function in the task's event loop."""
+        self.loop.call_later(seconds, function)
+
+
+class TrioTicket(Ticket):
+    """The place of a task of trio."""
+
+    __slots__ = ("error", "event", "thread", "token", "trio")
+
+    def __init__(self, slot: Slot, trio: Any) -> None:
+        super().__init__(slot)
+        self.trio = trio
+        self.token = trio.lowlevel.current_trio_token()
+        self.thread = get_ident()
+        self.event = trio.Event()
+        self.error: Exception | None = None
+
+    def hand_over(self) -> bool:
+        try:
+            self.event.set() if self.thread == get_ident() else self.token.run_sync_soon(self.event.set)
+        except RuntimeError:  # trio has ended while its task waited
+            return False
+        return True
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.hand_over()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is handed a slot; return False if that takes longer."""
+        with self.trio.move_on_after(seconds):
+            await self.event.wait()
+        if self.error is not None:
+            raise self.error
+        return bool(self.event.is_set())
+
+    def call_later(self, seconds: float, function: Callable[[], Any]) -> None:
+        """Call a function in the trio run, in a task of the system's."""
+
+        async def later() -> None:
+            await self.trio.sleep(seconds)
+            function()
+
+        self.trio.lowlevel.spawn_system_task(later)
+
+
+def _task_ticket(slot: Slot) -> "TaskTicket | TrioTicket":
+    """Return a ticket for the task that runs now, of asyncio or trio."""
+    trio = sys.modules.get("trio")
+    if trio is not None:
+        try:
+            trio.lowlevel.current_task()
+            return TrioTicket(slot, trio)
+        except RuntimeError:
+            pass
+    asyncio = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if loop is None:
+        raise RuntimeError(
+            "This request has to wait for its turn or for a retry, which it can do in a task of asyncio or trio only; "
+            "what runs here is neither (curio?)."
+        )
+    return TaskTicket(slot, loop)
 
 
 async def make_async(
@@ -2805,65 +3449,48 @@ async def make_async(
     request: Request,
     slot: "Slot | None" = None,
     attempt: "Callable[[], Any] | None" = None,
-) -> "Slot | None":
-    """Make a request in this task; return its slot, still held, or None if it ran under another's.
+) -> Slot:
+    """Make a request in this task; return its slot, still held.
 
     Args:
         slot: where the first attempt was made already, the one under which it was made.
         attempt: makes one attempt, if there is more to it than to await the call.
     """
-    outer = slot_in_hand(engine.gate) if slot is None else None
-    held = outer or slot or engine.gate.new_slot()
+    parent = slot_in_hand(engine.gate)
+    held = slot or engine.gate.new_slot()
+    outermost = take_in_hand(held)
     try:
-        if outer is not None:
-            engine.gate.count_nested(outer)
         if slot is not None:
             delay = request.judge(held, await _async_body(request.result))
             if delay is None:
                 return held
             await _close_and_wait(engine, held, delay, request)
-        elif outer is None and not engine.gate.enter(held):
-            outer = slot_of_open_stream(engine.gate)
-            if outer is None:
-                await _wait_in_task(engine, held, None, request)
-            else:
-                held = outer
-                engine.gate.count_nested(outer)
-        request.is_nested = outer is not None
-        # The server asked all to wait; or it was given back by a request beside this one, which backs off.
-        if outer is not None and (engine.gate.hold_until or not outer.held):
-            await _wait_in_task(engine, outer, 0.0, request)
+        elif not take_slot(engine.gate, held, parent):
+            await _wait_in_task(engine, held, None, request)
         while (delay := await _attempt_in_task(engine, request, held, attempt)) is not None:
             await _close_and_wait(engine, held, delay, request)
-        return held if outer is None else None
+        return held
     except GeneratorExit:  # from the collector, perhaps
-        if outer is None:
-            held.abandon()
+        held.abandon()
         raise
     except BaseException:
-        if outer is None:
-            held.release()
+        held.release()
         raise
     finally:
-        if outer is not None and outer.over and outer.held:  # taken again after its request had ended
-            engine.gate.abandon(outer)
+        reset_current_slot(outermost)
 
 
 async def _attempt_in_task(
     engine: "RequestEngine", request: Request, slot: Slot, attempt: "Callable[[], Any] | None"
 ) -> "float | None":
     """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
-    if not request.is_nested:
-        slot.over = slot.judged = False
-    token = take_in_hand(slot)
+    slot.over = slot.judged = False
     try:
         check_health(engine)
         result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
         request.result, request.error = await result, None
     except Exception as error:
         request.result, request.error = None, error
-    finally:
-        reset_current_slot(token)
     if request.error is None and not engine.careful and is_settled(request.result):
         return None
     return request.judge(slot, await _async_body(request.result))
@@ -2879,29 +3506,22 @@ async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, req
 
 async def _wait_in_task(engine: "RequestEngine", slot: Slot, delay: "float | None", request: Request) -> None:
     """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
-    import asyncio
-
-    ticket = TaskTicket(slot, asyncio.get_running_loop())
+    ticket = _task_ticket(slot)
     limits = {"total_timeout": request.deadline}
     try:
         if delay is None:
             request.name = caller_name(engine)
             engine.gate.join(ticket)
             if engine.settings["queue_timeout"] is not None:
-                limits["queue_timeout"] = time.monotonic() + engine.settings["queue_timeout"]
+                limits["queue_timeout"] = monotonic() + engine.settings["queue_timeout"]
         else:
             engine.gate.rejoin(ticket, delay, request.holds)
         due = max(ticket.ready_at, engine.gate.own_wake_up() if delay is None else 0)
-        if alarm.thread is None and 0 < due < math.inf:
-            ticket.loop.call_later(max(due - time.monotonic(), 0), engine.gate.pump)
+        if not alarm.is_awake() and 0 < due < math.inf:
+            ticket.call_later(max(due - monotonic(), 0), engine.gate.pump)
         name = min(limits, key=limits.__getitem__)
-        if limits[name] == math.inf:
-            await ticket.future
-        else:
-            await asyncio.wait([ticket.future], timeout=limits[name] - time.monotonic())
-            if not ticket.future.done():
-                raise timed_out(engine, name)
-            ticket.future.result()
+        if not await ticket.wait(limits[name] - monotonic()):
+            raise timed_out(engine, name)
         ticket.state = RUNNING
     except GeneratorExit:  # the collector closes a task whose loop is gone
         engine.gate.abandon(ticket)
@@ -2945,7 +3565,9 @@ class HeldAsyncStream(Held):
             if self._items is None:
                 stream = self._stream
                 self._items = stream if hasattr(stream, "__anext__") else stream.__aiter__()
+            self._slot.used_at = math.inf
             item = await self._items.__anext__()
+            self._slot.used_at = monotonic()
         except Exception as error:
             if request is None or isinstance(error, StopAsyncIteration):
                 self._slot.release()
@@ -2990,15 +3612,14 @@ async def run_async(
     request: Request | None = None
     if not (
         engine.careful
-        or get_ident() in gate.threads
         or current_slot.get() is not None
         or may_hold_a_body(args, kwargs)
         or isinstance(call, partial)
     ):
         slot = gate.new_slot()
+        token = current_slot.set(slot)
         try:
             if gate.enter(slot):  # the usual case: see `run_call`
-                token = current_slot.set(slot)
                 try:
                     result = await call(*args, **kwargs)
                     if is_settled(result):
@@ -3009,8 +3630,6 @@ async def run_async(
                 except Exception as error:
                     request = Request(engine, call, retry, args, kwargs)
                     request.error = error
-                finally:
-                    reset_current_slot(token)
                 held = slot
         except GeneratorExit:  # from the collector, perhaps
             slot.abandon()
@@ -3018,10 +3637,15 @@ async def run_async(
         except BaseException:
             slot.release()
             raise
+        finally:
+            reset_current_slot(token)
     request = request or Request(engine, call, retry, args, kwargs)
-    held = await make_async(engine, request, held)
-    if held is not None:
-        finish(request, held)
+    try:
+        finish(request, held := await make_async(engine, request, held))
+    except BaseException:
+        if held is not None:
+            held.release()
+        raise
     return request.outcome()
 
 
@@ -3035,10 +3659,16 @@ class AsyncCall(Coroutine[Any, Any, Any]):
         self._manager: Any = None
         self._slot: Slot | None = None
         self._bare: Any = None  # the call itself, once something else was asked of it
+        self._begun = False  # it is being made in its turn
 
     def __getattr__(self, name: str) -> Any:
-        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue."""
-        if name.startswith("_"):
+        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue.
+
+        Not what is asked of any coroutine, to show a task for example, nor of a call that is being made in its turn.
+        """
+        if name.startswith(("_", "cr_", "gi_", "ag_")) or self._coroutine is not None or self._begun:
+            if name.startswith("cr_") and self._coroutine is not None:
+                return getattr(self._coroutine, name)
             raise AttributeError(name)
         request, engine = self._request, self._engine
         if self._bare is None:
@@ -3075,10 +3705,12 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             self._coroutine.close()
 
     def _made(self) -> Any:
+        self._begun = True
         request = self._request
         return run_async(self._engine, request.call, request.retry, *request.args, **request.kwargs)
 
     async def __aenter__(self) -> Any:
+        self._begun = True
         request = self._request
 
         async def attempt() -> Any:
@@ -3091,10 +3723,11 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             return entered
 
         self._slot = await make_async(self._engine, request, attempt=attempt)
-        if request.error is not None and self._slot is not None:
+        if request.error is not None:
             self._slot.release()
-        elif self._slot is not None:
+        else:
             note_open_stream(self._slot)
+            self._slot.used_at = math.inf  # when it is read is not known
         return request.outcome()
 
     async def __aexit__(self, *exc: Any) -> Any:
@@ -3116,9 +3749,10 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             items = aiter(self._manager)
             return items, [item async for item in _first(items)]
 
-        self._slot = await make_async(self._engine, request, attempt=attempt)
-        if self._slot is not None:
-            note_open_stream(self._slot)
+        self._begun = True
+        self._slot = slot = await make_async(self._engine, request, attempt=attempt)
+        note_open_stream(slot)
+        slot.used_at = math.inf  # as above
         try:
             items, first = request.outcome()
             for item in first:
@@ -3132,8 +3766,94 @@ class AsyncCall(Coroutine[Any, Any, Any]):
                 if has_method(self._manager, "aclose"):
                     await self._manager.aclose()
             finally:
-                if self._slot is not None:
-                    self._slot.abandon()  # perhaps in the collector
+                slot.abandon()  # perhaps in the collector
+
+
+class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
+    """An async generator that is begun, in its turn, when its first item is asked for; it keeps its slot until it ends."""
+
+    def __init__(self, engine: "RequestEngine", call: Any, retry: bool, /, *args: Any, **kwargs: Any) -> None:
+        self._request = Request(engine, call, retry, args, kwargs)
+        self._generator: Any = None
+        self._slot: Slot | None = None
+        self._is_over = False
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # so that isinstance() says what it said before
+        return AsyncGeneratorType
+
+    def __getattr__(self, name: str) -> Any:
+        if self._generator is None and name in ("ag_running", "ag_frame", "ag_await", "ag_suspended"):
+            return None if name in ("ag_frame", "ag_await") else False
+        if name.startswith("ag_") and self._generator is not None:
+            return getattr(self._generator, name)
+        raise AttributeError(name)
+
+    def __del__(self) -> None:
+        self._generator = None  # first, as in `Held`
+        if self._slot is not None:
+            self._slot.abandon()
+
+    async def asend(self, value: Any) -> Any:
+        """Send a value, as before; the first one begins the generator."""
+        if self._is_over:
+            raise StopAsyncIteration
+        if self._slot is not None:
+            return await self._drive(self._generator.asend(value))
+        if value is not None:
+            raise TypeError("can't send non-None value to a just-started async generator")
+        request = self._request
+
+        async def attempt() -> Any:
+            self._generator = request.call(*request.args, **request.kwargs)
+            try:
+                return [await self._generator.__anext__()]
+            except StopAsyncIteration:
+                return []
+
+        self._slot = await make_async(request.engine, request, attempt=attempt)
+        try:
+            first = request.outcome()
+            if not first:
+                raise StopAsyncIteration
+        except BaseException:
+            self._end()
+            raise
+        note_open_stream(self._slot)
+        return first[0]
+
+    async def athrow(self, *error: Any) -> Any:
+        """Raise in the generator, as before; one that was not begun ends."""
+        if self._slot is not None and not self._is_over:
+            return await self._drive(self._generator.athrow(*error))
+        self._is_over = True
+        raise error[1] if len(error) > 1 and error[1] is not None else error[0]
+
+    async def aclose(self) -> None:
+        """Close the generator and give its slot back."""
+        try:
+            if self._generator is not None:
+                await self._generator.aclose()
+        finally:
+            self._end()
+
+    async def _drive(self, step: Any) -> Any:
+        slot: Any = self._slot
+        token = current_slot.set(slot)
+        slot.used_at = math.inf
+        try:
+            return await step
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            slot.used_at = monotonic()
+            reset_current_slot(token)
+
+    def _end(self) -> None:
+        self._is_over = True
+        if self._slot is not None:
+            self._slot.release()
 
 
 async def _first(stream: Any) -> Any:
@@ -3148,7 +3868,7 @@ async def _first(stream: Any) -> Any:
 # And the quick looks that save the usual calls, which every request pays for, from everything that is slow.
 
 
-SYNC, COROUTINE, ASYNC_OTHER = range(3)
+SYNC, COROUTINE, ASYNC_GENERATOR, ASYNC_OTHER = range(4)
 # Whose plain functions have retries of their own, or stand for async ones without saying so; the vendors add theirs.
 RETRYING_MODULES: set[str] = set()
 # What urllib3's `Retry` counts, and what follows from its counts.
@@ -3183,6 +3903,8 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
                 return False
             without_retries.clear()
             without_retries.update(adapters)
+        if len(ordinary) > 50:  # of classes that are made for each call
+            ordinary.clear()
         ordinary.add(function)
     except Exception:
         return False
@@ -3218,7 +3940,8 @@ def kind_of(call: Any) -> int:
         return ASYNC_OTHER if wrapper else COROUTINE
     owner = type(attribute(call, "__self__"))
     if flags & _CO_ASYNC_GENERATOR:
-        return ASYNC_OTHER
+        # What a decorator makes of one may be another thing: `contextlib.asynccontextmanager`.
+        return ASYNC_OTHER if depth and not isinstance(call, partial) else ASYNC_GENERATOR
     if owner is type(None) and type(call) in (FunctionType, partial):  # no library's method
         return SYNC
     for vendor in VENDORS:
@@ -3239,179 +3962,8 @@ def _inside(function: Any) -> Any:
     return next((thing for thing in held if attribute(thing, "__name__") == function.__name__), None)
 
 
-# calls ------------------------------------------------------------------------------------------------------
-# Sync calls: run at once, in line, under another request's slot; and `submit`.
-#
-# The usual call is made in `run_call`, without anything that it does not need; what is not usual is made as a `Request`.
-
-
-def run_call(
-    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
-) -> Any:
-    """Make a request in this thread if a slot is free, else through the queue."""
-    gate, thread = engine.gate, get_ident()
-    if (
-        engine.careful
-        or thread in gate.threads
-        or current_slot.get() is not None
-        or may_hold_a_body(args, kwargs)
-    ):
-        return _run_request(engine, Request(engine, call, retry, args, kwargs))
-    # The usual case, without a Request and a context variable where all goes well: every call pays for it.
-    slot = Slot()
-    slot.gate = gate
-    try:
-        if not gate.enter(slot):
-            return _run_later(engine, Request(engine, call, retry, args, kwargs))
-        gate.threads[thread] = slot
-        try:
-            result = call(*args, **kwargs)
-            if is_settled(result):
-                gate.leave(slot)
-                return result
-            request = Request(engine, call, retry, args, kwargs)
-            request.result = result
-        except Exception as error:
-            request = Request(engine, call, retry, args, kwargs)
-            request.error = error
-        finally:
-            del gate.threads[thread]
-        return _run_on(engine, request, slot, request.judge(slot))
-    except BaseException:
-        slot.release()
-        raise
-
-
-def run_partial(
-    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
-) -> Any:
-    """Make the request of a partial, which may hold a body of its own, to be sent again from where it stood."""
-    return _run_request(engine, Request(engine, call, retry, args, kwargs))
-
-
-def _run_request(engine: "RequestEngine", request: Request) -> Any:
-    outer = slot_in_hand(engine.gate)
-    if outer is not None:
-        return _run_under(engine, outer, request)
-    slot = engine.gate.new_slot()
-    try:
-        if not engine.gate.enter(slot):
-            return _run_later(engine, request)
-        return _run_on(engine, request, slot, request.attempt(slot))
-    except BaseException:
-        slot.release()
-        raise
-
-
-def _run_on(engine: "RequestEngine", request: Request, slot: Slot, delay: "float | None") -> Any:
-    """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
-    while delay is not None:
-        wait_for_slot(engine, slot, delay, request)
-        delay = request.attempt(slot)
-    finish(request, slot)
-    return request.outcome()
-
-
-def _run_later(engine: "RequestEngine", request: Request) -> Any:
-    """Make a request for which no slot is free now."""
-    outer = slot_of_open_stream(engine.gate)
-    if outer is not None:
-        return _run_under(engine, outer, request)
-    return _run_in_line(engine, request, engine.gate.new_slot())  # a slot that the worker gives back
-
-
-def _run_under(engine: "RequestEngine", slot: Slot, request: Request) -> Any:
-    """Make a request from within another one, under the slot of that one."""
-    engine.gate.count_nested(slot)
-    request.is_nested = True
-    # The server asked all to wait; or it was given back by a request beside this one, which backs off.
-    delay = 0.0 if engine.gate.hold_until or not slot.held else None
-    try:
-        while True:
-            if delay is not None:
-                wait_for_slot(engine, slot, delay, request)
-            if (delay := request.attempt(slot)) is None:
-                return request.outcome()
-    finally:
-        if slot.over:  # taken again after its request had ended
-            slot.release()
-
-
-def _run_in_line(engine: "RequestEngine", request: Request, slot: Slot) -> Any:
-    """Let a worker thread make the request when its turn has come, and wait for the outcome."""
-    request.name = caller_name(engine, above=2)
-    _warn_of_a_blocked_loop(engine, request)
-    job = Job(slot, request)
-    queue_timeout = engine.settings["queue_timeout"]
-    queue_deadline = math.inf if queue_timeout is None else time.monotonic() + queue_timeout
-    try:
-        engine.gate.join(job)
-        while not job.done.acquire(
-            timeout=timeout_until(min(queue_deadline, request.deadline, engine.gate.own_wake_up()))
-        ):
-            engine.gate.pump()
-            now = time.monotonic()
-            if now >= request.deadline:
-                raise timed_out(engine, "total_timeout")
-            if now >= queue_deadline:
-                if engine.gate.withdraw_unstarted(job):
-                    raise timed_out(engine, "queue_timeout")
-                queue_deadline = math.inf
-        if request.error is None and not slot.over:  # a stream keeps it
-            note_open_stream(slot)
-    except BaseException:
-        if engine.gate.withdraw(job):
-            raise
-        request.retry = False  # an attempt is under way; it is the last one
-        request.result = None  # see Job.deliver
-        raise
-    return request.outcome()
-
-
-def _warn_of_a_blocked_loop(engine: "RequestEngine", request: Request) -> None:
-    """Say once that a sync request waits in an event loop's thread: what it waits for may be a task of that loop."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None and "loop" not in engine.warned:
-        engine.warned.add("loop")
-        safe_log(
-            engine.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
-            "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", engine.label, request.name,
-        )  # fmt: skip
-
-
-def submit_call(
-    engine: "RequestEngine", call: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> "Future[Any]":
-    """Queue `call(*args, **kwargs)` and return its future at once.
-
-    A method of the backend retries its own requests; any other function is retried as a whole.
-    A request that submits others may go on to wait for them, so its slot is given back at once; what it requests
-    itself from then on takes slots of its own.
-
-    Raises:
-        RequestQueueFull: if `queue_size` requests wait already.
-    """
-    owner = engine.reference()
-    retry = owner is None or attribute(call, "__self__") is not owner
-    future: Future[Any] = Future()
-    request = Request(engine, call, retry, args, kwargs)
-    request.name = str(attribute(call, "__name__") or "")
-    job = Job(engine.gate.new_slot(), request, future)
-    request.is_method = job.slot.of_method = not retry
-
-    def withdraw(done: "Future[Any]") -> None:
-        if done.cancelled() and engine.gate.withdraw(job):
-            done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
-
-    future.add_done_callback(withdraw)
-    try:
-        engine.gate.join(job)
-        if (outer := slot_in_hand(engine.gate)) is not None:
-            outer.release()
-    except BaseException:  # Ctrl-C; nobody would ever know of the future
-        engine.gate.withdraw(job)
-        raise
-    return future
+# jobs -------------------------------------------------------------------------------------------------------
+# What is given away: jobs, which worker threads run, `submit` and `map`.
 
 
 class Job(Ticket):
@@ -3424,8 +3976,7 @@ class Job(Ticket):
         self.request = request
         self.future = future
         self.context = contextvars.copy_context()
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.done = new_signal()
 
     def hand_over(self) -> bool:
         gate = self.slot.gate
@@ -3468,13 +4019,17 @@ class Job(Ticket):
         if not (future is None or future.running() or future.set_running_or_notify_cancel()):
             self.slot.release()
             return
+        self.slot.thread = get_ident()
+        token = current_slot.set(
+            self.slot
+        )  # in our own context: what a finalizer calls in this thread is made from within
         try:
             delay = self.context.run(request.attempt, self.slot)
             if delay is not None:
                 gate.rejoin(self, delay, request.holds)
                 # Without the alarm (Python 3.12 starts no thread once the main one has ended) only we know of it.
                 while self.state == WAITING and (due := gate.own_wake_up()) < math.inf:
-                    time.sleep(max(due - time.monotonic(), 0))
+                    new_signal().acquire(timeout=timeout_until(due))
                     gate.pump()
                 return
             if worker is not None and future is None:
@@ -3483,7 +4038,224 @@ class Job(Ticket):
         except BaseException as error:  # an error of our own must reach the caller, never end the worker
             request.result, request.error = None, error
             self.slot.release()
+        finally:
+            current_slot.reset(token)
         self.deliver()
+
+
+def submit_call(
+    engine: "RequestEngine", call: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> "Future[Any]":
+    """Queue `call(*args, **kwargs)` and return its future at once.
+
+    A method of the backend retries its own requests; any other function is retried as a whole.
+    A request that submits others may go on to wait for them, so its slot is given back at once; what it requests
+    itself from then on takes slots of its own.
+
+    Raises:
+        RequestQueueFull: if `queue_size` requests wait already.
+    """
+    return _submit_request(engine, False, call, args, kwargs)
+
+
+def _submit_request(
+    engine: "RequestEngine", always: bool, call: Callable[..., Any], args: Any, kwargs: Any
+) -> "Future[Any]":
+    owner = engine.reference()
+    bound = attribute(call, "__self__")
+    # Of instances that cannot be referred to weakly, the class is the owner.
+    retry = owner is None or (bound is not owner and type(bound) is not owner)
+    future: Future[Any] = Future()
+    request = Request(engine, call, retry, args, kwargs)
+    request.name = str(attribute(call, "__name__") or "")
+    gate, slot = engine.gate, engine.gate.new_slot()
+    slot.is_submitted = slot.is_special = True
+    request.is_method = slot.of_method = not retry
+    job = Job(slot, request, future)
+
+    def withdraw(done: "Future[Any]") -> None:
+        if done.cancelled() and gate.withdraw(job):
+            done.set_running_or_notify_cancel()  # tells concurrent.futures.wait() and its like
+
+    future.add_done_callback(withdraw)
+    try:
+        if not gate.join(job, always):
+            gate.join_later(job)
+        if (outer := slot_in_hand(gate)) is not None:
+            gate.let_go(outer)
+    except BaseException:  # Ctrl-C; nobody would ever know of the future
+        gate.withdraw(job)
+        raise
+    return future
+
+
+def map_calls(
+    engine: "RequestEngine",
+    call: Callable[..., Any],
+    items: Iterable[Any],
+    progress: "Callable[[int], Any] | None" = None,
+) -> Iterator[Any]:
+    """Yield `call(item)` for each item, in their order, made in their turn by the queue's threads.
+
+    A few more are under way than may run at once, so the items may be without end, and the queue keeps room for others.
+    The first error is raised in its place. Then, and when the iterator is dropped, what has not begun never runs.
+
+    Args:
+        progress: called with 1 for each result, in the thread that iterates: a bar's `update` of tqdm, say.
+    """
+    return _results_of(engine, call, iter(items), progress)
+
+
+def _results_of(
+    engine: "RequestEngine", call: Callable[..., Any], items: Iterator[Any], progress: Any
+) -> Iterator[Any]:
+    under_way: deque[Future[Any]] = deque()
+    try:
+        while True:
+            # Twice as many as may run: when one ends, the next is in line already.
+            while len(under_way) < max(2 * min(engine.gate.limit, 500), 1):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                submitted = _submit(engine, not under_way, call, item)
+                while submitted is None:  # no room: those before have to end first
+                    yield _next_of(under_way, progress)
+                    submitted = _submit(engine, not under_way, call, item)
+                under_way.append(submitted)
+            if not under_way:
+                return
+            yield _next_of(under_way, progress)
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
+def _next_of(under_way: "deque[Future[Any]]", progress: Any) -> Any:
+    result = under_way[0].result()
+    del under_way[0]
+    if progress is not None:
+        progress(1)
+    return result
+
+
+def _submit(
+    engine: "RequestEngine", always: bool, call: Callable[..., Any], item: Any
+) -> "Future[Any] | None":
+    """Submit a call for `map_calls`; return None if the queue has no room for it and it is not to be in line `always`."""
+    try:
+        return _submit_request(engine, always, call, (item,), {})
+    except RequestQueueFull:
+        return None
+
+
+# calls ------------------------------------------------------------------------------------------------------
+# Sync calls: run at once, in their turn, or from within another request.
+#
+# The usual call is made in `run_call`, without anything that it does not need; what is not usual is made as a `Request`.
+
+
+def run_call(
+    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make a request in this thread, at once if a slot is free, else in its turn."""
+    if engine.careful or current_slot.get() is not None or may_hold_a_body(args, kwargs):
+        return _run_request(engine, Request(engine, call, retry, args, kwargs))
+    # The usual case, without a Request where all goes well: every call pays for it.
+    gate = engine.gate
+    slot = Slot()
+    slot.gate = gate
+    # Before it is taken, and until it was given back: a signal handler that calls us is then made from within this one.
+    token = current_slot.set(slot)
+    try:
+        if not gate.enter(slot) and not borrow_from_stream(gate, slot):
+            return _run_in_turn(engine, Request(engine, call, retry, args, kwargs), slot)
+        try:
+            result = call(*args, **kwargs)
+            if is_settled(result):
+                gate.leave(slot)
+                return result
+            request = Request(engine, call, retry, args, kwargs)
+            request.result = result
+        except Exception as error:
+            request = Request(engine, call, retry, args, kwargs)
+            request.error = error
+        return _run_on(engine, request, slot, request.judge(slot))
+    except BaseException:
+        slot.release()
+        raise
+    finally:
+        current_slot.reset(token)
+
+
+def run_partial(
+    engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
+) -> Any:
+    """Make the request of a partial, which may hold a body of its own, to be sent again from where it stood."""
+    return _run_request(engine, Request(engine, call, retry, args, kwargs))
+
+
+def _run_request(engine: "RequestEngine", request: Request) -> Any:
+    gate = engine.gate
+    slot, parent = gate.new_slot(), slot_in_hand(gate)
+    token = take_in_hand(slot)
+    try:
+        if not take_slot(gate, slot, parent):
+            return _run_in_turn(engine, request, slot)
+        return _run_on(engine, request, slot, request.attempt(slot))
+    except BaseException:
+        slot.release()
+        raise
+    finally:
+        current_slot.reset(token)
+
+
+def _run_on(engine: "RequestEngine", request: Request, slot: Slot, delay: "float | None") -> Any:
+    """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
+    while delay is not None:
+        wait_for_slot(engine, slot, delay, request)
+        delay = request.attempt(slot)
+    finish(request, slot)
+    return request.outcome()
+
+
+def _run_in_turn(engine: "RequestEngine", request: Request, slot: Slot) -> Any:
+    """Make a request for which no slot is free now: in this thread, or in a worker's where the owner wants it so."""
+    if slot.parent is None and engine.settings["queue_execution"] == "background":
+        return _run_in_background(engine, request)
+    wait_for_slot(engine, slot, None, request)
+    return _run_on(engine, request, slot, request.attempt(slot))
+
+
+def _run_in_background(engine: "RequestEngine", request: Request) -> Any:
+    """Let a worker thread make the request when its turn has come, and wait for the outcome."""
+    request.name = caller_name(engine, above=2)
+    warn_of_a_blocked_loop(engine, request)
+    job = Job(engine.gate.new_slot(), request)  # a slot that the worker gives back
+    queue_timeout = engine.settings["queue_timeout"]
+    queue_deadline = math.inf if queue_timeout is None else monotonic() + queue_timeout
+    try:
+        engine.gate.join(job)
+        while not job.done.acquire(
+            timeout=timeout_until(min(queue_deadline, request.deadline, engine.gate.own_wake_up()))
+        ):
+            engine.gate.pump()
+            now = monotonic()
+            if now >= request.deadline:
+                raise timed_out(engine, "total_timeout")
+            if now >= queue_deadline:
+                if engine.gate.withdraw_unstarted(job):
+                    raise timed_out(engine, "queue_timeout")
+                queue_deadline = math.inf
+        if request.error is None and not job.slot.over:  # a stream keeps it
+            note_open_stream(job.slot)
+    except BaseException:
+        if engine.gate.withdraw(job):
+            raise
+        request.retry = False  # an attempt is under way; it is the last one
+        request.result = None  # see Job.deliver
+        raise
+    return request.outcome()
 
 
 # aiohttp ----------------------------------------------------------------------------------------------------
@@ -3506,6 +4278,7 @@ def _hold_aiohttp(result: Any, slot: Slot) -> bool:
     connection = _aiohttp_connection(result)
     if connection is None:
         return False
+    slot.used_at = math.inf  # when it is read is not known
     connection.add_callback(slot.abandon)  # a response may be released by the collector
     return True
 
@@ -4441,10 +5214,17 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
     if kind is SYNC:
         run: Any = run_partial if isinstance(call, partial) else run_call
     else:
-        run = run_async if kind is COROUTINE else AsyncCall
+        run = _ASYNC_RUNNERS[kind]
     if prepare is None:
         return partial(run, engine, call, retry)
     return partial(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
+
+
+_ASYNC_RUNNERS: dict[int, Any] = {
+    COROUTINE: run_async,
+    ASYNC_GENERATOR: AsyncGeneratorCall,
+    ASYNC_OTHER: AsyncCall,
+}
 
 
 def _run_prepared(
@@ -4578,10 +5358,14 @@ class RequestEngine:
     testing = TestingMode
     wrap = wrap_call
     submit = submit_call
+    map = map_calls
     # The types that the blocks name.
     Waiting = Sequence[Any]
     Call = Callable[..., Any]
     Result = Future[Any]
+    Items = Iterable[Any]
+    Results = Iterator[Any]
+    Progress = Callable[[int], Any] | None
     Block = contextlib.AbstractContextManager[None]
     # Called with a dict for each retry and for each request that is given up, of all backends that use this module.
     listeners: "list[Callable[[dict[str, Any]], Any]]" = []
@@ -4603,7 +5387,7 @@ class RequestEngine:
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
         # Held while settings are read and put to use: of two that are assigned at once, the later one stays.
-        self.configuring = threading.Lock()
+        self.configuring = threading.RLock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 
     @staticmethod
@@ -4660,9 +5444,10 @@ class RequestEngine:
                 self._close_connections()
                 self.connections = None
             enabled = settings["queue_enabled"]
+            bounded = enabled and settings["queue_full"] == "raise" and settings["queue_size"] is not None
             self.gate.resize(
                 settings["max_concurrent_requests"] if enabled else math.inf,
-                settings["queue_size"] if enabled else math.inf,
+                settings["queue_size"] if bounded else math.inf,
             )
             server = queue_server(settings) if enabled else ""
             if server or self.gate.source is not None:
@@ -4670,11 +5455,11 @@ class RequestEngine:
 
     def after_fork(self) -> None:
         """In the child of a fork: start with fresh locks and an empty queue."""
-        self.configuring = threading.Lock()
+        self.configuring = threading.RLock()
         if self.connections is not None:
             self.connections = Connections()
         if self.health is not None:
-            self.health.lock = threading.Lock()
+            self.health.lock = threading.RLock()
         self.gate.reset()
 
     @property
@@ -4685,7 +5470,7 @@ class RequestEngine:
     @property
     def in_flight(self) -> int:
         """How many attempts are in flight."""
-        if self.gate.abandoned:
+        if self.gate.deferred:
             self.gate.pump()
         return self.gate.active
 
@@ -4697,7 +5482,7 @@ class RequestEngine:
         slot, and `backoff_seconds`: between attempts, of all requests together. Where the limit is shared, `shared`:
         the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
         """
-        if self.gate.abandoned:
+        if self.gate.deferred:
             self.gate.pump()
         return self.gate.stats()
 
@@ -4911,7 +5696,14 @@ def engine_of(owner: Any) -> RequestEngine:
     """Return the engine of an instance or class, and make it at first use."""
     engine = engines.get(id(owner))
     if engine is None:
-        engine = RequestEngine(owner)
+        try:
+            engine = RequestEngine(owner)
+        except (
+            TypeError
+        ):  # it cannot be referred to weakly, so nobody could say when it is gone: its class has one queue
+            if isinstance(owner, type):
+                raise
+            return engine_of(type(owner))
         engine.configure(partial(_settings_of, owner, engine.values))
         engine = engines.setdefault(id(owner), engine)
         engine.configure(

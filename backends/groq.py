@@ -193,11 +193,13 @@ class groq:
             )
         return checked(response, GroqError)
 
-    # >>> retrofit:queue v1 2fb6b1c4ed
+    # >>> retrofit:queue v1 01fe5a9ed2
     # Request queue: so many API requests are in flight at once; the others wait in line.
     queue_enabled = RequestEngine.setting(True)
     max_concurrent_requests = RequestEngine.setting(5)
     queue_size = RequestEngine.setting(100)
+    queue_full = RequestEngine.setting("raise")
+    queue_execution = RequestEngine.setting("caller")
     queue_timeout = RequestEngine.setting(None)
     total_timeout = RequestEngine.setting(None)
     reuse_connections = RequestEngine.setting(False)
@@ -217,6 +219,12 @@ class groq:
     ) -> RequestEngine.Result:
         """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
         return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def map(
+        self, call: RequestEngine.Call, items: RequestEngine.Items, progress: RequestEngine.Progress = None
+    ) -> RequestEngine.Results:
+        """Yield `call(item)` for each item, in their order; each goes through the queue."""
+        return RequestEngine.of(self).map(call, items, progress)
 
     def priority(self, level: str | int) -> RequestEngine.Block:
         """In a `with` block: let requests wait before ("high") or behind ("low") the others."""

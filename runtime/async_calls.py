@@ -1,12 +1,14 @@
 """Async calls: a coroutine function, and what gives something to be awaited, entered or iterated."""
 
 import logging
-from collections.abc import Callable, Coroutine
+import math
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
-from threading import get_ident
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
 from .async_waiting import make_async
+from .clocks import monotonic
 from .probing import has_method, is_settled, safe_log
 from .repeating import may_hold_a_body
 from .request import Request
@@ -26,15 +28,14 @@ async def run_async(
     request: Request | None = None
     if not (
         engine.careful
-        or get_ident() in gate.threads
         or current_slot.get() is not None
         or may_hold_a_body(args, kwargs)
         or isinstance(call, partial)
     ):
         slot = gate.new_slot()
+        token = current_slot.set(slot)
         try:
             if gate.enter(slot):  # the usual case: see `run_call`
-                token = current_slot.set(slot)
                 try:
                     result = await call(*args, **kwargs)
                     if is_settled(result):
@@ -45,8 +46,6 @@ async def run_async(
                 except Exception as error:
                     request = Request(engine, call, retry, args, kwargs)
                     request.error = error
-                finally:
-                    reset_current_slot(token)
                 held = slot
         except GeneratorExit:  # from the collector, perhaps
             slot.abandon()
@@ -54,10 +53,15 @@ async def run_async(
         except BaseException:
             slot.release()
             raise
+        finally:
+            reset_current_slot(token)
     request = request or Request(engine, call, retry, args, kwargs)
-    held = await make_async(engine, request, held)
-    if held is not None:
-        finish(request, held)
+    try:
+        finish(request, held := await make_async(engine, request, held))
+    except BaseException:
+        if held is not None:
+            held.release()
+        raise
     return request.outcome()
 
 
@@ -71,10 +75,16 @@ class AsyncCall(Coroutine[Any, Any, Any]):
         self._manager: Any = None
         self._slot: Slot | None = None
         self._bare: Any = None  # the call itself, once something else was asked of it
+        self._begun = False  # it is being made in its turn
 
     def __getattr__(self, name: str) -> Any:
-        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue."""
-        if name.startswith("_"):
+        """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue.
+
+        Not what is asked of any coroutine, to show a task for example, nor of a call that is being made in its turn.
+        """
+        if name.startswith(("_", "cr_", "gi_", "ag_")) or self._coroutine is not None or self._begun:
+            if name.startswith("cr_") and self._coroutine is not None:
+                return getattr(self._coroutine, name)
             raise AttributeError(name)
         request, engine = self._request, self._engine
         if self._bare is None:
@@ -111,10 +121,12 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             self._coroutine.close()
 
     def _made(self) -> Any:
+        self._begun = True
         request = self._request
         return run_async(self._engine, request.call, request.retry, *request.args, **request.kwargs)
 
     async def __aenter__(self) -> Any:
+        self._begun = True
         request = self._request
 
         async def attempt() -> Any:
@@ -127,10 +139,11 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             return entered
 
         self._slot = await make_async(self._engine, request, attempt=attempt)
-        if request.error is not None and self._slot is not None:
+        if request.error is not None:
             self._slot.release()
-        elif self._slot is not None:
+        else:
             note_open_stream(self._slot)
+            self._slot.used_at = math.inf  # when it is read is not known
         return request.outcome()
 
     async def __aexit__(self, *exc: Any) -> Any:
@@ -152,9 +165,10 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             items = aiter(self._manager)
             return items, [item async for item in _first(items)]
 
-        self._slot = await make_async(self._engine, request, attempt=attempt)
-        if self._slot is not None:
-            note_open_stream(self._slot)
+        self._begun = True
+        self._slot = slot = await make_async(self._engine, request, attempt=attempt)
+        note_open_stream(slot)
+        slot.used_at = math.inf  # as above
         try:
             items, first = request.outcome()
             for item in first:
@@ -168,8 +182,94 @@ class AsyncCall(Coroutine[Any, Any, Any]):
                 if has_method(self._manager, "aclose"):
                     await self._manager.aclose()
             finally:
-                if self._slot is not None:
-                    self._slot.abandon()  # perhaps in the collector
+                slot.abandon()  # perhaps in the collector
+
+
+class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
+    """An async generator that is begun, in its turn, when its first item is asked for; it keeps its slot until it ends."""
+
+    def __init__(self, engine: "RequestEngine", call: Any, retry: bool, /, *args: Any, **kwargs: Any) -> None:
+        self._request = Request(engine, call, retry, args, kwargs)
+        self._generator: Any = None
+        self._slot: Slot | None = None
+        self._is_over = False
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # so that isinstance() says what it said before
+        return AsyncGeneratorType
+
+    def __getattr__(self, name: str) -> Any:
+        if self._generator is None and name in ("ag_running", "ag_frame", "ag_await", "ag_suspended"):
+            return None if name in ("ag_frame", "ag_await") else False
+        if name.startswith("ag_") and self._generator is not None:
+            return getattr(self._generator, name)
+        raise AttributeError(name)
+
+    def __del__(self) -> None:
+        self._generator = None  # first, as in `Held`
+        if self._slot is not None:
+            self._slot.abandon()
+
+    async def asend(self, value: Any) -> Any:
+        """Send a value, as before; the first one begins the generator."""
+        if self._is_over:
+            raise StopAsyncIteration
+        if self._slot is not None:
+            return await self._drive(self._generator.asend(value))
+        if value is not None:
+            raise TypeError("can't send non-None value to a just-started async generator")
+        request = self._request
+
+        async def attempt() -> Any:
+            self._generator = request.call(*request.args, **request.kwargs)
+            try:
+                return [await self._generator.__anext__()]
+            except StopAsyncIteration:
+                return []
+
+        self._slot = await make_async(request.engine, request, attempt=attempt)
+        try:
+            first = request.outcome()
+            if not first:
+                raise StopAsyncIteration
+        except BaseException:
+            self._end()
+            raise
+        note_open_stream(self._slot)
+        return first[0]
+
+    async def athrow(self, *error: Any) -> Any:
+        """Raise in the generator, as before; one that was not begun ends."""
+        if self._slot is not None and not self._is_over:
+            return await self._drive(self._generator.athrow(*error))
+        self._is_over = True
+        raise error[1] if len(error) > 1 and error[1] is not None else error[0]
+
+    async def aclose(self) -> None:
+        """Close the generator and give its slot back."""
+        try:
+            if self._generator is not None:
+                await self._generator.aclose()
+        finally:
+            self._end()
+
+    async def _drive(self, step: Any) -> Any:
+        slot: Any = self._slot
+        token = current_slot.set(slot)
+        slot.used_at = math.inf
+        try:
+            return await step
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            slot.used_at = monotonic()
+            reset_current_slot(token)
+
+    def _end(self) -> None:
+        self._is_over = True
+        if self._slot is not None:
+            self._slot.release()
 
 
 async def _first(stream: Any) -> Any:

@@ -1,9 +1,11 @@
 """What holds the slot of an async stream. See `streams`."""
 
+import math
 from functools import partial
 from typing import Any
 
 from .async_waiting import make_async
+from .clocks import monotonic
 from .request import Request
 from .streams import Held, HeldStream
 
@@ -26,7 +28,9 @@ class HeldAsyncStream(Held):
             if self._items is None:
                 stream = self._stream
                 self._items = stream if hasattr(stream, "__anext__") else stream.__aiter__()
+            self._slot.used_at = math.inf
             item = await self._items.__anext__()
+            self._slot.used_at = monotonic()
         except Exception as error:
             if request is None or isinstance(error, StopAsyncIteration):
                 self._slot.release()

@@ -2,17 +2,18 @@
 
 import contextlib
 import math
-import time
+import sys
 from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from .clocks import monotonic
 from .failures import HOLDING_STATUSES
 from .probing import attribute, has_method, is_coroutine_function, is_settled, status_in
 from .request import Request, check_health
 from .retry_policy import caller_name
-from .slots import RUNNING, Slot, Ticket, reset_current_slot, slot_in_hand, slot_of_open_stream, take_in_hand
-from .waiting import timed_out
+from .slots import RUNNING, Slot, Ticket, reset_current_slot, slot_in_hand, take_in_hand
+from .waiting import take_slot, timed_out
 from .workers import alarm
 
 if TYPE_CHECKING:
@@ -41,14 +42,93 @@ class TaskTicket(Ticket):
             if not self.future.done():
                 self.future.set_exception(error) if error else self.future.set_result(None)
 
+        return self.run_in_loop(resolve)
+
+    def run_in_loop(self, function: Callable[[], Any]) -> bool:
+        """Call a function in the task's event loop; return False if that has ended."""
         try:
             if self.thread == get_ident():  # another task of the loop: no need to wake it
-                resolve()
+                function()
             else:
-                self.loop.call_soon_threadsafe(resolve)
+                self.loop.call_soon_threadsafe(function)
         except RuntimeError:  # the loop was closed while its task waited
             return False
         return True
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is handed a slot; return False if that takes longer."""
+        if seconds == math.inf:
+            await self.future
+            return True
+        await sys.modules["asyncio"].wait([self.future], timeout=seconds)
+        if self.future.done():
+            self.future.result()
+        return bool(self.future.done())
+
+    def call_later(self, seconds: float, function: Callable[[], Any]) -> None:
+        """Call a function in the task's event loop."""
+        self.loop.call_later(seconds, function)
+
+
+class TrioTicket(Ticket):
+    """The place of a task of trio."""
+
+    __slots__ = ("error", "event", "thread", "token", "trio")
+
+    def __init__(self, slot: Slot, trio: Any) -> None:
+        super().__init__(slot)
+        self.trio = trio
+        self.token = trio.lowlevel.current_trio_token()
+        self.thread = get_ident()
+        self.event = trio.Event()
+        self.error: Exception | None = None
+
+    def hand_over(self) -> bool:
+        try:
+            self.event.set() if self.thread == get_ident() else self.token.run_sync_soon(self.event.set)
+        except RuntimeError:  # trio has ended while its task waited
+            return False
+        return True
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.hand_over()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is handed a slot; return False if that takes longer."""
+        with self.trio.move_on_after(seconds):
+            await self.event.wait()
+        if self.error is not None:
+            raise self.error
+        return bool(self.event.is_set())
+
+    def call_later(self, seconds: float, function: Callable[[], Any]) -> None:
+        """Call a function in the trio run, in a task of the system's."""
+
+        async def later() -> None:
+            await self.trio.sleep(seconds)
+            function()
+
+        self.trio.lowlevel.spawn_system_task(later)
+
+
+def _task_ticket(slot: Slot) -> "TaskTicket | TrioTicket":
+    """Return a ticket for the task that runs now, of asyncio or trio."""
+    trio = sys.modules.get("trio")
+    if trio is not None:
+        try:
+            trio.lowlevel.current_task()
+            return TrioTicket(slot, trio)
+        except RuntimeError:
+            pass
+    asyncio = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if loop is None:
+        raise RuntimeError(
+            "This request has to wait for its turn or for a retry, which it can do in a task of asyncio or trio only; "
+            "what runs here is neither (curio?)."
+        )
+    return TaskTicket(slot, loop)
 
 
 async def make_async(
@@ -56,65 +136,48 @@ async def make_async(
     request: Request,
     slot: "Slot | None" = None,
     attempt: "Callable[[], Any] | None" = None,
-) -> "Slot | None":
-    """Make a request in this task; return its slot, still held, or None if it ran under another's.
+) -> Slot:
+    """Make a request in this task; return its slot, still held.
 
     Args:
         slot: where the first attempt was made already, the one under which it was made.
         attempt: makes one attempt, if there is more to it than to await the call.
     """
-    outer = slot_in_hand(engine.gate) if slot is None else None
-    held = outer or slot or engine.gate.new_slot()
+    parent = slot_in_hand(engine.gate)
+    held = slot or engine.gate.new_slot()
+    outermost = take_in_hand(held)
     try:
-        if outer is not None:
-            engine.gate.count_nested(outer)
         if slot is not None:
             delay = request.judge(held, await _async_body(request.result))
             if delay is None:
                 return held
             await _close_and_wait(engine, held, delay, request)
-        elif outer is None and not engine.gate.enter(held):
-            outer = slot_of_open_stream(engine.gate)
-            if outer is None:
-                await _wait_in_task(engine, held, None, request)
-            else:
-                held = outer
-                engine.gate.count_nested(outer)
-        request.is_nested = outer is not None
-        # The server asked all to wait; or it was given back by a request beside this one, which backs off.
-        if outer is not None and (engine.gate.hold_until or not outer.held):
-            await _wait_in_task(engine, outer, 0.0, request)
+        elif not take_slot(engine.gate, held, parent):
+            await _wait_in_task(engine, held, None, request)
         while (delay := await _attempt_in_task(engine, request, held, attempt)) is not None:
             await _close_and_wait(engine, held, delay, request)
-        return held if outer is None else None
+        return held
     except GeneratorExit:  # from the collector, perhaps
-        if outer is None:
-            held.abandon()
+        held.abandon()
         raise
     except BaseException:
-        if outer is None:
-            held.release()
+        held.release()
         raise
     finally:
-        if outer is not None and outer.over and outer.held:  # taken again after its request had ended
-            engine.gate.abandon(outer)
+        reset_current_slot(outermost)
 
 
 async def _attempt_in_task(
     engine: "RequestEngine", request: Request, slot: Slot, attempt: "Callable[[], Any] | None"
 ) -> "float | None":
     """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
-    if not request.is_nested:
-        slot.over = slot.judged = False
-    token = take_in_hand(slot)
+    slot.over = slot.judged = False
     try:
         check_health(engine)
         result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
         request.result, request.error = await result, None
     except Exception as error:
         request.result, request.error = None, error
-    finally:
-        reset_current_slot(token)
     if request.error is None and not engine.careful and is_settled(request.result):
         return None
     return request.judge(slot, await _async_body(request.result))
@@ -130,29 +193,22 @@ async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, req
 
 async def _wait_in_task(engine: "RequestEngine", slot: Slot, delay: "float | None", request: Request) -> None:
     """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
-    import asyncio
-
-    ticket = TaskTicket(slot, asyncio.get_running_loop())
+    ticket = _task_ticket(slot)
     limits = {"total_timeout": request.deadline}
     try:
         if delay is None:
             request.name = caller_name(engine)
             engine.gate.join(ticket)
             if engine.settings["queue_timeout"] is not None:
-                limits["queue_timeout"] = time.monotonic() + engine.settings["queue_timeout"]
+                limits["queue_timeout"] = monotonic() + engine.settings["queue_timeout"]
         else:
             engine.gate.rejoin(ticket, delay, request.holds)
         due = max(ticket.ready_at, engine.gate.own_wake_up() if delay is None else 0)
-        if alarm.thread is None and 0 < due < math.inf:
-            ticket.loop.call_later(max(due - time.monotonic(), 0), engine.gate.pump)
+        if not alarm.is_awake() and 0 < due < math.inf:
+            ticket.call_later(max(due - monotonic(), 0), engine.gate.pump)
         name = min(limits, key=limits.__getitem__)
-        if limits[name] == math.inf:
-            await ticket.future
-        else:
-            await asyncio.wait([ticket.future], timeout=limits[name] - time.monotonic())
-            if not ticket.future.done():
-                raise timed_out(engine, name)
-            ticket.future.result()
+        if not await ticket.wait(limits[name] - monotonic()):
+            raise timed_out(engine, name)
         ticket.state = RUNNING
     except GeneratorExit:  # the collector closes a task whose loop is gone
         engine.gate.abandon(ticket)

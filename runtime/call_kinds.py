@@ -11,7 +11,7 @@ from typing import Any
 from .probing import CO_COROUTINE, attribute, flags_of, has_method, is_coroutine_function
 from .vendor import VENDORS
 
-SYNC, COROUTINE, ASYNC_OTHER = range(3)
+SYNC, COROUTINE, ASYNC_GENERATOR, ASYNC_OTHER = range(4)
 # Whose plain functions have retries of their own, or stand for async ones without saying so; the vendors add theirs.
 RETRYING_MODULES: set[str] = set()
 # What urllib3's `Retry` counts, and what follows from its counts.
@@ -46,6 +46,8 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
                 return False
             without_retries.clear()
             without_retries.update(adapters)
+        if len(ordinary) > 50:  # of classes that are made for each call
+            ordinary.clear()
         ordinary.add(function)
     except Exception:
         return False
@@ -81,7 +83,8 @@ def kind_of(call: Any) -> int:
         return ASYNC_OTHER if wrapper else COROUTINE
     owner = type(attribute(call, "__self__"))
     if flags & _CO_ASYNC_GENERATOR:
-        return ASYNC_OTHER
+        # What a decorator makes of one may be another thing: `contextlib.asynccontextmanager`.
+        return ASYNC_OTHER if depth and not isinstance(call, partial) else ASYNC_GENERATOR
     if owner is type(None) and type(call) in (FunctionType, partial):  # no library's method
         return SYNC
     for vendor in VENDORS:

@@ -10,18 +10,18 @@ import operator
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial, wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .call_kinds import COROUTINE, kind_of
-from .calls import submit_call
 from .connections import Connections
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .gate import Gate
 from .health import Health
+from .jobs import map_calls, submit_call
 from .options import queue_server
 from .probing import logger_of
 from .slots import RANKS, ranks
@@ -66,10 +66,14 @@ class RequestEngine:
     testing = TestingMode
     wrap = wrap_call
     submit = submit_call
+    map = map_calls
     # The types that the blocks name.
     Waiting = Sequence[Any]
     Call = Callable[..., Any]
     Result = Future[Any]
+    Items = Iterable[Any]
+    Results = Iterator[Any]
+    Progress = Callable[[int], Any] | None
     Block = contextlib.AbstractContextManager[None]
     # Called with a dict for each retry and for each request that is given up, of all backends that use this module.
     listeners: "list[Callable[[dict[str, Any]], Any]]" = []
@@ -91,7 +95,7 @@ class RequestEngine:
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
         # Held while settings are read and put to use: of two that are assigned at once, the later one stays.
-        self.configuring = threading.Lock()
+        self.configuring = threading.RLock()
         self.reference = weakref.ref(owner, partial(_forget, id(owner)))
 
     @staticmethod
@@ -148,9 +152,10 @@ class RequestEngine:
                 self._close_connections()
                 self.connections = None
             enabled = settings["queue_enabled"]
+            bounded = enabled and settings["queue_full"] == "raise" and settings["queue_size"] is not None
             self.gate.resize(
                 settings["max_concurrent_requests"] if enabled else math.inf,
-                settings["queue_size"] if enabled else math.inf,
+                settings["queue_size"] if bounded else math.inf,
             )
             server = queue_server(settings) if enabled else ""
             if server or self.gate.source is not None:
@@ -158,11 +163,11 @@ class RequestEngine:
 
     def after_fork(self) -> None:
         """In the child of a fork: start with fresh locks and an empty queue."""
-        self.configuring = threading.Lock()
+        self.configuring = threading.RLock()
         if self.connections is not None:
             self.connections = Connections()
         if self.health is not None:
-            self.health.lock = threading.Lock()
+            self.health.lock = threading.RLock()
         self.gate.reset()
 
     @property
@@ -173,7 +178,7 @@ class RequestEngine:
     @property
     def in_flight(self) -> int:
         """How many attempts are in flight."""
-        if self.gate.abandoned:
+        if self.gate.deferred:
             self.gate.pump()
         return self.gate.active
 
@@ -185,7 +190,7 @@ class RequestEngine:
         slot, and `backoff_seconds`: between attempts, of all requests together. Where the limit is shared, `shared`:
         the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
         """
-        if self.gate.abandoned:
+        if self.gate.deferred:
             self.gate.pump()
         return self.gate.stats()
 

@@ -8,21 +8,20 @@ import contextlib
 import heapq
 import math
 import threading
-import time
-from collections import deque
-from queue import SimpleQueue
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from .clocks import monotonic, new_queue
 from .errors import QueueClosed, RequestQueueFull
-from .slots import GONE, GRANTED, RUNNING, WAITING, Slot, Source, Ticket, Watch
+from .held_slots import INTERRUPTED, HeldSlots
+from .slots import GONE, GRANTED, RUNNING, WAITING, Source, Ticket, Watch
+from .spare_slots import PREPARING, find_spare
 from .workers import alarm, start_worker
 
 if TYPE_CHECKING:
-    from .calls import Job
+    from .jobs import Job
 
 
-class Gate:
+class Gate(HeldSlots):
     """Admits requests, first in, first out, at most `limit` at once.
 
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
@@ -32,141 +31,111 @@ class Gate:
     abandoned, not closed, no `source`. Where other processes share the limit, each slot that is held was taken from
     `source` as well.
 
-    A signal handler may raise between any two calls. So states and counts change together, by adjacent assignments,
-    and a ticket is told before it is taken out of the heap: who finds a granted ticket on top tells it again.
+    How the lock is used, and what a signal handler may find, is told in `HeldSlots`.
     """
-
-    def __init__(self) -> None:
-        self.limit: float = math.inf
-        self.size: float = math.inf
-        self.number = 0  # of the newest request
-        self.generation = 0
-        self.threads: dict[int, Slot] = {}  # thread -> the slot under which it makes a sync call now
-        self.source: Source | None = None  # of the limit that other processes share
-        self.reset()
 
     def reset(self) -> None:
         """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
-        self.generation += 1
-        self.lock = threading.Lock()  # for a few lines each time: no code of a user's runs under it
-        self.active = 0
-        self.waiting = 0
-        self.calm = True
-        self.closed = False
-        self.hold_until = 0.0
-        self.source_due = math.inf  # when to ask the source again, unless it tells us before
-        self.ready: list[tuple[tuple[float, int], Ticket]] = []
+        super().reset()
         self.delayed: list[tuple[float, int, Ticket]] = []
-        self.counts = dict.fromkeys(
-            ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
-        )
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
-        self.abandoned: deque[Slot | Ticket | Watch] = deque()
-        self.watches: set[Watch] = set()  # a weak reference calls back only if it lives on itself
-        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.jobs: Any = new_queue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker; each gets a new one
         # Held by the thread that runs jobs itself, as no other could be started.
         self.running_here = threading.Lock()
-        here = get_ident()
-        self.threads = {thread: slot for thread, slot in self.threads.items() if thread == here}
 
-    def new_slot(self) -> Slot:
-        """Return a slot that is not held yet."""
-        slot = Slot()
-        slot.gate = self
-        return slot
+    def join(self, ticket: Ticket, always: bool = False) -> bool:
+        """Put a ticket at the end of the line, or, made from within a request, just before that one.
 
-    def enter(self, slot: Slot) -> bool:
-        """Take a free slot, unless somebody waits for one."""
-        with self.lock:
-            if not self.calm or self.active >= self.limit:
-                self._pump()
-                if self.closed:
-                    raise QueueClosed("This backend is closed: it takes no more requests.")
-                if self.ready or self.hold_until or self.active >= self.limit or not self._take(slot):
-                    return False
+        Args:
+            always: also if there is no room.
+
+        Returns:
+            False if it interrupted the gate's own work, so that its thread must not wait.
+
+        Raises:
+            RequestQueueFull: if there is no room.
+        """
+        if self.exclusively(self._join_line, ticket, always) is INTERRUPTED:
+            return False
+        self.pump()
+        return True
+
+    def _join_line(self, ticket: Ticket, always: bool) -> None:
+        self._refuse_if_closed()
+        if self.active < self.limit or self.deferred:
+            self._pump()  # there may be room now
+        if (
+            self.waiting >= self.size
+            and not (always or ticket.slot.parent)
+            and (self.ready or self.hold_until or self.active >= self.limit)
+        ):
+            self.counts["refused"] += 1
+            raise RequestQueueFull(
+                f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, set "
+                '`queue_full = "wait"` to wait for room, '
+                "or raise `max_concurrent_requests` if the API allows more requests at once."
+            )
+        self._join(ticket)
+
+    def join_later(self, ticket: Ticket) -> None:
+        """Put a ticket in line as soon as what was interrupted is done."""
+        self.deferred.append(ticket)
+        self.calm = False
+        self._pump_soon()
+
+    def _join(self, ticket: Ticket) -> None:
+        slot = ticket.slot
+        if slot.parent is None:
             self.number += 1
             slot.number = self.number
-            slot.held = self.generation
-            self.active += 1
-            return True
+        else:
+            slot.parent.borrowers = [*slot.parent.borrowers, ticket]
+        ticket.since = monotonic()
+        entry = ticket.place, ticket
+        self.calm = False
+        ticket.state = WAITING
+        self.waiting += 1
+        self.counts["joined"] += 1
+        heapq.heappush(self.ready, entry)
 
-    def leave(self, slot: Slot) -> None:
-        """Give a slot back; the oldest ready ticket has it at once."""
-        with self.lock:
-            if slot.held == self.generation:
-                self.active -= 1
-            slot.held = 0
-            slot.over = True
-            if slot.watch is not None:
-                self._unwatch(slot)
-            if self.calm:
-                return
-            if slot.lender is not None:
-                slot.lender.give(slot)
-        self.pump()
-
-    def _give_back(self, slot: Slot, unused: bool = False) -> None:
-        if slot.held == self.generation:
-            self.active -= 1
-        slot.held = 0
-        if slot.lender is not None:
-            slot.lender.give(slot, unused)
-
-    def _take(self, slot: Slot) -> bool:
-        return self.source is None or self.source.take(slot)
-
-    def join(self, ticket: Ticket) -> None:
-        """Put a ticket at the end of the line; raise RequestQueueFull if there is no room."""
-        with self.lock:
-            if self.closed:
-                raise QueueClosed("This backend is closed: it takes no more requests.")
-            if self.active < self.limit or self.abandoned:
-                self._pump()  # there may be room now
-            if self.waiting >= self.size and (self.ready or self.hold_until or self.active >= self.limit):
-                self.counts["refused"] += 1
-                raise RequestQueueFull(
-                    f"Request queue is full ({self.size:.0f} items). Try again later, raise `queue_size`, "
-                    "or raise `max_concurrent_requests` if the API allows more requests at once."
-                )
-            self.number += 1
-            ticket.slot.number = self.number
-            ticket.since = time.monotonic()
-            self.calm = False
-            ticket.state = WAITING
-            self.waiting += 1
-            self.counts["joined"] += 1
-            heapq.heappush(self.ready, (ticket.place, ticket))
-        self.pump()
-
-    def rejoin(self, ticket: Ticket, delay: float, hold: bool = False) -> None:
+    def rejoin(self, ticket: Ticket, delay: float, hold: bool = False) -> bool:
         """Give the ticket's slot back and put the ticket where it stood, to be ready again after `delay` seconds.
 
         Args:
             hold: admit nothing at all until then, because the server asked for it.
+
+        Returns:
+            False if it interrupted the gate's own work, so that its thread must not wait.
         """
-        with self.lock:
-            self._give_back(ticket.slot)
-            self.calm = False
-            if self.closed:
-                ticket.state = GONE
-            if ticket.state != GONE:
-                ticket.ready_at = time.monotonic() + delay
-                if hold:
-                    self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
-                    if self.source is not None:
-                        self.source.hold(self.hold_until)
-                ticket.since = ticket.ready_at
-                ticket.state = WAITING
-                self.waiting += 1
-                self.backed_off += delay
-                heapq.heappush(self.delayed, (ticket.ready_at, ticket.slot.number, ticket))
+        if self.exclusively(self._rejoin, ticket, delay, hold) is INTERRUPTED:
+            return False
         self.pump()
         if ticket.state == GONE:
             self._fail([ticket])
+        return True
+
+    def _rejoin(self, ticket: Ticket, delay: float, hold: bool) -> None:
+        slot = ticket.slot
+        self.give_back(slot, to_all=True)
+        slot.taken_from = slot.parent  # which has it when this request has ended
+        self.calm = False
+        if self.closed:
+            ticket.state = GONE
+        if ticket.state != GONE:
+            ticket.ready_at = monotonic() + delay
+            if hold:
+                self.hold_until = ticket.ready_at = max(self.hold_until, ticket.ready_at)
+                if self.source is not None:
+                    self.source.hold(self.hold_until)
+            ticket.since = ticket.ready_at
+            ticket.state = WAITING
+            self.waiting += 1
+            self.backed_off += delay
+            heapq.heappush(self.delayed, (ticket.ready_at, slot.number, ticket))
 
     def start(self, job: "Job") -> bool:
         """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
@@ -178,62 +147,51 @@ class Gate:
 
     def withdraw(self, ticket: Ticket) -> bool:
         """See to it that a ticket has no further attempt; False if one is running, which is left to end."""
-        with self.lock:
-            was_running = ticket.state == RUNNING
-            self._withdraw(ticket)
+        was_running = self.exclusively(self._withdraw, ticket)
+        if was_running is INTERRUPTED:
+            self.abandon(ticket)
+            return True
         self.pump()
         return not was_running
 
     def withdraw_unstarted(self, ticket: Ticket) -> bool:
         """Withdraw a ticket whose first attempt was not begun; False if it was, or if the ticket is withdrawn already."""
-        with self.lock:
-            if ticket.state not in (WAITING, GRANTED) or ticket.ready_at:
-                return False
-            self._withdraw(ticket)
+        withdrawn = self.exclusively(self._withdraw_unstarted, ticket)
         self.pump()
+        return withdrawn is True
+
+    def _withdraw_unstarted(self, ticket: Ticket) -> bool:
+        if ticket.state not in (WAITING, GRANTED) or ticket.ready_at:
+            return False
+        self._withdraw(ticket)
         return True
 
-    def _withdraw(self, ticket: Ticket) -> None:
+    def _withdraw(self, ticket: Ticket) -> bool:
+        """Withdraw a ticket; return True if an attempt is running."""
+        was_running = ticket.state == RUNNING
         if ticket.state == WAITING:
             self.waiting -= 1
             if self.source is not None:
                 self.source.withdrawn()
         elif ticket.state == GRANTED:
-            self._give_back(ticket.slot, unused=True)
+            self.give_back(ticket.slot, unused=True)
             self.counts["unsent"] += 1
         ticket.state = GONE
         if len(self.ready) > 2 * self.waiting + 10:  # let go of what was withdrawn behind one that waits on
             ready = [entry for entry in self.ready if entry[1].state != GONE]
             heapq.heapify(ready)
             self.ready = ready
-
-    def abandon(self, thing: "Slot | Ticket") -> None:
-        """Give a slot back, or withdraw a ticket, without a lock: a finalizer may run inside any function of ours."""
-        self.abandoned.append(thing)
-        self.calm = False
-        if self.waiting:
-            with contextlib.suppress(RuntimeError):  # the interpreter is on its way out
-                _thread.start_new_thread(self.pump, ())
-
-    def watch(self, stream: Any, slot: Slot) -> None:
-        """Give the slot back when the stream is collected, even if a signal handler raises in its finalizer."""
-        slot.watch = watch = Watch(stream, self.abandoned.append)
-        watch.slot = slot
-        with self.lock:
-            self.watches.add(watch)
-
-    def _unwatch(self, slot: Slot) -> None:
-        if slot.watch is not None:
-            self.watches.discard(slot.watch)
-            slot.watch = None
+        return was_running
 
     def hold(self, seconds: float) -> None:
         """Admit nothing for so long: the server asked for it."""
-        with self.lock:
-            self.calm = False
-            self.hold_until = max(self.hold_until, time.monotonic() + seconds)
-            if self.source is not None:
-                self.source.hold(self.hold_until)
+        self.exclusively(self._hold, monotonic() + seconds)
+
+    def _hold(self, until: float) -> None:
+        self.calm = False
+        self.hold_until = max(self.hold_until, until)
+        if self.source is not None:
+            self.source.hold(self.hold_until)
 
     def resize(self, limit: float, size: float) -> None:
         """Change how many may be in flight and how many may wait; nothing is interrupted."""
@@ -250,53 +208,46 @@ class Gate:
         self.pump()
 
     def own_wake_up(self) -> float:
-        """Return when who waits has to pump by itself, as the alarm's thread could not be started; else infinity."""
-        if alarm.thread is not None:
-            return math.inf
-        with self.lock:
-            delayed = self.delayed[0][0] if self.delayed else math.inf
-            return min(self.hold_until or math.inf, self.source_due, delayed)
+        """Return when who waits has to pump by itself, as the alarm cannot; else infinity.
+
+        Its thread could not be started, or is the one that waits, in a finalizer.
+        """
+        return math.inf if alarm.is_awake() else self._due()
 
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
-        with self.lock:
-            return any(ticket.state == WAITING for _, _, ticket in self.delayed)
+        return any(ticket.state == WAITING for _, _, ticket in list(self.delayed))
 
     def count(self, what: str) -> None:
         """Count one more of something."""
         with self.lock:
             self.counts[what] += 1
 
-    def count_nested(self, slot: Slot) -> None:
-        """Count a request that is made under another's slot; the first one of a submitted method was counted with it."""
-        with self.lock:
-            if slot.of_method:
-                slot.of_method = False
-            else:
-                self.counts["nested"] += 1
-
     def stats(self) -> dict[str, Any]:
         """Return what happened so far, and how things stand now."""
-        with self.lock:
-            counts = self.counts
-            started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
-            return {
-                "requests": self.number + counts["nested"],
-                "sent": started + counts["nested"],
-                "retried": counts["retried"],
-                "failed": counts["failed"],
-                "refused": counts["refused"],
-                "waiting": self.waiting,
-                "in_flight": self.active,
-                "waited_seconds": self.waited,
-                "backoff_seconds": self.backed_off,
-                **(self.source.stats() if self.source is not None else {}),
-            }
+        stats = self.exclusively(self._stats)
+        return self._stats() if stats is INTERRUPTED else stats
+
+    def _stats(self) -> dict[str, Any]:
+        counts = self.counts
+        started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
+        return {
+            "requests": self.number + counts["nested"],
+            "sent": started + counts["nested"],
+            "retried": counts["retried"],
+            "failed": counts["failed"],
+            "refused": counts["refused"],
+            "waiting": self.waiting,
+            "in_flight": self.active,
+            "waited_seconds": self.waited,
+            "backoff_seconds": self.backed_off,
+            **(self.source.stats() if self.source is not None else {}),
+        }
 
     def line(self) -> list[Ticket]:
         """Return the tickets that wait, oldest first."""
-        with self.lock:
-            return self._line()
+        line = self.exclusively(self._line)
+        return self._line() if line is INTERRUPTED else line
 
     def _line(self) -> list[Ticket]:
         line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
@@ -309,16 +260,13 @@ class Gate:
 
     def close(self, join: bool = True) -> None:
         """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
-        with self.lock:
+        ended = self.exclusively(self._close)
+        if ended is INTERRUPTED:
             self.refuse_newcomers()
-            waiting = self._line()
-            for ticket in waiting:
-                ticket.state = GONE
-            self.waiting = 0
-            self.delayed.clear()
-            workers = list(self.workers)
-            for _ in workers:
-                self.jobs.put(None)
+            with contextlib.suppress(RuntimeError):  # as in _pump_soon
+                _thread.start_new_thread(self.close, (False,))
+            return
+        waiting, workers = ended
         try:
             self.pump()
             alarm.forget(self)
@@ -330,6 +278,18 @@ class Gate:
             for worker in workers:
                 with contextlib.suppress(RuntimeError):  # not started yet
                     worker.join()
+
+    def _close(self) -> "tuple[list[Ticket], list[threading.Thread]]":
+        self.refuse_newcomers()
+        waiting = self._line()
+        for ticket in waiting:
+            ticket.state = GONE
+        self.waiting = 0
+        self.delayed.clear()
+        workers = list(self.workers)
+        for _ in workers:
+            self.jobs.put(None)
+        return waiting, workers
 
     def _fail(self, tickets: list[Ticket]) -> None:
         """Tell the owners that the backend is closed: each of them, also where a future's callback raises, or on Ctrl-C."""
@@ -343,30 +303,50 @@ class Gate:
 
     def pump(self) -> None:
         """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""
-        with self.lock:
-            self._pump()
-            due = self.delayed[0][0] if self.delayed else math.inf
-            if self.ready:
-                due = min(due, self.hold_until or self.source_due)
+        due = self.exclusively(self._pump)
+        if due is INTERRUPTED:
+            self._pump_soon()
+            return
         if due < math.inf:
             alarm.set(self, due)
         while self.unstaffed:
             start_worker(self)
 
-    def _pump(self) -> None:
-        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones."""
-        while self.abandoned:
-            thing = self.abandoned[0]
+    def _due(self) -> float:
+        """Return when there is something to be done though nobody comes or goes."""
+        try:
+            due = self.delayed[0][0]
+        except IndexError:
+            due = math.inf
+        if self.ready:
+            due = min(due, self.hold_until or min(self.look_at, self.source_due))
+        return due
+
+    def _pump(self) -> float:
+        """With the lock held: make due tickets ready, then hand free slots to the oldest ready ones; return what is due next."""
+        self._catch_up()
+        self._admit()
+        return self._due()
+
+    def _catch_up(self) -> None:
+        """Do what was deferred; make due tickets ready."""
+        while self.deferred:
+            thing = self.deferred[0]
             if isinstance(thing, Ticket):
-                self._withdraw(thing)
+                if thing.is_abandoned:
+                    self._withdraw(thing)
+                elif self.closed:
+                    self._fail([thing])
+                elif thing.state == RUNNING:
+                    self._join(thing)
             else:
                 slot = thing.slot if isinstance(thing, Watch) else thing
-                self._give_back(slot)
-                slot.over = True
-                self._unwatch(slot)
-            self.abandoned.popleft()
+                self.give_back(slot)
+                slot.over = slot.ended = True
+                self._forget(slot)
+            self.deferred.popleft()
         if self.delayed or self.hold_until:
-            now = time.monotonic()
+            now = monotonic()
             if now >= self.hold_until:
                 self.hold_until = 0.0
             while self.delayed and (self.delayed[0][0] <= now or self.delayed[0][2].state != WAITING):
@@ -374,27 +354,47 @@ class Gate:
                 if ticket.state == WAITING:
                     heapq.heappush(self.ready, (ticket.place, ticket))
                 heapq.heappop(self.delayed)
+
+    def _admit(self) -> None:
+        """Hand free slots to the oldest that are ready."""
         self.source_due = math.inf
         while self.ready:
             ticket = self.ready[0][1]
+            slot = ticket.slot
             if ticket.state == WAITING:
-                taken = ticket.slot.held == self.generation  # by another request under the same slot
-                if self.hold_until or (self.active >= self.limit and not taken):
+                parent = slot.parent
+                has_one = slot.held == self.generation  # given back to it, by what interrupted its wait
+                if parent is not None and not has_one and parent.held == self.generation:
+                    if self.hold_until:
+                        break
+                    self.take_over(slot, parent)
+                    has_one = True
+                elif self.hold_until or (
+                    self.active >= self.limit and not has_one and not find_spare(self, slot)
+                ):
                     break
-                if not taken and self.source is not None and not self.source.take(ticket.slot):
-                    self.source_due = self.source.want(len(self.ready))
+                elif not has_one and slot.held != self.generation and not self._take(slot):
+                    self.source_due = (
+                        self.source.want(len(self.ready)) if self.source is not None else math.inf
+                    )
                     break
                 ticket.state = GRANTED
-                ticket.slot.held = self.generation
+                if slot.held != self.generation:
+                    slot.held = self.generation
+                    self.active += 1
                 self.waiting -= 1
-                self.active += not taken
                 self.counts["granted"] += 1
-                self.waited += max(0.0, time.monotonic() - ticket.since)
+                if slot.is_submitted:
+                    slot.used_at = monotonic()
+                    self.keepers[slot] = None
+                    self.look_at = min(self.look_at, slot.used_at + PREPARING)
+                self.waited += max(0.0, monotonic() - ticket.since)
             if ticket.state == GRANTED and not ticket.hand_over():
-                self._give_back(ticket.slot, unused=True)
+                self.give_back(slot, unused=True)
                 self.counts["unsent"] += 1
                 ticket.state = GONE
-            heapq.heappop(self.ready)
+            if self.ready[0][1] is ticket:  # and none that has what this one's spare was taken from
+                heapq.heappop(self.ready)
         self.calm = self.source is None and not (
-            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.abandoned
+            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.deferred
         )

@@ -107,6 +107,19 @@ def _fallback(value: Any) -> Any:
     raise ValueError
 
 
+def _count_or_unbounded(value: Any) -> "int | None":
+    return None if value is None else _count(value)
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value in allowed:
+            return value
+        raise ValueError
+
+    return check
+
+
 class Option(NamedTuple):
     """A setting.
 
@@ -136,6 +149,8 @@ _MAYBE_COUNT = (_count_or_none, "a whole number, 1 or more, or None")
 _MAYBE_FUNCTION = (_function_or_none, "a function, or None")
 _FLAG, _FACTOR = (_flag, "True or False"), (_factor, "a number above 0")
 _ABOVE_0 = (_positive, "seconds, above 0")
+_ON_FULL = _one_of("raise", "wait"), '"raise" or "wait"'
+_THREAD = _one_of("caller", "background"), '"caller" or "background"'
 _FRACTION = (_seconds, "a fraction, 0 or more")
 
 # name, check and what is allowed, neutral, block, default, about
@@ -145,7 +160,19 @@ OPTIONS: dict[str, Option] = {
         Option("queue_enabled", *_FLAG, False, "queue", True, "limit how many requests run at once"),
         Option("max_concurrent_requests", *_COUNT, 5, "queue", 5, "how many requests run at once"),
         Option(
-            "queue_size", *_COUNT, 100, "queue", 100, "how many requests may wait; another one is refused"
+            "queue_size",
+            _count_or_unbounded,
+            "a whole number, 0 or more, or None",
+            100,
+            "queue",
+            100,
+            "how many requests may wait; another one is refused; None: no bound",
+        ),
+        Option(
+            "queue_full", *_ON_FULL, "raise", "queue", "raise", "what a request does when the queue is full"
+        ),
+        Option(
+            "queue_execution", *_THREAD, "caller", "queue", "caller", "whose thread runs what had to wait"
         ),
         Option("queue_timeout", *_MAYBE_SECONDS, None, "queue", None, "longest wait for a slot, in seconds"),
         Option(

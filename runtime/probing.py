@@ -7,7 +7,6 @@ means is not known here, but by `failures`, `streams` and the vendors.
 import contextlib
 import logging
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,11 +23,6 @@ _STREAMING = frozenset(
     "__next__ __anext__ __enter__ __aenter__ close aclose connection response http_response".split()
 )
 CO_COROUTINE = 0x80
-
-
-def wall_clock() -> float:
-    """Return the seconds since the epoch."""
-    return time.time()
 
 
 def attribute(thing: Any, name: str) -> Any:

@@ -3,10 +3,11 @@
 It makes an attempt and has it judged, under a slot that whoever calls it has taken and gives back.
 """
 
+import contextlib
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
+from .clocks import monotonic
 from .errors import CircuitOpen
 from .failures import Failure, failure_by_status, failure_in_exception, failure_in_result
 from .probing import attribute, status_in
@@ -22,7 +23,7 @@ class Request:
     """One logical request: its call, how many attempts were made, and the outcome of the last one."""
 
     __slots__ = (
-        "args", "call", "deadline", "engine", "error", "holds", "is_method", "is_nested", "kwargs", "name", "result",
+        "args", "call", "deadline", "engine", "error", "holds", "is_method", "kwargs", "name", "result",
         "retries", "retry", "rewinder", "tried_afresh",
     )  # fmt: skip
 
@@ -36,20 +37,19 @@ class Request:
         self.tried_afresh = False  # its kept connection had ended, and it was sent at once on another
         self.holds = False  # the server asked all requests to wait until the next attempt
         self.is_method = False  # a submitted method of the backend: what it requests is judged by itself
-        self.is_nested = False  # it runs under the slot of another request
         self.name = ""
         total = engine.settings["total_timeout"]
-        self.deadline = math.inf if total is None else time.monotonic() + total
+        self.deadline = math.inf if total is None else monotonic() + total
         self.rewinder: Rewinder | None = None
         if retry:
             _, args, kwargs = without_partial(call, args, kwargs)
             if may_hold_a_body(args, kwargs):
-                self.rewinder = Rewinder(args, kwargs)
+                with contextlib.suppress(Exception):  # as in `judge`
+                    self.rewinder = Rewinder(args, kwargs)
 
     def attempt(self, slot: Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
-        if not self.is_nested:
-            slot.over = slot.judged = False
+        slot.over = slot.judged = slot.makes_requests = False
         token = take_in_hand(slot)
         try:
             if not self.is_method:
@@ -67,10 +67,16 @@ class Request:
         Args:
             body: the decoded body of an error response, where the response does not give it at once.
         """
-        if self.is_method or (slot.judged and not self.is_nested):
+        parent = slot.parent
+        if self.is_method or slot.judged:
+            if parent is not None and not parent.is_stream:
+                parent.judged = slot.judged
             return None
         error = self.error
-        failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
+        try:
+            failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
+        except Exception:  # somebody else's object, which may raise whatever is asked of it
+            failure = None
         if failure is not None and body is not None:
             failure = failure_by_status(failure.status or 0, failure.headers, body)
         retry_if = self.engine.settings["retry_if"]
@@ -78,13 +84,13 @@ class Request:
             failure = _as_told(retry_if(self.result, error), failure, self.result)
         if failure is not None and may_try_afresh(self.engine, failure, self):
             self.tried_afresh = True
-            slot.over = slot.over or not self.is_nested
+            slot.over = True
             return 0.0
         if self.engine.health is not None:
             self.engine.health.note(failure)
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)
-        if self.is_nested:
-            slot.judged = failure is not None and delay is None
+        if parent is not None and not parent.is_stream:
+            parent.judged = failure is not None and delay is None
         if failure is None:
             return None
         slot.gate.count("failed" if delay is None else "retried")

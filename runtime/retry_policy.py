@@ -7,9 +7,9 @@ import contextlib
 import logging
 import random
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
+from .clocks import monotonic
 from .failures import HOLDING_STATUSES, LOST_ANSWERS, Failure, is_unanswered
 from .probing import attribute, header, is_coroutine_function
 from .repeating import may_be_repeated, sent_request
@@ -62,7 +62,7 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
         _discard(request.result)
     turn = f"{request.retries}/{retries}"
     _tell(engine, failure, request, slot, delay, source, f"retry {turn} in {delay:.3g} s ({source})")
-    slot.over = slot.over or not request.is_nested
+    slot.over = True
     return delay
 
 
@@ -92,7 +92,7 @@ def _why_no_retry(
         return f"{request.retries} retries were made"
     if not failure.never_sent and not _may_send_again(engine, failure, request):
         return "sending it twice could do harm"
-    if time.monotonic() + delay > request.deadline:
+    if monotonic() + delay > request.deadline:
         return "total_timeout would be over before the next attempt"
     return engine.health.why_no_retry(delay) if engine.health is not None else ""
 

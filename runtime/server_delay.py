@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .probing import header, wall_clock
+from .clocks import wall_clock
+from .probing import header
 
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 # "6m0s", "1h2m3.5s", "12ms": Go's durations, as OpenAI, Groq and Azure write them.

@@ -152,7 +152,14 @@ def engine_of(owner: Any) -> RequestEngine:
     """Return the engine of an instance or class, and make it at first use."""
     engine = engines.get(id(owner))
     if engine is None:
-        engine = RequestEngine(owner)
+        try:
+            engine = RequestEngine(owner)
+        except (
+            TypeError
+        ):  # it cannot be referred to weakly, so nobody could say when it is gone: its class has one queue
+            if isinstance(owner, type):
+                raise
+            return engine_of(type(owner))
         engine.configure(partial(_settings_of, owner, engine.values))
         engine = engines.setdefault(id(owner), engine)
         engine.configure(

@@ -7,8 +7,7 @@ decides; how a thread, a task or a worker is told of it is in `waiting`, `async_
 import contextvars
 import math
 import weakref
-from collections.abc import Mapping
-from threading import get_ident
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,17 +23,35 @@ ranks: "contextvars.ContextVar[Mapping[Gate, int]]" = contextvars.ContextVar(
 
 
 class Slot:
-    """The right to have one attempt in flight. Giving it back twice does no harm."""
+    """One request's right to have an attempt in flight, while it is held. Giving it back twice does no harm.
+
+    A request that is made from within another one (its `parent`) takes over what that one holds, and gives it back when
+    it ends: so nothing waits for itself, and as many attempts are in flight as slots are held. Of requests beside one
+    another (tasks that are gathered, say) one has it at a time; the others take free slots, or wait.
+    """
 
     held = 0  # the generation of the gate when it was taken; 0 while it is not held
-    over = False  # no attempt of its request is under way; during one, what runs under it gives it back and takes it
+    over = False  # no attempt of its request is under way: it has ended, or backs off
+    ended = False  # its request has ended; what that has left running makes requests like anybody
     number = 0  # its place in line, given once
     rank: "int | None" = None  # given with its first ticket
     outer: "Slot | None" = None  # the one under which the code runs that makes this request, if there is one
+    parent: "Slot | None" = None  # the outer one, if it is of the same gate
+    taken_from: "Slot | None" = None  # the one that held before what this one holds, and is to have it back
+    borrowers: "Sequence[Ticket]" = ()  # of requests made from within this one that wait
     judged = False  # a request made under it has failed, and was retried as often as it may be
+    is_submitted = False  # it was taken for what `submit` was given
+    makes_requests = (
+        False  # that makes its requests itself, and holds no slot of its own from its first one on
+    )
     of_method = False  # it was counted for a submitted method of the backend, which has made no request yet
+    is_stream = False  # a stream holds it
+    is_special = False  # there is more to giving it back than to count it
+    used_at = 0.0  # when the submitted function began, or the stream was read last; infinity while it is read
+    thread = 0  # the one that runs what was submitted
     watch: "Watch | None" = None  # of the stream that holds it
-    lender: "Source | None" = None  # of whom it was taken, where processes share a limit
+    lease: "Slot | None" = None  # what was taken from the gate's source for it, where processes share a limit
+    lender: "Source | None" = None  # of a lease: of whom it was taken
     gate: "Gate"
 
     def release(self) -> None:
@@ -47,7 +64,7 @@ class Slot:
 
     def abandon(self) -> None:
         """Give the slot back from a finalizer, which may run inside any function, one that holds locks included."""
-        if not self.over:
+        if not self.ended:
             try:
                 self.gate.abandon(self)
             except BaseException:  # as above
@@ -90,7 +107,7 @@ class Watch(weakref.ref[Any]):
 class Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("ready_at", "since", "slot", "state")
+    __slots__ = ("is_abandoned", "ready_at", "since", "slot", "state")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
@@ -99,12 +116,20 @@ class Ticket:
         self.since = 0.0  # when it began to wait for a slot
         self.ready_at = 0.0
         self.state = RUNNING  # its owner has it in hand
+        self.is_abandoned = False  # it is to be withdrawn as soon as nobody else is at it
 
     @property
-    def place(self) -> "tuple[float, int]":
-        """Its place in line: first in, first out within each rank; before all where it needs no slot of its own."""
-        rank = self.slot.rank or 0
-        return -math.inf if self.slot.held == self.slot.gate.generation else rank, self.slot.number
+    def place(self) -> "tuple[float, int, int]":
+        """Its place in line: first in, first out within each rank; before all where it needs no slot of the gate's.
+
+        A request that is made from within another one stands just before that.
+        """
+        slot = self.slot
+        depth, parent = 0, slot.parent
+        while parent is not None and depth < 100:
+            depth, parent = depth - 1, parent.parent
+        takes_over = slot.parent is not None and slot.parent.held == slot.gate.generation
+        return -math.inf if takes_over else slot.rank or 0, slot.number, depth
 
     def __lt__(self, other: "Ticket") -> bool:  # only among tickets of the same place: of one slot
         return id(self) < id(other)
@@ -134,8 +159,8 @@ def reset_current_slot(token: "contextvars.Token[Slot | None]") -> None:
 
 
 def _under_way(slot: "Slot | None") -> "Slot | None":
-    """Return the first slot that is not over, from this one outwards: methods that submit one another make long chains."""
-    while slot is not None and slot.over:
+    """Return the first slot whose request has not ended, from this one outwards: methods that submit one another make long chains."""
+    while slot is not None and slot.ended:
         slot = slot.outer
     return slot
 
@@ -152,8 +177,8 @@ def take_in_hand(slot: Slot) -> "contextvars.Token[Slot | None]":
 
 def slot_in_hand(gate: "Gate") -> "Slot | None":
     """Return the slot under which this code runs, if it is one of this gate."""
-    slot = gate.threads.get(get_ident()) or current_slot.get()
-    while slot is not None and (slot.over or slot.gate is not gate):
+    slot = current_slot.get()
+    while slot is not None and (slot.ended or slot.gate is not gate):
         slot = slot.outer
     return slot
 
@@ -162,6 +187,7 @@ def note_open_stream(slot: Slot) -> None:
     """Remember in this context that it has the stream of this slot, and forget those that have ended."""
     still_open = (ref for ref in _open_streams.get() if (other := ref()) is not None and not other.over)
     _open_streams.set((*still_open, weakref.ref(slot)))
+    slot.gate.keep_for_stream(slot)
 
 
 def slot_of_open_stream(gate: "Gate") -> "Slot | None":

@@ -5,9 +5,12 @@ in `vendors/`; async streams are in `async_streams`.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from .clocks import monotonic
 from .failures import failure_in_result
 from .probing import attribute, has_method, is_settled, remember_settled, status_in
 from .request import Request
@@ -18,6 +21,13 @@ from .waiting import wait_for_slot
 
 def is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     """Return True for a generator, what `stream=True` asked for, and a response whose body is still to come."""
+    try:
+        return not issubclass(type(result), Held) and _is_stream(result, kwargs)
+    except Exception:  # somebody else's object, which may raise whatever is asked of it
+        return False
+
+
+def _is_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     if is_settled(result):
         return False
     if _has_shape_of_stream(result, kwargs):
@@ -35,7 +45,12 @@ def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
     # httpx's and the SDKs' `with client.stream(...)`
     if name.endswith("Manager") and has_method(result, "__enter__"):
         return True
-    if kwargs.get("stream") and (has_method(result, "close") or has_method(result, "__anext__")):
+    asked = kwargs.get("stream")  # not always a flag: an array of samples, say, which has no truth value
+    if (
+        type(asked) in (bool, int)
+        and asked
+        and (has_method(result, "close") or has_method(result, "__anext__"))
+    ):
         return True
     # An iterator over what it reads from a response: Mistral's streams of events.
     iterates = has_method(result, "__next__") or has_method(result, "__anext__")
@@ -44,7 +59,7 @@ def _has_shape_of_stream(result: Any, kwargs: Mapping[str, Any]) -> bool:
 
 def finish(request: Request, slot: Slot) -> None:
     """Give the slot back, or let it stay with the stream that was returned."""
-    if request.error is None and is_stream(request.result, request.kwargs):
+    if request.error is None and slot.held and is_stream(request.result, request.kwargs):
         request.result = _hold(request, slot)
     else:
         slot.release()
@@ -70,21 +85,6 @@ def _hold(request: Request, slot: Slot) -> Any:
     return HELD_STREAMS.get((is_sync, is_async), HeldStream)(result, slot, request)
 
 
-def hold_body(response: Any, place: str, is_read: str, slot: Slot) -> bool:
-    """Let what a response reads its body from keep the slot; return False where there is nothing to be read.
-
-    Args:
-        place: name of the attribute by which it reads.
-        is_read: name of the one that says that it has; of a mock it is neither True nor False.
-    """
-    body = attribute(response, place)
-    if attribute(response, is_read) is False and (has_method(body, "close") or has_method(body, "aclose")):
-        with contextlib.suppress(Exception):  # it takes no attribute
-            setattr(response, place, HeldBody(body, slot))
-            return True
-    return False
-
-
 class Held:
     """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
 
@@ -106,7 +106,13 @@ class Held:
         return type(self._stream)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        value = getattr(self._stream, name)
+        return partial(self._drive, value) if name in ("send", "throw") else value
+
+    def _drive(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Let a generator go on with what it is sent; its end gives the slot back."""
+        with self._under_slot():
+            return step(*args)
 
     def __del__(self) -> None:
         if self._slot is not None:
@@ -118,12 +124,14 @@ class Held:
     def _under_slot(self, release: bool = False) -> Iterator[None]:
         """Run the stream's own code under the slot, and give the slot back if it fails, or after it if `release`."""
         token = current_slot.set(None if self._slot.over else self._slot)
+        self._slot.used_at = math.inf
         try:
             yield
         except BaseException:
             self._slot.release()
             raise
         finally:
+            self._slot.used_at = monotonic()
             reset_current_slot(token)
         if release:
             self._slot.release()
@@ -137,65 +145,6 @@ class Held:
         """Close the stream and give its slot back."""
         with self._under_slot(release=True):
             await self._stream.aclose()
-
-
-class HeldBody(Held):
-    """What a response reads its body from."""
-
-    def read(self, *args: Any, **kwargs: Any) -> Any:
-        """Read as before; the end of the body gives the slot back."""
-        with self._under_slot():
-            data = self._stream.read(*args, **kwargs)
-        if not data or not any(type(size) is int and size >= 0 for size in (*args, *kwargs.values())):
-            self._slot.release()
-        return data
-
-    def readline(self, *args: Any) -> Any:
-        """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
-        return self._read_with(self._stream.readline, *args)
-
-    def read1(self, *args: Any) -> Any:
-        """Read as before; the end of the body gives the slot back."""
-        return self._read_with(self._stream.read1, *args)
-
-    def readinto(self, buffer: Any) -> Any:
-        """Read as before; the end of the body gives the slot back."""
-        return self._read_with(self._stream.readinto, buffer)
-
-    def _read_with(self, read: Callable[..., Any], *args: Any) -> Any:
-        with self._under_slot():
-            got = read(*args)
-        if not got:
-            self._slot.release()
-        return got
-
-    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Stream as before; the end of the body gives the slot back."""
-        yield from self._until_its_end(self._stream.stream(*args, **kwargs))
-
-    def _until_its_end(self, parts: Any) -> Iterator[Any]:
-        try:
-            yield from parts
-        except GeneratorExit:  # read in part: the connection is still open, and can be read on
-            raise
-        except BaseException:
-            self._slot.release()
-            raise
-        self._slot.release()
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from self._until_its_end(self._stream)
-
-    async def __aiter__(self) -> Any:
-        try:
-            async for part in self._stream:
-                yield part
-        except GeneratorExit:  # as above
-            raise
-        except BaseException:
-            self._slot.release()
-            raise
-        self._slot.release()
 
 
 class HeldStream(Held):
@@ -218,10 +167,13 @@ class HeldStream(Held):
                 if self._items is None:
                     stream = self._stream
                     self._items = stream if hasattr(stream, "__next__") else iter(stream)
-                token = current_slot.set(None if self._slot.over else self._slot)
+                slot = self._slot
+                token = current_slot.set(None if slot.over else slot)
+                slot.used_at = math.inf
                 try:
                     item = next(self._items)
                 finally:
+                    slot.used_at = monotonic()
                     current_slot.reset(token)
             except Exception as error:
                 if request is None or isinstance(error, StopIteration):

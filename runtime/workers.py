@@ -3,14 +3,16 @@
 They know gates, and never the instance whose requests they make, which they would keep alive.
 """
 
+import _thread
 import contextlib
 import logging
 import math
+import sys
 import threading
-import time
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from queue import Empty
+from typing import TYPE_CHECKING, Any
 
+from .clocks import monotonic, new_queue
 from .probing import safe_log
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ class Worker(threading.Thread):
     """Runs jobs until none has come for a while. It knows the gate, never the instance."""
 
     def __init__(self, gate: "Gate") -> None:
-        super().__init__(name="request-queue", daemon=True)
+        try:
+            super().__init__(name="request-queue", daemon=True)
+        except RuntimeError:  # an isolated sub-interpreter, which has no daemon threads
+            super().__init__(name="request-queue", daemon=False)
         self.gate = gate
         self.busy = True  # not counted in the gate's `idle`
 
@@ -67,23 +72,60 @@ def start_worker(gate: "Gate") -> None:
     worker = Worker(gate)
     claimed = False
     try:
-        with gate.lock:
-            if not gate.unstaffed:
-                return
-            gate.unstaffed -= 1
-            claimed = True
-            gate.workers.add(worker)
+        claimed = gate.exclusively(_claim_job, gate, worker)
+        if claimed is not True:
+            return
         worker.start()
     except RuntimeError:  # no more threads, or the interpreter is on its way out
-        with gate.lock:
-            gate.workers.discard(worker)
+        gate.workers.discard(worker)
         _run_here(gate)
     except BaseException:  # Ctrl-C; one worker too many does no harm
+        has_started = worker.ident is not None
         with gate.lock:
-            gate.unstaffed += claimed
-            if worker.ident is None:
+            gate.unstaffed += worker in gate.workers
+            if not has_started:
                 gate.workers.discard(worker)
         raise
+
+
+def _claim_job(gate: "Gate", worker: Worker) -> bool:
+    if not gate.unstaffed:
+        return False
+    gate.unstaffed -= 1
+    gate.workers.add(worker)
+    _renew_queue(gate)
+    return True
+
+
+def _renew_queue(gate: "Gate") -> None:
+    """With the lock held: where gevent has patched since, hand jobs over in a way that stops no other greenlet."""
+    jobs = new_queue()
+    if type(jobs) is not type(gate.jobs):
+        while not gate.jobs.empty():
+            jobs.put(gate.jobs.get_nowait())
+        gate.jobs = jobs
+
+
+def waits_for_other_threads(thread: int) -> bool:
+    """Return True if a thread stands in a wait for others that its own code began: a pool's `map`, `result()`, `join()`.
+
+    A library that waits for a thread of its own (gRPC, s3transfer) may well have a request in flight.
+    """
+    frame: Any = sys._current_frames().get(thread)
+    is_in_wait = False
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module in _POOLS or (module == "threading" and frame.f_code.co_name == "join"):
+            is_in_wait = True
+        elif module != "threading":
+            break
+        frame = frame.f_back
+    if frame is None or not is_in_wait:
+        return False
+    return "site-packages" not in frame.f_code.co_filename and "dist-packages" not in frame.f_code.co_filename
+
+
+_POOLS = frozenset({"concurrent.futures._base", "concurrent.futures.thread", "multiprocessing.pool"})
 
 
 def _run_here(gate: "Gate") -> None:
@@ -110,38 +152,49 @@ class Alarm:
 
     def reset(self) -> None:
         """Start with no times and no thread: at first, and in the child of a fork."""
-        self.lock = threading.Lock()
-        self.news: SimpleQueue[None] = SimpleQueue()  # not a Condition, which Ctrl-C can leave locked
+        self.lock = _thread.RLock()  # a signal handler or a finalizer may call in the middle of a call
+        self.news: Any = None  # a queue, not a Condition, which Ctrl-C can leave locked
         self.due: dict[Gate, float] = {}
         self.thread: threading.Thread | None = None
 
+    def is_awake(self) -> bool:
+        """Return True if its thread runs, and is not the one that asks."""
+        thread = self.thread
+        return thread is not None and thread.is_alive() and thread is not threading.current_thread()
+
     def set(self, gate: "Gate", due: float) -> None:
-        """See to it that `gate.pump()` is called at `due` (`time.monotonic()`)."""
+        """See to it that `gate.pump()` is called at `due` (`clocks.monotonic()`)."""
         with self.lock:
+            if self.thread is not None and not self.thread.is_alive():
+                self.thread = None
             if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
                 return
             self.due[gate] = min(due, self.due.get(gate, math.inf))
-            self.news.put(None)
             if self.thread is None:
-                thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
                 with contextlib.suppress(RuntimeError):
+                    self.news = new_queue()
+                    thread = threading.Thread(
+                        target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
+                    )
                     thread.start()
                     self.thread = thread
+            else:
+                self.news.put(None)
 
     def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""
         with self.lock:
-            if self.due.pop(gate, None) is not None:
+            if self.due.pop(gate, None) is not None and self.news is not None:
                 self.news.put(None)
 
-    def _run(self) -> None:
+    def _run(self, news: Any) -> None:
         while True:
             with self.lock:
                 if not self.due:
                     self.thread = None
                     return
                 gate = min(self.due, key=self.due.__getitem__)
-                wait = self.due[gate] - time.monotonic()
+                wait = self.due[gate] - monotonic()
                 if wait <= 0:
                     del self.due[gate]
             if wait <= 0:
@@ -149,7 +202,7 @@ class Alarm:
             del gate
             if wait > 0:
                 with contextlib.suppress(Empty):
-                    self.news.get(timeout=min(wait, threading.TIMEOUT_MAX))
+                    news.get(timeout=min(wait, threading.TIMEOUT_MAX))
 
 
 alarm = Alarm()

@@ -10,8 +10,8 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .async_calls import AsyncCall, run_async
-from .call_kinds import COROUTINE, SYNC, is_ordinary, kind_of
+from .async_calls import AsyncCall, AsyncGeneratorCall, run_async
+from .call_kinds import ASYNC_GENERATOR, ASYNC_OTHER, COROUTINE, SYNC, is_ordinary, kind_of
 from .calls import run_call, run_partial
 from .probing import attribute, safe_log
 from .vendor import VENDORS, Handling, Prepared
@@ -46,10 +46,17 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
     if kind is SYNC:
         run: Any = run_partial if isinstance(call, partial) else run_call
     else:
-        run = run_async if kind is COROUTINE else AsyncCall
+        run = _ASYNC_RUNNERS[kind]
     if prepare is None:
         return partial(run, engine, call, retry)
     return partial(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
+
+
+_ASYNC_RUNNERS: dict[int, Any] = {
+    COROUTINE: run_async,
+    ASYNC_GENERATOR: AsyncGeneratorCall,
+    ASYNC_OTHER: AsyncCall,
+}
 
 
 def _run_prepared(

@@ -17,8 +17,8 @@ from typing import Any
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 MODULES = """
-    errors probing options vendor server_delay failures repeating slots workers gate health connections testing_mode retry_policy
-    request waiting streams async_waiting async_streams async_calls call_kinds calls
+    errors clocks probing options vendor server_delay failures repeating slots workers spare_slots held_slots gate health connections testing_mode retry_policy
+    request waiting streams bodies async_waiting async_streams async_calls call_kinds jobs calls
     vendors/aiohttp vendors/botocore vendors/by_argument vendors/genai vendors/grpc vendors/httpx vendors/requests
     vendors/retrying vendors/sdk vendors/urllib3
     wrap engine settings keys __init__
@@ -40,7 +40,7 @@ def runtime_source() -> str:
             members[package] |= names - {"TYPE_CHECKING"}
     imports = [f"import {name}\n" for name in sorted(plain)]
     imports += [
-        f"from {package} import {', '.join(sorted(names, key=_isort_key))}\n"
+        _import_from(package, sorted(names, key=_isort_key))
         for package, names in sorted(members.items())
         if names
     ]
@@ -77,6 +77,13 @@ class _Module:
                 break
             end = node.end_lineno or 0
         self.code = "".join(text.splitlines(keepends=True)[end:]).strip("\n")
+
+
+def _import_from(package: str, names: list[str]) -> str:
+    line = f"from {package} import {', '.join(names)}\n"
+    if len(line) <= _WIDTH + 1:
+        return line
+    return f"from {package} import (\n" + "".join(f"    {name},\n" for name in names) + ")\n"
 
 
 def _isort_key(name: str) -> tuple[int, str]:

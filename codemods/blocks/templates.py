@@ -34,6 +34,7 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
         "request_queue",
         "current_requests",
         "submit",
+        "map",
         "priority",
         "queue_stats",
         "close",

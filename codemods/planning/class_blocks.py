@@ -28,7 +28,7 @@ _LOOKS_AT_ITS_NAMES = re.compile(
 _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 """The words by which code that does so is known, before anything is looked at."""
 _MEMBERS = frozenset(name for names in templates.MEMBERS.values() for name in names)
-_METHODS = frozenset({"submit", "priority", "queue_stats", "request_queue", "current_requests"})
+_METHODS = frozenset({"submit", "map", "priority", "queue_stats", "request_queue", "current_requests"})
 """Of the members, those that hide what a base has of the same name; `close` goes on to the base's."""
 _BUILT_IN = frozenset({"dict", "float", "int", "object", "str"})
 """Types that the annotations of a block name."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .client import Client
 
 
-def _place(ticket: Ticket) -> tuple[float, int]:
+def _place(ticket: Ticket) -> tuple[float, int, int]:
     return ticket.place
 
 

@@ -1,5 +1,6 @@
 """aiohttp: its methods give something to be awaited or entered; a response keeps its slot until its connection is released."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ def _hold_aiohttp(result: Any, slot: Slot) -> bool:
     connection = _aiohttp_connection(result)
     if connection is None:
         return False
+    slot.used_at = math.inf  # when it is read is not known
     connection.add_callback(slot.abandon)  # a response may be released by the collector
     return True
 

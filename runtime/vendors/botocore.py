@@ -13,11 +13,11 @@ from functools import wraps
 from types import MethodType
 from typing import Any
 
+from ..bodies import HeldBody
 from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_final
 from ..probing import ANSWER_KEYS, PLAIN_TYPES, attribute, has_method, is_coroutine_function, twin_of
 from ..repeating import is_harmless
 from ..slots import Slot
-from ..streams import HeldBody
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..bodies import hold_body
 from ..probing import attribute, status_in, twin_of
 from ..slots import Slot
-from ..streams import hold_body
 from ..vendor import VENDORS, Handling, Vendor
 
 

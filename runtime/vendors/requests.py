@@ -4,10 +4,10 @@ import contextlib
 from functools import partial
 from typing import Any
 
+from ..bodies import hold_body
 from ..call_kinds import is_retry_policy
 from ..probing import attribute, has_method, has_no_framing, status_in, twin_of
 from ..slots import Slot
-from ..streams import hold_body
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 

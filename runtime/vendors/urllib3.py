@@ -4,10 +4,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ..bodies import HeldBody
 from ..call_kinds import RETRYING_MODULES, is_retry_policy
 from ..probing import attribute, has_no_framing
 from ..slots import Slot
-from ..streams import HeldBody
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 

@@ -23,6 +23,8 @@ class Api:
     queue_enabled = RequestEngine.setting(True)
     max_concurrent_requests = RequestEngine.setting(5)
     queue_size = RequestEngine.setting(100)
+    queue_full = RequestEngine.setting("raise")
+    queue_execution = RequestEngine.setting("caller")
     queue_timeout = RequestEngine.setting(None)
     total_timeout = RequestEngine.setting(None)
     reuse_connections = RequestEngine.setting(False)
@@ -55,6 +57,9 @@ class Api:
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return RequestEngine.of(self).submit(call, *args, **kwargs)
+
+    def map(self, call: Callable[..., Any], items: Any, progress: Any = None) -> Any:
+        return RequestEngine.of(self).map(call, items, progress)
 
     def priority(self, level: Any) -> Any:
         return RequestEngine.of(self).priority(level)

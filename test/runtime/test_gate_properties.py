@@ -251,7 +251,7 @@ class Line(RuleBasedStateMachine):
             self.gate.withdraw(ticket)
         assert self.gate.active == self.gate.waiting == self.gate.unstaffed == 0
         assert not self.gate.ready
-        assert not self.gate.abandoned
+        assert not self.gate.deferred
         assert self.gate.line() == []
         self.gate.close()
 

@@ -189,7 +189,8 @@ def test_Q3_below_the_limit_in_the_callers_thread(api):
     assert not RequestEngine.of(api).gate.workers
 
 
-def test_Q3_at_the_limit_in_a_background_daemon_thread(single, gated):
+def test_Q3_in_a_background_daemon_thread_where_the_owner_wants_it(single, gated):
+    single.queue_execution = "background"
     run_one(single, gated)
     queued = caller(single.call, threading.current_thread)
     until(lambda: len(single.request_queue) == 1)

@@ -28,12 +28,18 @@ def test_defaults_on_class_and_instance(name, value):
 
 
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "queue_enabled"])
-@pytest.mark.parametrize("value", [-1, math.nan, "5", None, math.inf, True, object()])
+@pytest.mark.parametrize("value", [-1, math.nan, "5", math.inf, True, object()])
 def test_senseless_value_is_refused_and_names_the_attribute(name, value):
     api = Api()
     with pytest.raises(ValueError, match=name):
         setattr(api, name, value)
     assert getattr(api, name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("name", [name for name in DEFAULTS if name not in ("queue_enabled", "queue_size")])
+def test_none_is_refused_where_it_means_nothing(name):
+    with pytest.raises(ValueError, match=name):
+        setattr(Api(), name, None)
 
 
 def test_flag_takes_only_true_and_false():

@@ -245,7 +245,7 @@ def test_S1_many_streams_without_a_limit_leave_nothing_behind(api, server):
     server.app = lambda request: Reply(200, iter([b"x"]))
     for _ in range(20):
         assert api.call(requests.get, server.url, stream=True).content == b"x"
-    assert len(RequestEngine.of(api).gate.abandoned) < 5
+    assert len(RequestEngine.of(api).gate.deferred) < 5
 
 
 class Frozen:
@@ -546,7 +546,7 @@ def test_S1_what_a_dropped_stream_reads_from_is_closed_before_its_slot_is_given_
             pass
 
         def __del__(self):
-            given_away.append(bool(gate.abandoned) or not gate.active)
+            given_away.append(bool(gate.deferred) or not gate.active)
 
     stream = single.call(lambda stream: Items(), stream=True)
     assert next(stream) == 1

@@ -128,8 +128,8 @@ def test_Q9_queue_timeout_does_not_end_a_request_that_runs(api, gated):
     assert queued.result(5) == "second"
 
 
-def test_Q9_total_timeout_of_a_running_queued_request_discards_its_result(busy, gated):
-    busy.total_timeout = 0.3
+def test_Q9_total_timeout_of_a_request_that_runs_in_the_background_discards_its_result(busy, gated):
+    busy.queue_execution, busy.total_timeout = "background", 0.3
     queued = caller(busy.call, gated, "second")
     until(lambda: len(busy.request_queue) == 1)
     gated.end()
@@ -148,7 +148,7 @@ def test_Q9_and_it_is_not_retried_afterwards(busy, gated):
         gated("second")
         return flaky()
 
-    busy.total_timeout = 0.3
+    busy.queue_execution, busy.total_timeout = "background", 0.3
     queued = caller(busy.call, call)
     until(lambda: len(busy.request_queue) == 1)
     gated.end()
@@ -589,7 +589,7 @@ def test_Q9_a_queued_stream_that_nobody_waits_for_any_more_gives_its_slot_back_w
         gated("second")
         return (number for number in range(3))
 
-    busy.total_timeout = 0.3
+    busy.queue_execution, busy.total_timeout = "background", 0.3
     queued = caller(busy.call, stream)
     until(lambda: len(busy.request_queue) == 1)
     gated.end()
