@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 cbd056a783
+# Put here by add-queue-backoff; retrofit:runtime v1 c9c22a3769
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1400,10 +1400,11 @@ class Watch(weakref.ref[Any]):
 class Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("is_abandoned", "ready_at", "since", "slot", "state")
+    __slots__ = ("is_abandoned", "ready_at", "request", "since", "slot", "state")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
+        self.request: Any = None  # what waits, to tell of it
         if slot.rank is None:
             slot.rank = ranks.get().get(slot.gate, 0)
         self.since = 0.0  # when it began to wait for a slot
@@ -2650,6 +2651,8 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     if TestingMode.retries is not None:
         retries = min(TestingMode.retries, retries)
     asked, too_long, holds = _word_of(engine, failure)
+    if holds and asked is not None:
+        engine.held_by = f"{request.name or caller_name(engine)}: {asked[1]}"
     if not (request.retry and retries):
         if asked is not None and holds:
             engine.gate.hold(asked[0])
@@ -2973,6 +2976,7 @@ def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: "float | None", re
     """
     gate = engine.gate
     ticket = ThreadTicket(slot)
+    ticket.request = request
     limits = {"total_timeout": request.deadline}
     try:
         if delay is not None:
@@ -3507,6 +3511,7 @@ async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, req
 async def _wait_in_task(engine: "RequestEngine", slot: Slot, delay: "float | None", request: Request) -> None:
     """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
     ticket = _task_ticket(slot)
+    ticket.request = request
     limits = {"total_timeout": request.deadline}
     try:
         if delay is None:
@@ -3969,7 +3974,7 @@ def _inside(function: Any) -> Any:
 class Job(Ticket):
     """The place of a request that a worker thread runs, and its outcome."""
 
-    __slots__ = ("context", "done", "future", "request")
+    __slots__ = ("context", "done", "future")
 
     def __init__(self, slot: Slot, request: Request, future: "Future[Any] | None" = None) -> None:
         super().__init__(slot)
@@ -5383,6 +5388,7 @@ class RequestEngine:
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = Gate()
         self.settings: dict[str, Any] = {}
+        self.held_by = ""  # the method whose answer held all back last, and where that was said
         self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
@@ -5479,12 +5485,20 @@ class RequestEngine:
 
         `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
         last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
-        slot, and `backoff_seconds`: between attempts, of all requests together. Where the limit is shared, `shared`:
+        slot, and `backoff_seconds`: between attempts, of all requests together. `backing_off`: how many of those that
+        wait do so between attempts; `hold_seconds`: how long the server has asked all to wait from now on, and `held_by`:
+        which method's answer, and where in it. Where the limit is shared, `shared`:
         the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
         """
         if self.gate.deferred:
             self.gate.pump()
-        return self.gate.stats()
+        now, until = monotonic(), self.gate.hold_until
+        return {
+            **self.gate.stats(),
+            "backing_off": sum(ticket.ready_at > now for ticket in self.gate.line()),
+            "hold_seconds": max(until - now, 0.0) if until else 0.0,
+            "held_by": self.held_by if until > now else "",
+        }
 
     @contextlib.contextmanager
     def priority(self, level: "str | int") -> Iterator[None]:
@@ -5537,10 +5551,27 @@ class _WaitingRequests(Sequence[Any]):
         return iter(self[:])
 
     def __getitem__(self, index: Any) -> Any:
-        return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
+        now = monotonic()
+        return [_shown(ticket, now) for ticket in self._gate.line()][index]
 
     def __repr__(self) -> str:
         return f"<{len(self)} waiting requests>"
+
+
+def _shown(ticket: Ticket, now: float) -> dict[str, Any]:
+    """Return a request that waits, as `request_queue` shows it.
+
+    Its `id`, the `method` that makes it, its `state`, the `attempt` that it waits for, and the `seconds` that it has
+    waited for a slot or, while it is "backing off", has to wait still.
+    """
+    request, rest = ticket.request, ticket.ready_at - now
+    return {
+        "id": f"req_{ticket.slot.number}",
+        "method": "" if request is None else request.name,
+        "state": "backing off" if rest > 0 else "waiting for a slot",
+        "attempt": 1 if request is None else request.retries + 1,
+        "seconds": rest if rest > 0 else now - ticket.since,
+    }
 
 
 def _forget(key: int, reference: Any) -> None:

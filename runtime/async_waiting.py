@@ -194,6 +194,7 @@ async def _close_and_wait(engine: "RequestEngine", slot: Slot, delay: float, req
 async def _wait_in_task(engine: "RequestEngine", slot: Slot, delay: "float | None", request: Request) -> None:
     """Wait for a slot: at the end of the line, or where we stood, after the backoff of `delay` seconds."""
     ticket = _task_ticket(slot)
+    ticket.request = request
     limits = {"total_timeout": request.deadline}
     try:
         if delay is None:

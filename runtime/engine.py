@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .call_kinds import COROUTINE, kind_of
+from .clocks import monotonic
 from .connections import Connections
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .gate import Gate
@@ -24,7 +25,7 @@ from .health import Health
 from .jobs import map_calls, submit_call
 from .options import queue_server
 from .probing import logger_of
-from .slots import RANKS, ranks
+from .slots import RANKS, Ticket, ranks
 from .testing_mode import TestingMode
 from .wrap import wrap_call
 
@@ -91,6 +92,7 @@ class RequestEngine:
         self.without_retries: OrderedDict[Any, Any] = OrderedDict()
         self.gate = Gate()
         self.settings: dict[str, Any] = {}
+        self.held_by = ""  # the method whose answer held all back last, and where that was said
         self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
@@ -187,12 +189,20 @@ class RequestEngine:
 
         `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
         last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
-        slot, and `backoff_seconds`: between attempts, of all requests together. Where the limit is shared, `shared`:
+        slot, and `backoff_seconds`: between attempts, of all requests together. `backing_off`: how many of those that
+        wait do so between attempts; `hold_seconds`: how long the server has asked all to wait from now on, and `held_by`:
+        which method's answer, and where in it. Where the limit is shared, `shared`:
         the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
         """
         if self.gate.deferred:
             self.gate.pump()
-        return self.gate.stats()
+        now, until = monotonic(), self.gate.hold_until
+        return {
+            **self.gate.stats(),
+            "backing_off": sum(ticket.ready_at > now for ticket in self.gate.line()),
+            "hold_seconds": max(until - now, 0.0) if until else 0.0,
+            "held_by": self.held_by if until > now else "",
+        }
 
     @contextlib.contextmanager
     def priority(self, level: "str | int") -> Iterator[None]:
@@ -245,10 +255,27 @@ class _WaitingRequests(Sequence[Any]):
         return iter(self[:])
 
     def __getitem__(self, index: Any) -> Any:
-        return [{"id": f"req_{ticket.slot.number}"} for ticket in self._gate.line()][index]
+        now = monotonic()
+        return [_shown(ticket, now) for ticket in self._gate.line()][index]
 
     def __repr__(self) -> str:
         return f"<{len(self)} waiting requests>"
+
+
+def _shown(ticket: Ticket, now: float) -> dict[str, Any]:
+    """Return a request that waits, as `request_queue` shows it.
+
+    Its `id`, the `method` that makes it, its `state`, the `attempt` that it waits for, and the `seconds` that it has
+    waited for a slot or, while it is "backing off", has to wait still.
+    """
+    request, rest = ticket.request, ticket.ready_at - now
+    return {
+        "id": f"req_{ticket.slot.number}",
+        "method": "" if request is None else request.name,
+        "state": "backing off" if rest > 0 else "waiting for a slot",
+        "attempt": 1 if request is None else request.retries + 1,
+        "seconds": rest if rest > 0 else now - ticket.since,
+    }
 
 
 def _forget(key: int, reference: Any) -> None:

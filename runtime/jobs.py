@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Job(Ticket):
     """The place of a request that a worker thread runs, and its outcome."""
 
-    __slots__ = ("context", "done", "future", "request")
+    __slots__ = ("context", "done", "future")
 
     def __init__(self, slot: Slot, request: Request, future: "Future[Any] | None" = None) -> None:
         super().__init__(slot)

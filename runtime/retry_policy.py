@@ -35,6 +35,8 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     if TestingMode.retries is not None:
         retries = min(TestingMode.retries, retries)
     asked, too_long, holds = _word_of(engine, failure)
+    if holds and asked is not None:
+        engine.held_by = f"{request.name or caller_name(engine)}: {asked[1]}"
     if not (request.retry and retries):
         if asked is not None and holds:
             engine.gate.hold(asked[0])

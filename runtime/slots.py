@@ -107,10 +107,11 @@ class Watch(weakref.ref[Any]):
 class Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("is_abandoned", "ready_at", "since", "slot", "state")
+    __slots__ = ("is_abandoned", "ready_at", "request", "since", "slot", "state")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
+        self.request: Any = None  # what waits, to tell of it
         if slot.rank is None:
             slot.rank = ranks.get().get(slot.gate, 0)
         self.since = 0.0  # when it began to wait for a slot

@@ -63,6 +63,7 @@ def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: "float | None", re
     """
     gate = engine.gate
     ticket = ThreadTicket(slot)
+    ticket.request = request
     limits = {"total_timeout": request.deadline}
     try:
         if delay is not None:

@@ -149,7 +149,9 @@ def test_the_example_for_prometheus_serves_the_counts_of_a_backend(runner):
             runner.run(block)
     with urllib.request.urlopen(f"http://127.0.0.1:{runner.ports['9464']}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
-    for key, value in runner.names["api"].queue_stats().items():
-        total = "" if key in ("waiting", "in_flight") else "_total"
+    stats = runner.names["api"].queue_stats()
+    assert stats.pop("held_by") == ""
+    for key, value in stats.items():
+        total = "" if key in ("waiting", "in_flight", "backing_off", "hold_seconds") else "_total"
         assert f'backend_{key}{total}{{backend="openai"}} {float(value)}' in lines
     assert 'backend_sent_total{backend="openai"} 1.0' in lines
