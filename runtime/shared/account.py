@@ -42,6 +42,7 @@ class Account:
         self.was = 0  # processes that are to report before that
         self.heard = 0
         self.round = 0
+        self.stepped_at = now
         self.longest = 0
         self.longest_at = 0.0
         self.waker = ""
@@ -63,6 +64,10 @@ class Account:
             self.clear(now)
         self.now, self.publish, self.report = now, publish, report
         self.due = math.inf
+        busy = len(self.checks) > 1 and (self.total > 0 or self.line)
+        if busy and now > self.stepped_at + report.timeout:
+            self._be_careful()  # we stood still, so that some may have gone on alone, and what comes first may be old
+        self.stepped_at = now
         member = self.members.get(report.id)
         if member is not None and (report.life, report.seq) <= (member.life, member.seq):
             return self._reply(member, -1)  # late, or doubled
@@ -88,6 +93,8 @@ class Account:
         if member is None:
             member = self.members[report.id] = Member(len(self.places))
             self.places.append(report.id)
+            if len(self.places) <= self.limit:
+                self.publish("", "?")  # their shares are smaller now
         if report.config != member.config:
             self._configure(report.config)
         if member.life != report.life:
@@ -123,8 +130,9 @@ class Account:
         lost = report.born not in (0, self.born)
         if lost or report.back:
             self._be_careful()
-        # Who does not know of this state yet may still start what the one before granted.
-        if not lost and member.round != self.round:
+        # Who does not know of this question yet may still start what was granted before, or have started it alone.
+        knows = report.born == 0 or (not lost and report.round == self.round)
+        if knows and member.round != self.round:
             member.round = self.round
             self.heard += 1
         if self.heard >= self.was:
@@ -155,7 +163,7 @@ class Account:
             self.round += 1
             self.heard = 0
             self.quiet = self.now + QUIET_MS
-            self.was = self.publish("", "?")
+            self.was = self.publish("", f"? {self.round}")
         self.fresh = self.now + self.report.lease / 2
         self.was = max(self.was, self.report.processes)
         for meter in self.meters:
@@ -304,16 +312,22 @@ class Account:
         self.waker, self.wake_at = self.report.id, self.due
         return math.ceil((self.due - self.now) * 1000)
 
+    def _place(self, member: Member | None) -> int:
+        if member is None or self.fresh > self.now:
+            return len(self.checks) + self.was  # who has not reported may have its place
+        return member.place
+
     def _reply(self, member: Member | None, wake: int) -> Reply:
         return Reply(
             self.report.seq,
             self.born,
             member.granted if member is not None else 0,
             self.limit,
-            len(self.checks),
-            member.place if member is not None else 0,
+            max(len(self.checks), self.was if self.fresh > self.now else 0),
+            self._place(member),
             math.ceil(max(0.0, self.hold - self.now) * 1000),
             wake,
             self.longest,
             self.limit - self.total,
+            self.round,
         )

@@ -24,7 +24,7 @@ class Alone:
         free: slots that nobody held; only where it was all of them, nobody is assumed to hold any.
         longest: how long calls took at most.
         now: when it began.
-        known: the server was reached before; if it never was, nobody can tell how many there are.
+        known: the server was reached before; if it never was, nobody can tell how many share the limit.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Alone:
     ) -> None:
         self.since = now
         self.fallback = terms.fallback
-        processes = max(processes, 1)
+        processes = max(processes, 1) if known else max(limit, 1)  # as many as can be, each with one
         if terms.fallback == "local":
             self.share = terms.limit
             processes = 1

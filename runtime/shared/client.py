@@ -248,7 +248,10 @@ class Client:
             self.wake()  # it came too late
         self.failures, self.woken = 0, False
         self._compare_limits()
-        again = min(terms.lease / 3, _BUSY_SECONDS if wanted > 0 or holdings.held > 0 else math.inf)
+        again = min(
+            terms.lease / 3,
+            min(_BUSY_SECONDS, terms.timeout / 2) if wanted > 0 or holdings.held > 0 else math.inf,
+        )
         if holdings.spare > 0:
             self._pump()
             if holdings.give_back_spare(sum(self._waiting().values())):  # who waited has given up

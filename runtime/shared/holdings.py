@@ -34,7 +34,7 @@ class Holdings:
         self.granted = self.returned = self.unused = self.held = 0
         self.started_alone = 0  # since the latest report was made
         self.joined = False  # the server has answered, and is not away
-        self.born = 0
+        self.born = self.round = 0
         self.valid_until = -math.inf
         self.limit, self.processes, self.place, self.free = terms.limit, 1, 0, terms.limit
         self.hold_until = 0.0
@@ -166,6 +166,8 @@ class Holdings:
                 channel=self.channel,
                 costs=" ".join(map(repr, self.costs)),
                 spent=" ".join(map(repr, self.spent)),
+                timeout=math.ceil(self.terms.timeout * 1000),
+                round=self.round,
                 waiting=" ".join(words),
             )
 
@@ -195,7 +197,8 @@ class Holdings:
                 self.untold_hold = 0.0
             self.hold_until = max(self.hold_until, now + reply.hold / 1e6 if reply.hold else 0.0)
             self.wake_at = math.inf if reply.wake < 0 else now + reply.wake / 1e6
-            if lost:  # from now on what the state before has granted is void: that is to be known
+            self.round = reply.round
+            if lost or report.round != reply.round:  # all that is held is to be known
                 self.wake_at = now
             self.joined = True
             back, self.alone = self.alone, None
@@ -210,8 +213,11 @@ class Holdings:
             if words[:1] == ["h"] and len(words) == 2:
                 self.hold_until = max(self.hold_until, now + int(words[1]) / 1000)
                 return False
+            if words[:1] == ["?"]:
+                self.round = int(words[1]) if len(words) == 2 else self.round
+                return True
             if len(words) != 3:
-                return words == ["?"]
+                return False
             born, life, granted = map(int, words)
             if self.alone is not None or now >= self.valid_until or (born, life) != (self.born, self.life):
                 return True
@@ -223,7 +229,7 @@ class Holdings:
         with self.lock:
             if self.alone is not None:
                 return False
-            known = self.joined
+            known = self.born > 0
             self.joined = False
             self.life += 1
             self._give_back_spare()

@@ -65,6 +65,10 @@ class Report(NamedTuple):
     """What a request costs at each rate."""
     spent: str = ""
     """By how much the costs so far were too low, in all, at each rate."""
+    timeout: int = 0
+    """How long it waits for an answer before it goes on alone."""
+    round: int = 0
+    """The latest question to all that it knows of: it holds nothing that was granted before and that it does not report."""
     waiting: str = ""
     """Pairs of rank and count of those who wait for a slot, lower ranks first."""
 
@@ -92,6 +96,8 @@ class Reply(NamedTuple):
     """Milliseconds that the longest of the latest calls of all processes took."""
     free: int
     """Slots that nobody holds."""
+    round: int
+    """Number of the latest question to all."""
 
 
 CONFIRM_MS = 50

@@ -26,7 +26,7 @@ end
 local function be_careful()
     if all.fresh <= now then
         all.round, all.heard, all.quiet = all.round + 1, 0, now + QUIET
-        all.was = publish('', '?')
+        all.was = publish('', '? ' .. all.round)
     end
     all.fresh = now + lease / 2
     all.was = math.max(all.was, processes)
@@ -73,6 +73,7 @@ local function register(it)
         members[id] = it
         redis.call('HSET', state, 'p:' .. all.places, id)
         all.places = all.places + 1
+        if all.places <= all.limit then publish('', '?') end
     end
     changed[id] = true
     if config ~= it.config then configure() end
@@ -102,7 +103,7 @@ local function register(it)
     end
     local lost = born ~= 0 and born ~= all.born
     if lost or back then be_careful() end
-    if not lost and it.round ~= all.round then
+    if (born == 0 or (not lost and known == all.round)) and it.round ~= all.round then
         it.round = all.round
         all.heard = all.heard + 1
     end
@@ -252,6 +253,11 @@ local function save()
 end
 
 load_state()
+if now > all.stepped_at + timeout and redis.call('ZCARD', checks) > 1
+    and (all.total > 0 or redis.call('ZCARD', line) > 0) then
+    be_careful()
+end
+all.stepped_at = now
 local it = member(id)
 local waker = -1
 if not it or life > it.life or (life == it.life and seq > it.seq) then
@@ -264,11 +270,14 @@ if not it or life > it.life or (life == it.life and seq > it.seq) then
     look_for_silent()
     hand_out()
     if it then waker = wake() end
-    save()
 end
+save()
 return {
-    seq, all.born, it and it.granted or 0, all.limit, redis.call('ZCARD', checks), it and it.place or 0,
+    seq, all.born, it and it.granted or 0, all.limit,
+    math.max(redis.call('ZCARD', checks), all.fresh > now and all.was or 0),
+    it and all.fresh <= now and it.place or redis.call('ZCARD', checks) + all.was,
     math.ceil(math.max(0, all.hold - now) * 1000), waker, all.longest, all.limit - all.total,
+    all.round,
 }
 """
 

@@ -6,7 +6,8 @@ local id, life, seq, seen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonum
 local returned, unused, config, lease = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local born, processes, back, longest = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == '1', tonumber(ARGV[12])
 local hold, flow, bye, trust = tonumber(ARGV[13]), ARGV[14], ARGV[15] == '1', ARGV[16] == '1'
-local PUBLISH, CHANNEL, costs, spent, waiting = ARGV[17], ARGV[18], ARGV[19], ARGV[20], ARGV[21]
+local PUBLISH, CHANNEL, costs, spent = ARGV[17], ARGV[18], ARGV[19], ARGV[20]
+local timeout, known, waiting = tonumber(ARGV[21]), tonumber(ARGV[22]), ARGV[23]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
 local due = math.huge
@@ -34,7 +35,7 @@ local function load_state()
     end
     all = {
         born = math.max(math.floor(now * 1000), all and all.born + 1 or 0), config = '', limit = 0, meters = {}, total = 0,
-        virtual = 0, hold = 0, fresh = 0, quiet = 0, was = 0, heard = 0, round = 0, longest = 0, longest_at = 0, waker = '', wake_at = 0,
+        virtual = 0, hold = 0, fresh = 0, quiet = 0, was = 0, heard = 0, round = 0, stepped_at = now, longest = 0, longest_at = 0, waker = '', wake_at = 0,
         places = 0, ttl_at = 0,
     }
 end

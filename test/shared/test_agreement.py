@@ -15,12 +15,12 @@ from backend_retrofit_runtime.shared.script import LUA
 
 from .redis_process import RedisProcess, needs_redis
 
-pytestmark = needs_redis
+pytestmark = [needs_redis, pytest.mark.timeout(300)]
 
 KEYS = ["{a}state", "{a}line", "{a}checks"]
 
 # The script with the test's clock, and with a list in place of subscribers.
-TESTED = LUA.replace("redis.call('TIME')", "{0, ARGV[22] * 1000}").replace(
+TESTED = LUA.replace("redis.call('TIME')", "{0, ARGV[24] * 1000}").replace(
     "return redis.call(PUBLISH, CHANNEL .. name, message)",
     "redis.call('RPUSH', 'log', name .. ' ' .. message)\n"
     "    return name == '' and 2 or redis.call('SISMEMBER', 'deaf', name) == 1 and 0 or 1",
@@ -79,13 +79,15 @@ class Process:
             channel="",
             costs=" ".join(["1.0", "120.5"][:rates]),
             spent=" ".join(["0.0", str(self.seq * 3.5)][:rates]),
+            timeout=1000,
+            round=number(0, 3),
             waiting=" ".join(f"{rank} {number(0, 5)}" for rank in ranks),
         )
         self.reports.append(report)
         return report
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_lua_and_python_answer_and_publish_the_same(server: Any, data: st.DataObject) -> None:
     server.flushall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from backend_retrofit_runtime.shared.messages import Terms
 
 from .simulation import Network, Process, World
 
+pytestmark = pytest.mark.timeout(300)
 randoms = st.integers(0, 2**32).map(Random)
 networks = st.builds(
     Network,
@@ -20,7 +22,7 @@ networks = st.builds(
     delay=st.sampled_from([0.0005, 0.02, 0.1]),
     straggle=st.sampled_from([0.0, 0.02, 0.1]),
 )
-thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 WAIT = Terms(limit=4, lease=2.0, timeout=0.3, fallback="wait")
 
 
