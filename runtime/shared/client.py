@@ -16,6 +16,7 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from ..clocks import monotonic
 from .holdings import Holdings
 from .messages import Terms
 from .servers import Server
@@ -64,7 +65,7 @@ class Client:
     # What the gates call.
 
     def take(self, source: SharedLimit, slot: Any) -> bool:
-        now = time.monotonic()
+        now = monotonic()
         if now >= self.asked_until:  # the reporter is stuck, in a name server say
             self._lose(None)
         if len(self.sources) > 1 and self.holdings.alone is None and source.credit <= 0:
@@ -73,7 +74,7 @@ class Client:
         return self.holdings.take(slot, now)
 
     def give(self, slot: Any, unused: bool) -> None:
-        self.holdings.give(slot, time.monotonic(), unused)
+        self.holdings.give(slot, monotonic(), unused)
         self.wake()
 
     def want(self, news: bool) -> float:
@@ -82,7 +83,7 @@ class Client:
         Args:
             news: the latest report did not tell of all that wait.
         """
-        now = time.monotonic()
+        now = monotonic()
         holdings = self.holdings
         if holdings.alone is None:
             if not holdings.joined and self.asked_until == math.inf:
@@ -105,7 +106,7 @@ class Client:
             "shared": holdings.joined and alone is None,
             "processes": holdings.processes,
             "alone_seconds": holdings.alone_seconds
-            + (time.monotonic() - alone.since if alone is not None else 0.0),
+            + (monotonic() - alone.since if alone is not None else 0.0),
         }
 
     def add(self, source: SharedLimit) -> None:
@@ -128,7 +129,7 @@ class Client:
     def change(self, terms: Terms) -> None:
         """Ask for other terms from now on."""
         if terms != self.holdings.terms:
-            self.holdings.change(terms, time.monotonic())
+            self.holdings.change(terms, monotonic())
             self.told_of_limit = False
             if self.started:
                 self.wake()
@@ -146,7 +147,7 @@ class Client:
             if self.started:  # for another gate
                 return
             self.started = True
-        self.deaf_since = time.monotonic()
+        self.deaf_since = monotonic()
         for name, target in (("listener", self._listen), ("reporter", self._report)):
             thread = threading.Thread(target=target, name=f"request-queue-{name}", daemon=True)
             try:
@@ -161,7 +162,7 @@ class Client:
         holdings = self.holdings
 
         def told(message: str) -> None:
-            if holdings.told(message, time.monotonic()):
+            if holdings.told(message, monotonic()):
                 self.retry_at = 0.0  # it is there
                 self.wake()
             elif holdings.spare > 0:
@@ -182,7 +183,7 @@ class Client:
             except Exception as error:
                 self.logger.debug("the shared queue's subscription ended: %s", type(error).__name__)
             if self.listening:
-                self.listening, self.deaf_since = False, time.monotonic()
+                self.listening, self.deaf_since = False, monotonic()
             self.wake()  # to see whether the server is there at all
             time.sleep(wait * random.uniform(0.5, 1))
             wait = min(2 * wait, self._longest_retry())
@@ -199,13 +200,13 @@ class Client:
         due = 0.0
         while True:
             with contextlib.suppress(Empty):
-                self.news.get(timeout=max(0.0, due - time.monotonic()))
+                self.news.get(timeout=max(0.0, due - monotonic()))
             self.signalled = False
             self._drop_lost_gates()
             if self._is_over():
                 self._say_goodbye()
                 return
-            now = time.monotonic()
+            now = monotonic()
             if holdings.alone is not None and (now < self.retry_at or not self.listening):
                 self._pump()  # another gate may have given back what this one waits for
                 due = self.retry_at if self.listening else math.inf
@@ -218,7 +219,7 @@ class Client:
                 if not self.listening:
                     due = min(due, self.deaf_since + holdings.terms.timeout)
             self._warn()
-            due = min(due, time.monotonic() + threading.TIMEOUT_MAX / 2)
+            due = min(due, monotonic() + threading.TIMEOUT_MAX / 2)
 
     def _step(self) -> float:
         """Report, and take the answer; return when the next report is due."""
@@ -229,7 +230,7 @@ class Client:
         wanted = sum(waiting.values())
         holdings.give_back_spare(wanted)
         holdings.trust, holdings.publish = self.server.trust, self.server.publish
-        sent_at = time.monotonic()
+        sent_at = monotonic()
         report = holdings.report(sent_at, waiting)
         if holdings.alone is None:
             self.asked_until = sent_at + 1.25 * terms.timeout
@@ -240,7 +241,7 @@ class Client:
                 return self.asked_until  # until then another may serve
             self._lose(error)
             return self.retry_at
-        now = time.monotonic()
+        now = monotonic()
         self.asked_until = math.inf
         if holdings.answered(report, reply, sent_at, now):
             self.logger.info("the shared queue is back: one limit for %d processes again", holdings.processes)
@@ -291,7 +292,7 @@ class Client:
 
     def _lose(self, error: Exception | None) -> None:
         """Go on alone. It logs nothing: the caller may hold locks."""
-        now = time.monotonic()
+        now = monotonic()
         if self.holdings.joined and now >= self.holdings.valid_until and not self.woken:
             self.woken = (
                 True  # it was this process that was away, stopped or suspended: the server is asked first
@@ -332,7 +333,7 @@ class Client:
         holdings = self.holdings
         try:
             if holdings.joined:
-                self.server.step(holdings.report(time.monotonic(), {}, bye=True))
+                self.server.step(holdings.report(monotonic(), {}, bye=True))
         except Exception as error:
             self.logger.debug("the shared queue was not told good-bye: %s", type(error).__name__)
         finally:

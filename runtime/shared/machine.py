@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from ..clocks import monotonic
 from .account import Account
 from .messages import Reply, Report
 
@@ -92,9 +93,9 @@ class _Service:
         os.close(self.lock)
 
     def _run(self) -> None:
-        opened = time.monotonic()
+        opened = monotonic()
         while not self.ended and (
-            len(self.selector.get_map()) > 1 or time.monotonic() < opened + 2 * _POLL_SECONDS
+            len(self.selector.get_map()) > 1 or monotonic() < opened + 2 * _POLL_SECONDS
         ):
             for key, events in self.selector.select(_POLL_SECONDS):
                 if key.data is None:
@@ -135,7 +136,7 @@ class _Service:
             peer.name = str(said[0])
             self.peers[peer.name] = peer
             return
-        reply = self.account.step(Report(*said), time.monotonic() * 1000, self._publish)  # type: ignore[arg-type]
+        reply = self.account.step(Report(*said), monotonic() * 1000, self._publish)  # type: ignore[arg-type]
         self._send(peer, b"r " + " ".join(map(str, reply)).encode() + b"\n")
 
     def _publish(self, name: str, message: str) -> int:
@@ -165,7 +166,7 @@ class _Service:
         peer.connection.close()
         if self.peers.get(peer.name) is peer:
             del self.peers[peer.name]
-            self.account.gone(peer.name, time.monotonic() * 1000, self._publish)
+            self.account.gone(peer.name, monotonic() * 1000, self._publish)
 
 
 class MachineServer:
@@ -202,9 +203,9 @@ class MachineServer:
             connection.sendall(json.dumps(report).encode() + b"\n")
         except OSError:
             raise ConnectionError("the process that served has ended") from None
-        deadline = time.monotonic() + self.timeout
+        deadline = monotonic() + self.timeout
         try:
-            while (reply := self.replies.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
+            while (reply := self.replies.get(timeout=max(0.0, deadline - monotonic()))) is not None:
                 if reply.seq == report.seq:
                     return reply  # others are late answers to those before
         except Empty:
@@ -242,7 +243,7 @@ class MachineServer:
 
     def _connect(self) -> socket.socket:
         path = _folder() / f"{self.account[:32]}.sock"
-        deadline = time.monotonic() + self.timeout
+        deadline = monotonic() + self.timeout
         while True:
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(self.timeout)
@@ -251,7 +252,7 @@ class MachineServer:
                 return connection
             except OSError:  # nobody serves
                 connection.close()
-                if not self._serve(path) and time.monotonic() >= deadline:
+                if not self._serve(path) and monotonic() >= deadline:
                     raise
                 time.sleep(_ELECTION_SECONDS)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import math
-import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..clocks import monotonic
 from ..gate import Gate
 from ..slots import WAITING, Slot, Ticket
 
@@ -85,7 +85,7 @@ class SharedLimit:
             return counts
         with gate.lock:
             self.reported = len(gate.ready)
-            if gate.hold_until > time.monotonic():
+            if gate.hold_until > monotonic():
                 return counts
             for _, ticket in gate.ready:
                 if ticket.state == WAITING and ticket.slot.held != gate.generation:
