@@ -122,8 +122,11 @@ class Follower:
     def target(self, written: str, module: str) -> tuple[str, tuple[str, ...]] | None:
         """Return the module of the project that an import leads to, and what is left of its name; None for a library's.
 
-        A file `openai.py` beside others that import `openai` is not what they mean.
+        A file `openai.py` beside others that import `openai` is not what they mean; what gRPC's generator has made is
+        known by its name, and makes no requests of its own.
         """
+        if "_pb2_grpc" in written:
+            return None
         first = written.partition(".")[0]
         own = module.partition("/")[2].partition(".")[0]
         if first != own and self.catalogue.is_module(first):

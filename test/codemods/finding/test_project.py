@@ -317,3 +317,22 @@ def test_a_file_that_does_not_parse_hides_no_other():
 def test_a_view_can_be_sent_to_another_process():
     view = viewed(CLIENTS)
     assert pickle.loads(pickle.dumps(view)) == view
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (".greeter_pb2_grpc.GreeterStub", ".greeter_pb2_grpc.GreeterStub"),
+        ("shop.proto.greeter_pb2_grpc.GreeterStub", "shop.proto.greeter_pb2_grpc.GreeterStub"),
+    ],
+)
+def test_what_grpc_has_generated_is_known_by_its_name(written, name):
+    view = viewed(
+        {
+            "shop/__init__.py": "",
+            "shop/proto/__init__.py": "",
+            "shop/proto/greeter_pb2_grpc.py": "class GreeterStub:\n    def __init__(self, channel): pass\n",
+            "shop/proto/client.py": "from .greeter_pb2_grpc import GreeterStub\n",
+        }
+    )
+    assert Follower(view, catalogue()).follow(written, module(view, "shop/proto/client.py")) == name
