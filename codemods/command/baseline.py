@@ -1,4 +1,4 @@
-"""A baseline: the skips that a project has accepted, so that only new ones are told of.
+"""A baseline: the skips that a project has accepted, so that only new ones are reported.
 
 It is a JSON file. A skip is known again by its file, its place and its reason, not by its line. Paths count from the
 folder of the baseline.
@@ -23,7 +23,7 @@ Accepted = Counter[_Key]
 
 
 class BaselineError(ValueError):
-    """The file is no baseline; the message says why."""
+    """The file is not a baseline; the message says why."""
 
 
 def accept(facts: Facts, path: Path, accepted: Accepted) -> int:
@@ -66,7 +66,7 @@ def read(path: Path) -> Accepted:
     """Return what a baseline lists, and how often.
 
     Raises:
-        BaselineError: the file cannot be read, or is no baseline.
+        BaselineError: the file cannot be read, or is not a baseline.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -80,5 +80,5 @@ def read(path: Path) -> Accepted:
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, BaselineError):
             raise
-        raise BaselineError("is no baseline; --write-baseline makes it anew") from None
+        raise BaselineError("is not a baseline; --write-baseline makes a new one") from None
     return counts

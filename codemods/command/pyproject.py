@@ -52,7 +52,7 @@ class ConfigError(ValueError):
 def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line, with defaults from the configuration of the first path.
 
-    Wrong configuration is wrong usage: the parser's `error` is called.
+    Wrong configuration is a usage error: the parser's `error` is called.
     """
     _add_negations(parser)
     given = parser.parse_args(argv)
@@ -112,7 +112,7 @@ def find(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
     """Return the nearest pyproject.toml at or above a path that has our table, and the table; None if there is none.
 
     Raises:
-        ConfigError: if the nearest file that mentions the table is no TOML.
+        ConfigError: if the nearest file that mentions the table is not valid TOML.
     """
     start = path.absolute()
     for folder in (start, *start.parents):
@@ -126,7 +126,7 @@ def find(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
         try:
             table = tomllib.loads(text).get("tool", {}).get(TABLE)
         except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{_shown(file)} is no TOML: {error}") from None
+            raise ConfigError(f"{_shown(file)} is not valid TOML: {error}") from None
         if isinstance(table, Mapping):
             return file, table
     return None

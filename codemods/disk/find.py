@@ -1,4 +1,4 @@
-"""Finds the files to be looked at, and says what is passed over: vendored, generated, ignored, linked elsewhere."""
+"""Finds the files to be looked at, and says what is skipped: vendored, generated, ignored, linked elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .exclusion import Exclusion
 from .git import GitError, ignored
 from .read import read
 
-PASSED_OVER = frozenset(
+SKIPPED = frozenset(
     """
     .git .hg .svn .tox .nox .venv venv env __pycache__ node_modules site-packages build dist .eggs .mypy_cache
     .pytest_cache .ruff_cache vendor vendored _vendor third_party generated _generated
     """.split()
 )
 """Folders that are not looked into, unless they are named."""
-_TEXT = "it is a text; only Python files are looked at, not the code that stands in it"
+_TEXT = "it is a text file; only Python files are looked at, not code inside other files"
 _NOT_PYTHON = {
     ".ipynb": "it is a notebook; export its code (jupyter nbconvert --to script) and name the .py file",
     ".md": _TEXT,
@@ -44,7 +44,7 @@ _HEAD = 1024
 
 
 def python_files(paths: Iterable[Path], run: Run, exclusion: Exclusion | None = None) -> Iterator[Path]:
-    """Yield the Python files at and below the paths, in order, each once; say in `run.notes` what is passed over.
+    """Yield the Python files at and below the paths, in order, each once; say in `run.notes` what is skipped.
 
     Args:
         exclusion: what is left alone, named or not.
@@ -53,7 +53,7 @@ def python_files(paths: Iterable[Path], run: Run, exclusion: Exclusion | None = 
     exclusion = exclusion or Exclusion((), Path())
     for path in paths:
         if exclusion.excludes(path, path.is_dir()):
-            run.notes.append(f"{visible_name(path)}: passed over, it is excluded")
+            run.notes.append(f"{visible_name(path)}: skipped: it is excluded")
             continue
         files = _Folder(path, run, exclusion).files() if path.is_dir() else [path]
         for file in files:
@@ -92,40 +92,38 @@ class _Folder:
             files = [path for path in files if self._is_wanted(path)]
             self.by_repository.setdefault(repositories[folder], []).extend(files)
             found += files
-        passed_over: set[Path] = set()
+        skipped: set[Path] = set()
         for folder, paths in self.by_repository.items():
             try:
-                passed_over |= ignored(folder, paths)
+                skipped |= ignored(folder, paths)
             except GitError as error:
                 self._note(Path(folder), f"git does not say which files it ignores: {error}")
-        if passed_over:
-            self._note(self.root, f"{_files(len(passed_over))} that git ignores passed over")
+        if skipped:
+            self._note(self.root, f"{_files(len(skipped))} skipped: ignored by git")
         if self.tests:
-            self._note(
-                self.root, f"{_files(self.tests)} of tests passed over; name them to have them looked at"
-            )
-        return [path for path in found if path not in passed_over]
+            self._note(self.root, f"{_files(self.tests)} of tests skipped; pass their paths to include them")
+        return [path for path in found if path not in skipped]
 
     def _note(self, path: Path, what: str) -> None:
         self.run.notes.append(f"{visible_name(path)}: {what}")
 
     def _cannot_list(self, error: OSError) -> None:
-        self._note(Path(error.filename), f"passed over, it cannot be listed: {error.strerror}")
+        self._note(Path(error.filename), f"skipped: it cannot be listed: {error.strerror}")
 
     def _is_wanted_folder(self, path: Path) -> bool:
-        if path.name in PASSED_OVER or path.name.endswith(".egg-info"):
+        if path.name in SKIPPED or path.name.endswith(".egg-info"):
             if path.name not in (".git", "__pycache__"):
-                self._note(path, "passed over; name it to have it looked at")
+                self._note(path, "skipped; pass its path to include it")
             return False
         if self.exclusion.excludes(path, is_folder=True):
-            self._note(path, "passed over, it is excluded")
+            self._note(path, "skipped: it is excluded")
             return False
         return True
 
     def _is_wanted(self, path: Path) -> bool:
         """Return True for a file that belongs to the folder, is no test, and was written by a person."""
         if self.exclusion.excludes(path):
-            self._note(path, "passed over, it is excluded")
+            self._note(path, "skipped: it is excluded")
             return False
         is_test = not self.has_tests_named and is_test_file(path.relative_to(self.root))
         if is_test and not _is_retrofitted(path):
@@ -133,19 +131,19 @@ class _Folder:
             return False
         try:
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self.real_root):
-                self._note(path, f"passed over, it is a link to a file outside of {visible_name(self.root)}")
+                self._note(path, f"skipped: it is a link to a file outside of {visible_name(self.root)}")
                 return False
             if not stat.S_ISREG(path.stat().st_mode):
-                self._note(path, "passed over, it is not a regular file")
+                self._note(path, "skipped: it is not a regular file")
                 return False
             if any(fnmatch.fnmatch(path.name, pattern) for pattern in _GENERATED_NAMES) or _is_generated(
                 path
             ):
-                self._note(path, "passed over, it is generated; name it to have it looked at")
+                self._note(path, "skipped: it is generated; pass its path to include it")
                 return False
         except OSError:
             if path.is_symlink():
-                self._note(path, "passed over, it is a link to nothing")
+                self._note(path, "skipped: it is a broken link")
                 return False
             return True  # reading it will tell what is wrong
         return True

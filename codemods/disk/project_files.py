@@ -13,7 +13,7 @@ from ..finding.project import LARGEST, view_of
 from ..finding.summary import Summary
 from ..model import Options
 from ..tables.lookup import catalogue
-from .find import PASSED_OVER
+from .find import SKIPPED
 
 _MOST_FILES = 50_000
 """Files that are looked at, beside those that were given."""
@@ -72,7 +72,7 @@ def _around(paths: Iterable[str]) -> Iterator[str]:
         if is_package:
             packages.add(top)
         for current, folders, names in os.walk(top):
-            folders[:] = [name for name in sorted(folders) if is_package and name not in PASSED_OVER]
+            folders[:] = [name for name in sorted(folders) if is_package and name not in SKIPPED]
             for name in sorted(names):
                 if name.endswith(".py") and name != f"{RUNTIME_MODULE}.py":
                     yield os.path.join(current, name)

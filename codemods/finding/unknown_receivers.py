@@ -12,7 +12,7 @@ tried 36 times. So a receiver is taken for a client only if
   imports that library and no other of the kind, and the call passes what only such a client takes (`json=`,
   `headers=`, ...) or, for aiohttp, is entered by `async with`.
 
-All others that look like requests are listed as skipped, with what would mend it.
+All others that look like requests are listed as skipped, with what to do about it.
 """
 
 from __future__ import annotations
@@ -336,13 +336,13 @@ def _unknown(names: Names, receiver: ast.expr, method: str) -> str:
     library = _only_library(names)
     client = TAKEN_FOR[library][1].removesuffix("()") if library else "requests.Session"
     if isinstance(receiver, ast.Call):
-        mend = f"annotate what `{shown(receiver.func)}` returns (`-> {client}`, say)"
+        remedy = f"annotate what `{shown(receiver.func)}` returns (`-> {client}`, say)"
     elif isinstance(receiver, ast.Name | ast.Attribute):
-        mend = f"annotate it where it comes from (`{text}: {client}`, say)"
+        remedy = f"annotate it where it comes from (`{text}: {client}`, say)"
     else:
-        mend = f"give it a name of its own, and annotate that (`client: {client}`, say)"
+        remedy = f"give it a name of its own, and annotate that (`client: {client}`, say)"
     own = "a class of your own also takes a row in [tool.backend-retrofit]"
-    return f"the type of `{text}` is not known here; if this is a request, {mend}; {own}"
+    return f"the type of `{text}` is not known here; if this is a request, {remedy}; {own}"
 
 
 def _may_go_through(names: Names, text: str, method: str) -> str:

@@ -196,7 +196,7 @@ def summary_line(facts: Facts, removing: bool = False) -> str:
     numbers = facts["summary"]
     if not numbers["files"]:
         return "There is no Python file to work on." + (
-            " (-v says what was passed over.)" if facts["notes"] else ""
+            " (-v lists what was skipped.)" if facts["notes"] else ""
         )
     head = _what_changes(numbers, facts["written"])
     parts = []

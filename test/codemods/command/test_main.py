@@ -189,11 +189,11 @@ def test_quiet_prints_only_what_went_wrong(folder, run):
     assert err.count("\n") == 1
 
 
-def test_verbose_prints_what_is_passed_over(folder, run):
+def test_verbose_prints_what_is_skipped(folder, run):
     (folder / "vendor").mkdir()
     (folder / "vendor" / "a.py").write_text(CLIENT)
-    assert "passed over" not in run("clients", "--check")[1]
-    assert "note: clients/vendor: passed over" in run("clients", "--check", "-v")[1]
+    assert "vendor: skipped" not in run("clients", "--check")[1]
+    assert "note: clients/vendor: skipped" in run("clients", "--check", "-v")[1]
 
 
 def test_an_explanation_has_every_class_and_call_with_its_place(folder, run):

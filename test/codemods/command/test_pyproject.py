@@ -106,7 +106,7 @@ WRONG = {
     "no variable": ('key-env = ["A KEY"]', "key-env takes the name of an environment variable"),
     "a number for a list": ("key-env = 1", "key-env takes a list of strings"),
     "no jobs": ("jobs = -1", "jobs takes a number"),
-    "no TOML": ("existing = ", "is no TOML"),
+    "no TOML": ("existing = ", "is not valid TOML"),
     "transports as a table": ("transports = {}", "[[tool.backend-retrofit.transports]]"),
     "unknown key of a row": ('[[tool.backend-retrofit.transports]]\nfunction = "a.b"', "Did you mean 'functions'?"),
     "an empty row": ("[[tool.backend-retrofit.transports]]", "neither functions nor clients"),

@@ -72,7 +72,7 @@ def test_C11_what_is_excluded_is_left_alone_also_where_it_is_named(project):
     assert looked_at("pkg/gen/made.py", "pkg/client.py", exclude=("gen",)) == {"pkg/client.py"}
     notes = Run()
     assert not list(find.python_files([Path("pkg/gen")], notes, Exclusion(("gen",), Path())))
-    assert notes.notes == ["pkg/gen: passed over, it is excluded"]
+    assert notes.notes == ["pkg/gen: skipped: it is excluded"]
 
 
 @pytest.mark.parametrize("way", ["option", "file", "file above"])
@@ -121,7 +121,7 @@ def test_C11_test_files_are_left_alone_unless_they_are_named(tmp_path, monkeypat
     write(tmp_path, f"src/client.py src/{name}")
     notes = Run()
     assert [p.as_posix() for p in find.python_files([Path("src")], notes)] == ["src/client.py"]
-    assert notes.notes == ["src: 1 file of tests passed over; name them to have them looked at"]
+    assert notes.notes == ["src: 1 file of tests skipped; pass their paths to include them"]
     assert looked_at(f"src/{name}") == {f"src/{name}"}
 
 

@@ -15,7 +15,7 @@ from ..planning.test_file import CLIENT
 from .folders import problems, write
 
 
-def test_links_that_lead_out_of_the_folder_are_passed_over(package, tmp_path):
+def test_links_that_lead_out_of_the_folder_are_skipped(package, tmp_path):
     outside = tmp_path / "outside.py"
     outside.write_text(CLIENT)
     (tmp_path / "more").mkdir()
@@ -53,7 +53,7 @@ def test_what_is_no_file_is_named(package):
     assert "regular" in problems(write(package / "pipe.py"))["pipe.py"]
 
 
-def test_vendored_generated_and_ignored_files_are_passed_over_with_a_word(package):
+def test_vendored_generated_and_ignored_files_are_skipped_with_a_word(package):
     for name in ("vendor", ".venv", "build", "node_modules", "generated"):
         (package / name).mkdir()
         (package / name / "client.py").write_text(CLIENT)
@@ -74,7 +74,7 @@ def test_vendored_generated_and_ignored_files_are_passed_over_with_a_word(packag
         "head.py",
         "words.py",
     ):
-        assert any(f"{word}: passed over" in note for note in found.notes), word
+        assert any(f"{word}: skipped" in note for note in found.notes), word
     assert len(list(find.python_files([package / "vendor", package / "head.py"], Run()))) == 2
 
 
@@ -93,7 +93,7 @@ def git(folder: Path, *arguments: str) -> None:
     )
 
 
-def test_what_git_ignores_is_passed_over_in_nested_repositories_too(package):
+def test_what_git_ignores_is_skipped_in_nested_repositories_too(package):
     git(package, "init", "-q")
     (package / ".gitignore").write_text("scratch*\n")
     (package / "scratch.py").write_text(CLIENT)
@@ -108,7 +108,7 @@ def test_what_git_ignores_is_passed_over_in_nested_repositories_too(package):
     found = Run()
     names = {p.name for p in find.python_files([package], found)}
     assert names == {"__init__.py", "client.py", "kept \u00e4\n.py"}
-    assert any("3 files that git ignores" in note for note in found.notes)
+    assert any("3 files skipped: ignored by git" in note for note in found.notes)
     assert [p.name for p in find.python_files([package / "scratch.py"], Run())] == ["scratch.py"]
 
 
@@ -120,7 +120,7 @@ def test_a_repository_that_git_refuses_is_read_all_the_same(package):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("a.ipynb", "it is a notebook"), ("README.md", "it is a text"), ("x.rst", "it is a text")],
+    [("a.ipynb", "it is a notebook"), ("README.md", "it is a text file"), ("x.rst", "it is a text file")],
 )
 def test_C11_a_notebook_or_a_text_that_is_named_gets_a_word(tmp_path, name, said):
     (tmp_path / name).write_text("```python\nimport requests\n```\n")

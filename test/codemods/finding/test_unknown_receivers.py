@@ -1,4 +1,4 @@
-"""Receivers whose type cannot be seen: taken for a client, listed with how to mend it, or left as none of our business (C6)."""
+"""Receivers whose type cannot be seen: taken for a client, listed with what to do about it, or left alone (C6)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ LISTED = {
 
 
 @pytest.mark.parametrize(("imports", "body"), LISTED.values(), ids=LISTED)
-def test_what_may_be_a_request_is_listed_with_what_would_mend_it(imports, body):
+def test_what_may_be_a_request_is_listed_with_what_to_do_about_it(imports, body):
     (site,) = check_noop(unknown(body, imports)).sites
     assert site.decision is Decision.SKIPPED
     assert "annotate" in site.reason
@@ -234,8 +234,8 @@ def test_the_annotation_that_is_suggested_makes_the_call_a_request(source, annot
     (site,) = planned(source).sites
     assert site.decision is Decision.SKIPPED
     assert f"`{annotation}`, say" in site.reason
-    mended = source.replace("client, url", annotated).replace("self.http_client = http", annotated)
-    assert planned(mended).sites[0].decision is Decision.WRAPPED
+    annotated_source = source.replace("client, url", annotated).replace("self.http_client = http", annotated)
+    assert planned(annotated_source).sites[0].decision is Decision.WRAPPED
 
 
 def test_what_a_helper_returns_is_to_be_annotated():

@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page_of(folder: Path, **options: Any) -> str:
     plans = [plan_file(path, Options(**options)) for path in sorted(folder.glob("*.py"))]
-    run = Run([*plans, *runtime_plans(plans, Options(**options))], ["vendor: passed over"])
+    run = Run([*plans, *runtime_plans(plans, Options(**options))], ["vendor: skipped"])
     return render(facts_of(run, written=False), run.plans)
 
 
