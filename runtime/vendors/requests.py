@@ -1,7 +1,7 @@
 """requests: the retries of a session's adapters, and responses that are read in parts."""
 
 import contextlib
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from ..bodies import hold_body
@@ -24,11 +24,28 @@ def _requests_handling(call: Any, owner: Any) -> "Handling | None":
         return Handling(call, retry=False)
     without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
     if any(without[prefix] is not adapter for prefix, adapter in adapters.items()):
-        twin = twin_of(owner, adapters=type(adapters)(without))
-        # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
-        function = attribute(call, "__func__")
-        call = getattr(twin, call.__name__) if function is None else function.__get__(twin)
+        call = _with_adapters(call, owner, type(adapters)(without))
     return Handling(call, prepare=partial(_by_url, owner) if any(kept) else None)
+
+
+def _with_adapters(call: Any, session: Any, adapters: Any) -> Any:
+    """Return a method of a session that is called on a copy with other adapters; what it notes on itself is noted on the session."""
+    function = attribute(call, "__func__")
+
+    @wraps(call)
+    def call_once(*args: Any, **kwargs: Any) -> Any:
+        twin = twin_of(session, adapters=adapters)
+        before = dict(vars(twin))
+        # Bound to the twin: what `super().request` means is not what the twin's own `request` is.
+        method = getattr(twin, call.__name__) if function is None else function.__get__(twin)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            for name, value in vars(twin).items():
+                if before.get(name, vars) is not value:
+                    setattr(session, name, value)
+
+    return call_once
 
 
 def _by_url(session: Any, call: Any, args: Any, kwargs: Any) -> Prepared:

@@ -206,6 +206,22 @@ def test_B10_a_session_is_not_taken_for_another_one_with_the_same_methods(delays
         assert len(unavailable.requests) == 6 * times
 
 
+def test_B10_what_a_session_notes_on_itself_during_a_call_stays_noted(server):
+    class Session(requests.Session):
+        asked = 0
+
+        def get(self, url, **kwargs):
+            self.asked += 1
+            return super().get(url, **kwargs)
+
+    session, api = closed_later(Session()), Api()
+    session.mount("http://", HTTPAdapter(max_retries=3))
+    for _ in range(2):
+        assert api.call(session.get, server.url).status_code == 200
+    assert session.asked == 2
+    assert session.adapters["http://"].max_retries.total == 3
+
+
 # What the owner has written stays.
 
 

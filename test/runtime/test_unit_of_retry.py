@@ -97,6 +97,8 @@ POLLED = {
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("polled", POLLED)
 def test_B12_what_is_polled_is_made_once(api, server, polled, asynchronous):
+    if polled == "a video" and not hasattr(openai.OpenAI, "videos"):
+        pytest.skip("this version of the SDK makes none")
     method, arguments, (begun, done) = POLLED[polled]
     server.app = FailsOnce(
         lambda request: request.method == "GET",
@@ -300,6 +302,7 @@ def mail():
         sent.append(to)
         return "sent"
 
+    send_mail.__annotations__ = {"to": str, "return": str}  # not as texts, which not all versions read
     send_mail.sent = sent
     return send_mail
 
