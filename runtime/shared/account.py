@@ -219,6 +219,8 @@ class Account:
 
     def _forget(self, name: str, member: Member) -> None:
         self.total -= member.held
+        if member.round == self.round > 0:
+            self.heard -= 1  # it may report again
         self._drop_line(name, member)
         del self.members[name]
         self.checks.pop(name, None)

@@ -74,8 +74,10 @@ class RedisServer:
                 raise ConnectionError("an answer to another report")
             return reply
         except self._redis.exceptions.MovedError:
+            if self.cluster:
+                raise
             self._use_cluster()
-            raise
+            return self.step(report._replace(trust=0, publish=self.publish))
         except BaseException:
             self._disconnect()
             raise

@@ -90,6 +90,7 @@ end
 
 local function forget(name, it)
     all.total = all.total - (it.granted - it.returned)
+    if it.round == all.round and all.round > 0 then all.heard = all.heard - 1 end
     drop_line(name, it)
     members[name], changed[name] = false, nil
     redis.call('HDEL', state, 'm:' .. name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -27,9 +28,11 @@ needs_redis = pytest.mark.skipif(SERVER is None, reason=MISSING)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody uses; low enough for a cluster's bus, which is 10,000 above it."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randint(20_000, 32_000)))
+            return int(probe.getsockname()[1])
 
 
 class RedisProcess:

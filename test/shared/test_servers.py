@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -173,3 +174,36 @@ def test_R12_a_network_that_goes_silent_cuts_or_is_slow(
         else:
             proxy.delay = 0.05
         until(lambda: works(far) and works(near) and far.queue_stats()["processes"] == 2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[list[RedisProcess]]:
+    with contextlib.ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                RedisProcess("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+            )
+            for _ in range(3)
+        ]
+        addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+        command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]
+        made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if made.returncode:
+            pytest.skip(f"redis-cli makes no cluster here: {made.stdout[-200:]}")
+        until(lambda: all(node.client().cluster("INFO")["cluster_state"] == "ok" for node in nodes))
+        yield nodes
+
+
+@pytest.mark.parametrize("node", [1, 2])
+def test_R16_a_cluster_has_one_limit_whatever_node_the_url_names(
+    make: Make, cluster: list[RedisProcess], account: str, node: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    urls = [cluster[node].url, cluster[0].url]
+    apis = [make(shared_queue=url, shared_account=account, max_concurrent_requests=3) for url in urls]
+    until(lambda: all(map(works, apis)) and all(api.queue_stats()["processes"] == 2 for api in apis))
+    seen = InFlight()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: apis[n % 2].call(seen, 0.005), range(60)))
+    assert (seen.peak, seen.calls) == (3, 60)
+    assert all(api.queue_stats()["shared"] for api in apis)
+    assert "cannot be reached" not in caplog.text
