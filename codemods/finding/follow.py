@@ -63,14 +63,17 @@ class Follower:
         """Modules that a name led to and of which there is no summary."""
         self.requests: dict[str, bool] = {}
         """Function -> whether it makes requests."""
+        self.unsure = 0
+        """How often something was asked that more summaries may change."""
         self._found: dict[tuple[str, str], str] = {}
+        self._tentative: dict[tuple[str, str], str] = {}
         self._under_way: set[tuple[str, str]] = set()
         self._cuts = 0
 
     def forget(self) -> None:
-        """Forget what was found, because there are more summaries now."""
-        self._found.clear()
-        self.requests.clear()
+        """Forget what more summaries may change."""
+        self._tentative.clear()
+        self.requests = {place: True for place, makes_some in self.requests.items() if makes_some}
         self.wanted.clear()
 
     def summary(self, module: str) -> Summary:
@@ -79,6 +82,7 @@ class Follower:
         if found is None:
             if module in self.view.modules.paths:
                 self.wanted.add(module)
+                self.unsure += 1
             return Summary(module)
         return found
 
@@ -87,17 +91,20 @@ class Follower:
         key = (name, "" if name.startswith("@") else module)
         if key in self._found:
             return self._found[key]
+        if key in self._tentative:
+            self.unsure += 1
+            return self._tentative[key]
         if key in self._under_way or len(self._under_way) > _DEEPEST:
             self._cuts += 1
             return ""
         self._under_way.add(key)
-        cuts = self._cuts
+        cuts, unsure = self._cuts, self.unsure
         try:
             result = self._follow(name, module)
         finally:
             self._under_way.discard(key)
         if self._cuts == cuts or not self._under_way:
-            self._found[key] = result
+            (self._found if self.unsure == unsure else self._tentative)[key] = result
         return result
 
     def _follow(self, name: str, module: str) -> str:
@@ -214,6 +221,7 @@ class Follower:
         if base and not passes_through(attribute, frozenset(self._methods(module, name))):
             return f"{base}().{attribute}"
         # A mixin uses what the classes that it is mixed into have.
+        self.unsure += 1
         for heir in self.heirs(f"@{module}:{name}"):
             if (place := _PLACE.match(heir)) and (
                 found := self._member_of(self.lineage(place[1], place[2]), attribute)

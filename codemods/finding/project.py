@@ -31,7 +31,7 @@ LARGEST = 1_000_000
 _RETRIES = re.compile(rb"(?i)retr(?:y|ie)|backoff|on_exception|on_predicate")
 _LONGEST_LINE = 100_000
 """Bytes; before Python 3.12 an f-string takes time by the square of its length."""
-_ROUNDS = 12
+_ROUNDS = 20
 """How often names may lead to files that were not read yet."""
 _OF_INTEREST = re.compile(
     rb"\.(?:get|post|put|patch|delete|head|options|request|send|stream|create|generate|chat|invoke\w*|embed\w*|upload\w*)\("
@@ -74,13 +74,15 @@ def view_of(
 
     follower = Follower(view, known)
     imports = _Imports(modules, texts, known)
+    provided: dict[str, set[str]] = {}
     wanted, relevant, passing_on = imports.candidates, set(imports.candidates), set(imports.candidates)
     for _ in range(_ROUNDS):
         add(sorted(wanted))
         follower.forget()
         wanted = _missing(view, follower, relevant, passing_on)
         if not wanted:
-            users, passing_on = imports.users_of(_provided(view, follower))
+            _find_provided(view, follower, provided)
+            users, passing_on = imports.users_of(provided)
             wanted = users - relevant
             relevant |= users
             if not wanted and not (wanted := _missing(view, follower, relevant, passing_on)):
@@ -167,14 +169,13 @@ class _Imports:
         return re.search(pattern, self.files.bytes_of(module)) is not None
 
 
-def _provided(view: View, follower: Follower) -> dict[str, set[str]]:
-    """Return module -> those of its names that lead to requests: clients, what gives one, what makes requests."""
-    found: dict[str, set[str]] = {}
+def _find_provided(view: View, follower: Follower, found: dict[str, set[str]]) -> None:
+    """Add to module -> those of its names that lead to requests: clients, what gives one, what makes requests."""
     for module, summary in view.summaries.items():
-        names = {name for name in summary.names if through.leads_to_requests(follower, f"@{module}:{name}")}
-        if names:
-            found[module] = names
-    return found
+        known = found.get(module, set())
+        names = [name for name in summary.names if name not in known]
+        if new := {name for name in names if through.leads_to_requests(follower, f"@{module}:{name}")}:
+            found[module] = known | new
 
 
 def summary_of(data: bytes, module: str, known: Catalogue) -> Summary:
