@@ -88,6 +88,8 @@ def look(
     if names.instance(receiver, scope) is not None or _is_super(receiver):
         return None
     kind = names.resolve(receiver, scope)
+    if not is_sdk and "(" not in kind and names.catalogue.is_module(kind.partition(".")[0]):
+        return None  # of a module of a library of the table, such as `aiohttp.web`
     if (
         names.own_class(kind) is not None
         or _is_no_client(names, kind)
@@ -334,13 +336,19 @@ def _unknown(names: Names, receiver: ast.expr, method: str) -> str:
     if told := _may_go_through(names, text, method):
         return told
     library = _only_library(names)
-    client = TAKEN_FOR[library][1].removesuffix("()") if library else "requests.Session"
+    client = TAKEN_FOR[library][1].removesuffix("()") if library else ""
     if isinstance(receiver, ast.Call):
-        remedy = f"annotate what `{shown(receiver.func)}` returns (`-> {client}`, say)"
+        remedy = f"annotate what `{shown(receiver.func)}` returns" + (
+            f" (`-> {client}`, say)" if client else ""
+        )
     elif isinstance(receiver, ast.Name | ast.Attribute):
-        remedy = f"annotate it where it comes from (`{text}: {client}`, say)"
+        remedy = "annotate it where it comes from" + (
+            f" (`{text}: {client}`, say)" if client else ", with its type"
+        )
     else:
-        remedy = f"give it a name of its own, and annotate that (`client: {client}`, say)"
+        remedy = "give it a name of its own, and annotate that" + (
+            f" (`client: {client}`, say)" if client else ""
+        )
     own = "a class of your own also takes a row in [tool.backend-retrofit]"
     return f"the type of `{text}` is not known here; if this is a request, {remedy}; {own}"
 

@@ -150,6 +150,7 @@ def test_an_object_of_another_file_makes_its_own_requests():
         "return self.items.get(url)",
         "return self.x.head(5)",
         "return self.x.put(item)",
+        "from aiohttp import web\nreturn web.post(url, self.x)",
         "return self.s3.generate_presigned_url('get_object', Params={})",
         "return os.environ.get('API_URL'), os.environ.get(url)",
     ],
