@@ -10,7 +10,7 @@ from ..blocks.templates import RUNTIME_MODULE
 from ..disk.exclusion import Exclusion
 from ..disk.project_files import module_path, project_of
 from ..finding.follow import Follower
-from ..finding.project import Project
+from ..finding.project_names import Project
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan as plan_bytes
 from ..tables.lookup import catalogue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..finding.project import Project
+from ..finding.project_names import Project
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan
 

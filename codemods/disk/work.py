@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 from ..blocks.removal import plain_bytes
 from ..finding.follow import Follower, View
-from ..finding.project import Project, summary_of
+from ..finding.project import summary_of
+from ..finding.project_names import Project
 from ..finding.summary import Summary
 from ..model import FilePlan, Options, Problem
 from ..tables.lookup import catalogue

@@ -10,7 +10,8 @@ from typing import Any
 from ..source.scopes import ClassInfo, FunctionNode, Scope, inside, outside
 from ..source.syntax import children, decorator_name
 from ..tables.lookup import Catalogue, catalogue
-from .resolve import UNKNOWN, Elsewhere, Names
+from .elsewhere import UNKNOWN, Elsewhere
+from .resolve import Names
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ANY_NAME = "*"

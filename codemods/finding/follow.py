@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..tables.lookup import Catalogue, passes_through
+from .elsewhere import best
 from .modules import Modules
-from .resolve import best
 from .summary import Class, Function, Summary
 
 _STEPS = re.compile(r"\(\)|\[\]|[^.()\[\]]+")

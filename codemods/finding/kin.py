@@ -9,7 +9,7 @@ from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name
 from ..tables.known_bases import names_of
 from .bindings import ANY_NAME
-from .project import Project
+from .project_names import Project
 from .resolve import Names
 
 _LIMITS = frozenset(

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from ..source.scopes import ClassInfo
 from ..source.text import parse
 from ..tables.lookup import Catalogue
 from . import through
 from .follow import Follower, View, heirs_of
 from .modules import Modules
-from .resolve import Elsewhere
+from .project_names import Project
 from .summary import CallMade, Summary, summarise
+from .tests import is_test_file
 
 Read = Callable[[str], bytes]
 Summaries = Callable[[dict[str, str], list[str]], dict[str, Summary]]
@@ -214,7 +214,8 @@ def _find_callers(view: View, follower: Follower) -> None:
     callers: dict[str, list[tuple[str, str, int, str]]] = {}
     concerned: set[str] = set()
     for module, summary in view.summaries.items():
-        is_test = _is_test(view.modules.paths[module])
+        # Tests call what other code calls in their own way.
+        is_test = is_test_file(Path(*Path(view.modules.paths[module]).parts[-2:]))
         places = [("", call) for call in summary.calls]
         places += [(f.name, call) for f in summary.functions.values() for call in f.calls]
         for name, call in places:
@@ -233,13 +234,6 @@ def _find_callers(view: View, follower: Follower) -> None:
     view.methods = {name: tuple(places) for name, places in methods.items()}
     view.callers = {target: tuple(found) for target, found in callers.items()}
     view.concerned = frozenset(concerned)
-
-
-def _is_test(path: str) -> bool:
-    """Return True for a file of tests, which call what other code calls in its own way."""
-    folder, name = os.path.split(path)
-    is_named_so = name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"
-    return is_named_so or os.path.basename(folder) in ("test", "tests")
 
 
 def known_request(follower: Follower, name: str) -> bool:
@@ -262,63 +256,11 @@ def called(follower: Follower, call: CallMade, module: str) -> list[str]:
     return list(dict.fromkeys(targets))
 
 
-class Project(Elsewhere):
-    """The other files of a project, as one of its files sees them.
-
-    Args:
-        module: that file.
-    """
-
-    @classmethod
-    def of_one_file(cls, tree: ast.Module, known: Catalogue) -> Project:
-        """Return the project of a file that nothing is known around."""
-        modules = Modules.of(["/one.py"])
-        (module,) = modules.paths
-        view = View(modules, {module: summarise(tree, module, known)}, frozenset({module}))
-        follower = Follower(view, known)
-        _connect(view, follower)
-        return cls(follower, module)
-
-    def __init__(self, follower: Follower, module: str) -> None:
-        self.follower = follower
-        self.module = module
-        self.classes: list[ClassInfo] = []
-
-    @property
-    def is_concerned(self) -> bool:
-        """Whether the file makes requests through what comes from others."""
-        return self.module in self.follower.view.concerned
-
-    def _own(self, name: str) -> str:
-        """Return a name with a class of this very file called as the file knows it."""
-        start = f"@{self.module}:"
-        if name.startswith(start):
-            path, called, rest = name[len(start) :].partition("()")
-            for info in self.classes:
-                if info.scope.path == path:
-                    return f"<{info.index}>{called}{rest}"
-        return name
-
-    def imported(self, written: str) -> str:
-        return self._own(self.follower.follow(written, self.module))
-
-    def attribute(self, name: str, attribute: str) -> str:
-        return self._own(self.follower.step(name, attribute))
-
-    def called(self, name: str) -> str:
-        return self._own(self.follower.step(name, "()"))
-
-    def member(self, info: ClassInfo, name: str) -> str:
-        return self._own(self.follower.member(self.module, info.scope.path, name))
-
-    def star(self, module: str, name: str) -> str:
-        target = self.follower.target(module, self.module)
-        if target is None or target[1]:
-            return ""
-        return self._own(self.follower.of_module(target[0], name))
-
-    def client_base(self, name: str) -> str:
-        if not name.startswith("@"):
-            return ""
-        module, _, path = name[1:].partition(":")
-        return self.follower.client_base(module, path)
+def project_of_one_file(tree: ast.Module, known: Catalogue) -> Project:
+    """Return the project of a file that nothing is known around."""
+    modules = Modules.of(["/one.py"])
+    (module,) = modules.paths
+    view = View(modules, {module: summarise(tree, module, known)}, frozenset({module}))
+    follower = Follower(view, known)
+    _connect(view, follower)
+    return Project(follower, module)

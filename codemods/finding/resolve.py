@@ -21,8 +21,8 @@ from ..source.scopes import Binding, ClassInfo, Scope
 from ..source.syntax import decorator_name
 from ..tables.lookup import Catalogue, passes_through
 from ..tables.not_covered import not_covered
+from .elsewhere import UNKNOWN, Elsewhere, best
 
-UNKNOWN = ""
 Seen = int | tuple[int, str]
 """What a search has come through: the `id` of an expression, or the owner and name of a variable or attribute."""
 _DEEPEST = 60
@@ -49,40 +49,6 @@ _FACTORIES = frozenset({"field", "Field", "attrib", "ib", "PrivateAttr"})
 
 
 Nodes = list[tuple[ast.expr, Scope]]
-
-
-class Elsewhere:
-    """What is known of names that come from other files: here, only how they are written.
-
-    Attributes:
-        classes: those of the file itself.
-    """
-
-    classes: list[ClassInfo] = []
-
-    def imported(self, written: str) -> str:
-        """Return what an import gives: `requests.Session`, `..http.make_session`."""
-        return f".{written.lstrip('.')}" if written.startswith(".") else written
-
-    def attribute(self, name: str, attribute: str) -> str:
-        """Return the dotted name of an attribute of what a name stands for."""
-        return f"{name}.{attribute}"
-
-    def called(self, name: str) -> str:
-        """Return what calling gives."""
-        return f"{name}()"
-
-    def member(self, info: ClassInfo, name: str) -> str:
-        """Return what `self.name` is in a class of the file, none of whose bases in the file has it."""
-        return UNKNOWN
-
-    def star(self, module: str, name: str) -> str:
-        """Return what a name is that `from module import *` may have brought."""
-        return UNKNOWN
-
-    def client_base(self, name: str) -> str:
-        """Return the library's class that a base class of another file derives from, or nothing."""
-        return UNKNOWN
 
 
 @dataclass
@@ -431,6 +397,9 @@ class Names:
         if isinstance(annotation, ast.BinOp):
             yield from self._classes_in(annotation.left, scope, seen)
             yield from self._classes_in(annotation.right, scope, seen)
+        elif isinstance(annotation, ast.Tuple):  # the constraints of a type variable
+            for part in annotation.elts:
+                yield from self._classes_in(part, scope, seen)
         elif isinstance(annotation, ast.Subscript):
             kind = decorator_name(annotation.value).rpartition(".")[2]
             parts = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
@@ -483,20 +452,6 @@ def _held(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.ListComp | ast.SetComp):
         return [node.elt]
     return node.elts[:_MOST_HELD] if isinstance(node, ast.List | ast.Tuple | ast.Set) else []
-
-
-def best(names: Iterable[str], catalogue: Catalogue) -> str:
-    """Return the one of several names that a thing is taken to be: a client, if one is among them."""
-    found = [name for name in names if name]
-    clients = [name for name in found if name.endswith("()") and catalogue.is_client(name[:-2])]
-    if not clients:
-        return next(iter(found), UNKNOWN)
-    # What may be another class as well counts only where the method's name tells that it is a request.
-    if catalogue.any_method(clients[0][:-2]) and any(
-        name.endswith("()") and name not in clients for name in found
-    ):
-        return UNKNOWN
-    return clients[0]
 
 
 def _is_property(decorator: ast.expr) -> bool:

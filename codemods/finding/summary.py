@@ -17,7 +17,8 @@ from ..tables.lookup import Catalogue
 from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS, SDK_CALL
 from . import existing_retries
 from .bindings import build
-from .resolve import Elsewhere, Names
+from .elsewhere import Elsewhere
+from .resolve import Names
 
 Names_ = tuple[str, ...]
 _MOST = 8

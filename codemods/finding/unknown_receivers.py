@@ -41,8 +41,8 @@ from ..tables.request_shapes import (
     SURE_SDK_CALL,
     TAKEN_FOR,
 )
-from . import through
-from .project import Project
+from .advice import foreign, only_library, unknown
+from .project_names import Project
 from .resolve import Names
 
 _SDK_ROW = Library("an SDK", own_retries="off")
@@ -50,8 +50,6 @@ _URL_WORDS = re.compile(r"(?:^|_|\b)(?:url|uri|endpoint|href|link)s?\b", re.IGNO
 _SURE_KEYWORDS = frozenset({"headers", "json", "allow_redirects", "follow_redirects", "cookies", "proxies"})
 _DISPLAYS = (ast.Dict, ast.List, ast.Set, ast.Tuple, ast.DictComp, ast.ListComp, ast.SetComp, ast.JoinedStr)
 _CONTAINERS = frozenset({"dict", "list", "set", "tuple", "str", "vars", "globals", "locals"})
-_MOST_CLASSES = 3
-"""Of the project that are named because they have a method of the same name."""
 _PATH = re.compile(r"/|^https?:")
 
 
@@ -107,7 +105,7 @@ def look(
     evidence = f"passes {told[0]}=" if told else "is entered by `async with`" if entered else ""
     if kind:
         return _of_known_type(kind, text, method, bool(evidence), call)
-    library = _only_library(names)
+    library = only_library(names)
     if (
         evidence
         and library
@@ -119,7 +117,7 @@ def look(
         if transport is not None:
             reason = f"`{text}` is taken for a client of {library}: it is called so, and the call {evidence}"
             return Looks(transport, reason)
-    return Looks(None, _unknown(names, receiver, method))
+    return Looks(None, unknown(names, receiver, method))
 
 
 def is_like_a_request(method: str, call: ast.Call) -> bool:
@@ -136,8 +134,8 @@ def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
         return ""
     kind, text = names.resolve(value.value, scope), shown(value.value)
     if kind:
-        return _foreign(kind, text, value.attr) if kind.startswith(".") else ""
-    return _unknown(names, value.value, value.attr)
+        return foreign(kind, text, value.attr) if kind.startswith(".") else ""
+    return unknown(names, value.value, value.attr)
 
 
 def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
@@ -166,24 +164,18 @@ def _last(receiver: ast.expr) -> str:
     return receiver.attr if isinstance(receiver, ast.Attribute) else getattr(receiver, "id", "")
 
 
-def _only_library(names: Names) -> str:
-    """Return the one library of HTTP clients that the file imports, or nothing."""
-    found = names.libraries & TAKEN_FOR.keys()
-    return next(iter(found)) if len(found) == 1 else ""
-
-
 def _sdk(names: Names, callee: ast.Attribute, kind: str, keywords: set[str]) -> Looks | None:
     text = shown(callee.value)
     if kind.startswith("."):
-        return Looks(None, _foreign(kind, text, callee.attr))
+        return Looks(None, foreign(kind, text, callee.attr))
     if SURE_SDK_CALL.search(_path(callee)) or keywords & SDK_KEYWORDS:
         reason = f"`{text}.{callee.attr}` is taken for a call through an SDK, by its shape"
         return Looks(Transport(_SDK_ROW), reason)
     if not isinstance(callee.value, ast.Attribute):
         return None
     if kind:
-        return Looks(None, _foreign(kind, text, callee.attr))
-    return Looks(None, _unknown(names, callee.value.value, callee.attr))
+        return Looks(None, foreign(kind, text, callee.attr))
+    return Looks(None, unknown(names, callee.value.value, callee.attr))
 
 
 def _looks_like_http(
@@ -311,14 +303,14 @@ def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywor
     """Judge what looks like a call of an SDK's client itself."""
     text = shown(receiver)
     if kind:
-        return Looks(None, _foreign(kind, text, method))
+        return Looks(None, foreign(kind, text, method))
     told = sorted(keyword for keyword in keywords if OF_BOTO.fullmatch(keyword))
     if told and "boto3" in names.libraries and CLIENT_WORDS.search(_last(receiver)):
         transport = names.catalogue.transport(f"boto3.client().{method}")
         if transport is not None:
             reason = f"`{text}` is taken for a client of boto3: the file imports it, and the call passes {told[0]}="
             return Looks(transport, reason)
-    return Looks(None, _unknown(names, receiver, method))
+    return Looks(None, unknown(names, receiver, method))
 
 
 def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.Call) -> Looks | None:
@@ -327,74 +319,4 @@ def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.C
     says_so = bool(_PATH.search(first) or _URL_WORDS.search(first))
     if not (kind.startswith(".") or evident or says_so or method in ("post", "put", "patch", "head")):
         return None
-    return Looks(None, _foreign(kind, text, method))
-
-
-def _unknown(names: Names, receiver: ast.expr, method: str) -> str:
-    """Say that a type is not known, and how the user can make it known."""
-    text = shown(receiver)
-    if told := _may_go_through(names, text, method):
-        return told
-    library = _only_library(names)
-    client = TAKEN_FOR[library][1].removesuffix("()") if library else ""
-    if isinstance(receiver, ast.Call):
-        remedy = f"annotate what `{shown(receiver.func)}` returns" + (
-            f" (`-> {client}`, say)" if client else ""
-        )
-    elif isinstance(receiver, ast.Name | ast.Attribute):
-        remedy = "annotate it where it comes from" + (
-            f" (`{text}: {client}`, say)" if client else ", with its type"
-        )
-    else:
-        remedy = "give it a name of its own, and annotate that" + (
-            f" (`client: {client}`, say)" if client else ""
-        )
-    own = "a class of your own also takes a row in [tool.backend-retrofit]"
-    return f"the type of `{text}` is not known here; if this is a request, {remedy}; {own}"
-
-
-def _may_go_through(names: Names, text: str, method: str) -> str:
-    """Say what a call goes through if its receiver is a client class of the project that has such a method, or nothing."""
-    project = names.elsewhere
-    if not isinstance(project, Project):
-        return ""
-    places = through.methods_named(project.follower, method)
-    own = f"@{project.module}:"
-    told = [
-        (place, through.goes_through(project.follower, place))
-        for place in places
-        if not place.startswith(own)
-    ]
-    if not told or len(told) > _MOST_CLASSES:
-        return ""
-    ways = [f"if it is a {place.partition(':')[2].rpartition('.')[0]}, the call {way}" for place, way in told]
-    return f"the type of `{text}` is not known here; {'; '.join(ways)}; otherwise annotate it with its type"
-
-
-def _foreign(kind: str, text: str, method: str) -> str:
-    """Say that something comes from another file, and which lines of pyproject.toml would make it a client.
-
-    Args:
-        kind: what it resolves to: `.http.make_session()`, `shop.http.session`.
-        text: how it is written.
-        method: that is called on it.
-    """
-    path = kind.lstrip(".")
-    maker, called, attributes = path.partition("()")
-    told = (
-        f"`{text}` comes from {path.replace('()', '')}, which is defined elsewhere: its own requests are wrapped there, "
-        "if it makes any; if it is a client itself, "
-    )
-    if "(" in attributes or "[" in path:
-        return told + f"annotate it (`{text}: requests.Session`, say)"
-    name = maker if called else f"{maker}.{method}"
-    name = name if "." in name else f"package.{name}"  # any package does for what comes by a relative import
-    lines = [
-        f'{"clients" if called else "functions"} = ["{name}"]',
-        *(["nested = true"] if attributes else []),
-    ]
-    return (
-        told
-        + "add to pyproject.toml the lines "
-        + ", ".join(f"`{line}`" for line in ["[[tool.backend-retrofit.transports]]", *lines])
-    )
+    return Looks(None, foreign(kind, text, method))

@@ -15,7 +15,7 @@ from pathlib import Path
 import libcst as cst
 
 from ..blocks import markers, wraps
-from ..finding.project import Project
+from ..finding.project_names import Project
 from ..finding.tests import is_test_file
 from ..model import FilePlan, Options, Problem, Refusal
 from ..source.text import Source

@@ -13,7 +13,8 @@ from ..blocks import markers
 from ..blocks.markers import Markers
 from ..blocks.removal import plain_text
 from ..finding.bindings import build
-from ..finding.project import Project
+from ..finding.project import project_of_one_file
+from ..finding.project_names import Project
 from ..finding.resolve import Names
 from ..injection.injections import Injections, inject, without_odd_end
 from ..model import CallSite, ClassPlan, Decision, Edit, Options
@@ -60,7 +61,7 @@ class ReadFile:
         tree, project = self.tree, self.project
         if project is None:
             plain = parse(plain_text(self.source, self.marks)) if self.marks.entry_points else tree
-            project = Project.of_one_file(plain, known)
+            project = project_of_one_file(plain, known)
         return build(tree, known, project)
 
     def call_site(

@@ -1,0 +1,79 @@
+"""Tells what retries a place in the code as a whole: around it, or around all calls of the function that it stands in."""
+
+from __future__ import annotations
+
+import ast
+
+from ..source.scopes import Scope, own_nodes
+from . import existing_retries, through
+from .project_names import Project
+from .resolve import Names
+
+
+class Callers:
+    """Knows what retries a place in the code: around it, or around all the calls of the method that it stands in."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._calls: dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]] | None = None
+        self._through: dict[tuple[int, int], str] = {}
+
+    def retried_by(self, scope: Scope, node: ast.expr, seen: frozenset[int] = frozenset()) -> str:
+        """Return what retries the code at `node`, or nothing."""
+        inner: Scope | None = scope
+        while inner is not None and not isinstance(inner.node, ast.ClassDef | ast.Module):
+            if by := existing_retries.retried_by_decorator(self.names, inner):
+                return by
+            if by := existing_retries.repeated_in(self.names, inner, node):
+                return by
+            if by := self._through_calls(inner, seen) or self._in_project(inner):
+                return by
+            inner = inner.parent
+        return ""
+
+    def _in_project(self, scope: Scope) -> str:
+        """Return what repeats a function, its decorator or its callers in the project, or nothing."""
+        project = self.names.elsewhere
+        if not isinstance(project, Project) or isinstance(scope.node, ast.Lambda):
+            return ""
+        return through.repeated(project.follower, f"@{project.module}:{scope.path}")
+
+    def _through_calls(self, scope: Scope, seen: frozenset[int]) -> str:
+        """Return what retries a function as a whole: if every call of it in the file is retried."""
+        if id(scope) in seen or len(seen) > 5:
+            return ""
+        # Whatever it is asked through, what it comes back to is not retried. How far it looks makes a difference.
+        key = (id(scope), len(seen))
+        if key not in self._through:
+            self._through[key] = self._search_calls(scope, seen)
+        return self._through[key]
+
+    def _search_calls(self, scope: Scope, seen: frozenset[int]) -> str:
+        uses = self._uses().get(scope.node, [])
+        found = ""
+        for node, where, call in uses:
+            by = ""
+            if call.func is not node:
+                by = existing_retries.retrying_call(self.names, where, call)
+            by = by or self.retried_by(where, node, seen | {id(scope)})
+            if not by:
+                return ""
+            found = found or by
+        name = getattr(scope.node, "name", "this lambda")
+        return f"{found}, which calls `{name}`" if found and ", which calls" not in found else found
+
+    def _uses(self) -> dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]]:
+        """Return, for each function of the file, where it is called or handed on to a call."""
+        if self._calls is None:
+            self._calls = {}
+            for owner, scope in self.names.scopes.items():
+                for part in own_nodes(owner):
+                    if not isinstance(part, ast.Call):
+                        continue
+                    values = [part.func, *part.args, *(keyword.value for keyword in part.keywords)]
+                    for value in values:
+                        target: ast.AST | None = value if isinstance(value, ast.Lambda) else None
+                        target = target or self.names.method_called(value, scope)
+                        if target is not None:
+                            self._calls.setdefault(target, []).append((value, scope, part))
+        return self._calls
