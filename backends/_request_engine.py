@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 7afd034c57
+# Put here by add-queue-backoff; retrofit:runtime v1 11752d0d50
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -5265,7 +5265,7 @@ async def _await_prepared(
 
 
 class _Known(NamedTuple):
-    """What is known of a function that is a method. Neither it nor its class is kept alive by it."""
+    """What is known of a function, or a method. Neither it nor its class is kept alive by it."""
 
     of: "Callable[[], Any]"
     kind: int
@@ -5275,11 +5275,14 @@ class _Known(NamedTuple):
 
 def _known(engine: "RequestEngine", call: Any) -> "_Known | None":
     """Return what is known of a method, if it was looked at before."""
+    known: _Known | None = None
+    if type(call) is FunctionType:
+        return engine.kinds.get(call)
     if type(call) is MethodType and type(call.__func__) is FunctionType:
-        known: _Known | None = engine.kinds.get(call.__func__)
-        if known is not None and known.of() is type(call.__self__):
-            return known
-    return None
+        known = engine.kinds.get(call.__func__)
+        if known is not None and known.of() is not type(call.__self__):
+            known = None
+    return known
 
 
 def _look_at(engine: "RequestEngine", call: Any) -> _Known:
@@ -5288,6 +5291,9 @@ def _look_at(engine: "RequestEngine", call: Any) -> _Known:
     There are clients whose class is made with each of them, and their methods with it: botocore's.
     """
     kind = kind_of(call)
+    if type(call) is FunctionType and _is_nobodys(call):
+        known = engine.kinds[call] = _Known(lambda: None, kind, _as_it_is, False)
+        return known
     if type(call) is not MethodType or type(call.__func__) is not FunctionType:
         return _Known(lambda: None, kind, None, False)
     owner = call.__self__
@@ -5297,6 +5303,20 @@ def _look_at(engine: "RequestEngine", call: Any) -> _Known:
     )  # a session, which can be given others
     known = engine.kinds[call.__func__] = _Known(weakref.ref(type(owner)), kind, handle, may_be_ordinary)
     return known
+
+
+def _is_nobodys(function: Any) -> bool:
+    """Return True for a function, decorated perhaps, that no library's file has anything to say about."""
+    try:
+        return attribute(attribute(function, "__wrapped__"), "__self__") is None and not any(
+            vendor.handling is not None and vendor.handling(function, None) is not None for vendor in VENDORS
+        )
+    except Exception:
+        return False
+
+
+def _as_it_is(call: Any, owner: Any) -> Handling:
+    return Handling(call)
 
 
 def _handles(handle: Any, call: Any) -> bool:
@@ -5315,7 +5335,7 @@ def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
     owner = None
     try:
         if handle is not None:  # of a method
-            return handle(call, call.__self__) or Handling(call)
+            return handle(call, attribute(call, "__self__")) or Handling(call)
         wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
         owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
         for vendor in VENDORS:
