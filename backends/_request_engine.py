@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v1 11752d0d50
+# Put here by add-queue-backoff; retrofit:runtime v2 41aa95451c
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -31,25 +31,18 @@ import time
 import uuid
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import (
-    AsyncGenerator,
-    Callable,
-    Collection,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from importlib import import_module
+from inspect import unwrap
 from queue import Empty
 from threading import get_ident
 from types import AsyncGeneratorType, CellType, FunctionType, MappingProxyType, MethodType
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 from urllib.parse import urlsplit, urlunsplit
 
 # errors -----------------------------------------------------------------------------------------------------
@@ -5386,10 +5379,14 @@ class RequestEngine:
     """
 
     # Of modules that come after this one, hence put here by the last.
-    setting: "ClassVar[type[Setting]]"
+    setting: "ClassVar[type[Setting[Any, Any]]]"
     api_key: "ClassVar[type[ApiKey]]"
     entry_point: "ClassVar[type[EntryPoint]]"
     of: "ClassVar[Callable[[Any], RequestEngine]]"
+    views: "ClassVar[Callable[[], tuple[RequestQueueView, CurrentRequestsView]]]"
+    methods: "ClassVar[Callable[[], tuple[Submit, Map, Priority, QueueStats]]]"
+    context: "ClassVar[Context]"
+    closing: "ClassVar[Closing]"
     # The queue's errors, which are attributes so that they can be caught where the runtime is inside a file.
     QueueError: "ClassVar[_QueueError]"
     RequestQueueFull: "ClassVar[_RequestQueueFull]"
@@ -5401,7 +5398,7 @@ class RequestEngine:
     wrap = wrap_call
     submit = submit_call
     map = map_calls
-    # The types that the blocks name.
+    # What blocks of version 1 name.
     Waiting = Sequence[Any]
     Call = Callable[..., Any]
     Result = Future[Any]
@@ -5437,33 +5434,6 @@ class RequestEngine:
     def entered(owner: OwnerT) -> OwnerT:
         """Be a class's `__enter__`: `with` gives the instance itself."""
         return owner
-
-    @staticmethod
-    def closing(function: CallT) -> CallT:
-        """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
-
-        An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
-        """
-        if kind_of(function) is COROUTINE:
-
-            @wraps(function)
-            async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
-                if (engine := engines.get(id(self))) is not None:
-                    engine.close(join=False)
-                return await function(self, *args, **kwargs)
-
-            return close_queue_then_await  # type: ignore[return-value]
-
-        @wraps(function)
-        def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if (engine := engines.get(id(self))) is not None:
-                if function.__name__ == "__del__":
-                    engine.gate.refuse_newcomers()
-                else:
-                    engine.close()
-            return function(self, *args, **kwargs)
-
-        return close_queue_then  # type: ignore[return-value]
 
     def configure(self, read: Callable[[], dict[str, Any]]) -> None:
         """Take over the settings that `read` returns; admit what may run under them."""
@@ -5623,34 +5593,63 @@ def _forget(key: int, reference: Any) -> None:
 # Which settings there are: `options`. What they do is where `engine.settings` is read.
 
 
+GetT = TypeVar("GetT")
+SetT = TypeVar("SetT")
+USUAL = object()  # stands for the default of the table
+
 # Class -> its settings by name, to know them again where a plain value was assigned to the class.
-_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting]]" = weakref.WeakKeyDictionary()
+_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting[Any, Any]]]" = weakref.WeakKeyDictionary()
 
 
-class Setting(property):
+class Setting(property, Generic[GetT, SetT]):
     """An attribute that can be changed on a live instance; a senseless value is refused.
 
     It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
     is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
+    One can serve several names, `queue_timeout = total_timeout = RequestEngine.setting()`: each gets one of its own.
 
     Args:
-        default: the value until one is assigned.
+        default: the value until one is assigned; without it, that of the table.
         option: what it sets, where the attribute has another name.
         shared: a base class that is not known may use the attribute for its own ends. Its default is kept, and so is
             a value that makes no sense as a setting; the default of the setting is in force then.
     """
 
-    def __init__(self, default: Any, option: str = "", shared: bool = False) -> None:
+    @overload
+    def __init__(
+        self: "Setting[bool, bool]", default: bool, option: str = "", shared: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Setting[int, float | None]", default: int, option: str = "", shared: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Setting[float, float | None]", default: float, option: str = "", shared: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Setting[Any, Any]", default: object = ..., option: str = "", shared: bool = False
+    ) -> None: ...
+    def __init__(self, default: Any = USUAL, option: str = "", shared: bool = False) -> None:
         super().__init__()
+        self.given = default, option, shared
         self.default = default
         self.option = option
-        self.attribute = option
+        self.attribute = ""
         self.shared = shared
         self.inherited: Any = _NOTHING
 
     def __set_name__(self, owner: type, name: str) -> None:
+        if self.attribute not in ("", name):
+            another: Setting[Any, Any] = Setting(*self.given)
+            setattr(owner, name, another)
+            another.__set_name__(owner, name)
+            return
         self.attribute = name
         self.option = self.option or name
+        if self.default is USUAL:
+            self.default = OPTIONS[self.option].default
         if self.shared:
             self.inherited = _inherited(owner, name)
             self.default = self.in_force(self.inherited if self.inherited is not _NOTHING else self.default)
@@ -5683,13 +5682,13 @@ class Setting(property):
             seen = "" if option.secret else f", not {value!r}"
             raise ValueError(f"{self.attribute} must be {option.allowed}{seen}") from None
 
-    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+    def __get__(self, instance: Any, owner: "type | None" = None) -> GetT:  # type: ignore[override]
         if self.inherited is _A_FIELD and instance is None:
             raise AttributeError(self.attribute)  # a model takes the field's own default then
         shown = self.default if self.inherited in (_NOTHING, _A_FIELD) else self.inherited
-        return shown if instance is None else values_of(instance).get(self.attribute, shown)
+        return shown if instance is None else values_of(instance).get(self.attribute, shown)  # type: ignore[no-any-return]
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: SetT) -> None:
         values_of(instance)[self.attribute] = value if self.shared else self.checked(value)
         engine = engines.get(id(instance))
         if engine is not None:
@@ -5737,7 +5736,7 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
     """
     values = {name: option.neutral for name, option in OPTIONS.items()}
     classes = (owner if isinstance(owner, type) else type(owner)).__mro__
-    settings: dict[str, Setting] = {}
+    settings: dict[str, Setting[Any, Any]] = {}
     computed: set[str] = set()
     for cls in reversed(classes):
         declared = _declared.get(cls, {})
@@ -5782,17 +5781,17 @@ def engine_of(owner: Any) -> RequestEngine:
     return engine
 
 
-def _declare_the_rest(owner: type, own: frozenset[str]) -> None:
+def _declare_the_rest(owner: type) -> None:
     """Make attributes of the settings that a class's blocks do not name; a name that it has already stays its own."""
     members = {name: value for cls in reversed(owner.__mro__) for name, value in vars(cls).items()}
     options = {value.option or name for name, value in members.items() if isinstance(value, Setting)}
     shared = any(isinstance(value, Setting) and value.shared for value in members.values())
     blocks = {OPTIONS[option].block for option in options if option in OPTIONS}
-    taken = own | options | members.keys()
+    taken = options | members.keys()
     taken |= {name for cls in owner.__mro__ for name in vars(cls).get("__annotations__", ())}
     for option in OPTIONS.values():
         if option.block in blocks and option.name not in taken:
-            setting = Setting(option.default, shared=shared)
+            setting: Setting[Any, Any] = Setting(shared=shared)
             setattr(owner, option.name, setting)
             setting.__set_name__(owner, option.name)
 
@@ -5808,17 +5807,10 @@ class EntryPoint(property):
 
     Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
     It makes attributes of the settings that the class's blocks do not name.
-
-    Args:
-        own: names of settings that the class uses for something else; they are left alone.
     """
 
-    def __init__(self, own: Collection[str] = ()) -> None:
-        super().__init__()
-        self.own = frozenset(own)
-
     def __set_name__(self, owner: type, name: str) -> None:
-        _declare_the_rest(owner, self.own)
+        _declare_the_rest(owner)
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> "Wrap":  # type: ignore[override]
         try:
@@ -5839,7 +5831,7 @@ class ApiKey(property):
 
     Args:
         variables: names of environment variables, first choice first.
-        metadata_names: names in `metadata`; `api_key` and those given.
+        metadata_names: names in `metadata`, beside `api_key`, `<class>_api_key` and the variables in lower case.
         empty_is_missing: take an assigned "" for a missing key; otherwise it means that there is to be none.
         missing: given where no key is found; None: what was assigned, so that `if self.api_key is None` still holds.
     """
@@ -5853,13 +5845,14 @@ class ApiKey(property):
     ) -> None:
         super().__init__()
         self.variables = variables
-        self.metadata_names = ("api_key", *metadata_names)
+        self.metadata_names = ("api_key", *metadata_names, *map(str.lower, variables))
         self.empty_is_missing = empty_is_missing
         self.missing = missing
         self.attribute = "api_key"
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.attribute = name
+        self.metadata_names += (f"{owner.__name__.lower()}_api_key",)
 
     def __set__(self, instance: Any, value: Any) -> None:
         values = values_of(instance)
@@ -5957,6 +5950,277 @@ def _read_dotenv(logger: logging.Logger) -> Mapping[str, "str | None"]:
         return {}
 
 
+# members ----------------------------------------------------------------------------------------------------
+# What the queue block gives a class beside its settings: views, methods, `with` and `close`.
+#
+# They are properties and plain functions, as if they stood in the class, so that frameworks, mocks and `help()` see what
+# they are used to. The protocols tell type checkers what an instance gives.
+
+
+ParamsT = ParamSpec("ParamsT")
+ResultT = TypeVar("ResultT")
+ItemT = TypeVar("ItemT")
+InstanceT = TypeVar("InstanceT")
+
+
+class RequestQueueView(Protocol):
+    """The type of `request_queue`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> property: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Sequence[Any]: ...
+
+
+class CurrentRequestsView(Protocol):
+    """The type of `current_requests`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> property: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> int: ...
+
+
+def views() -> tuple[RequestQueueView, CurrentRequestsView]:
+    """Return `request_queue` and `current_requests` for a class."""
+
+    def request_queue(self: Any) -> Sequence[Any]:
+        """The requests that wait, oldest first."""
+        return engine_of(self).waiting
+
+    def current_requests(self: Any) -> int:
+        """How many requests are running."""
+        return engine_of(self).in_flight
+
+    return cast(
+        tuple[RequestQueueView, CurrentRequestsView], (property(request_queue), property(current_requests))
+    )
+
+
+class BoundSubmit(Protocol):
+    """The type of `api.submit`."""
+
+    def __call__(
+        self, call: Callable[ParamsT, ResultT], /, *args: ParamsT.args, **kwargs: ParamsT.kwargs
+    ) -> "Future[ResultT]": ...
+
+
+class Submit(Protocol):
+    """The type of `submit`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[..., "Future[Any]"]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> BoundSubmit: ...
+
+
+class BoundMap(Protocol):
+    """The type of `api.map`."""
+
+    def __call__(
+        self,
+        call: Callable[[ItemT], ResultT],
+        items: Iterable[ItemT],
+        progress: "Callable[[int], Any] | None" = None,
+    ) -> Iterator[ResultT]: ...
+
+
+class Map(Protocol):
+    """The type of `map`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[..., Iterator[Any]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> BoundMap: ...
+
+
+class Priority(Protocol):
+    """The type of `priority`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[..., AbstractContextManager[None]]: ...
+    @overload
+    def __get__(
+        self, instance: object, owner: type
+    ) -> "Callable[[str | int], AbstractContextManager[None]]": ...
+
+
+class QueueStats(Protocol):
+    """The type of `queue_stats`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[[Any], dict[str, Any]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Callable[[], dict[str, Any]]: ...
+
+
+def _submit_to_queue(self: Any, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+    """Queue `call(*args, **kwargs)` and return its future at once.
+
+    Raises:
+        RequestQueueFull: if `queue_size` requests wait already.
+    """
+    return engine_of(self).submit(call, *args, **kwargs)
+
+
+def _map_over_queue(
+    self: Any,
+    call: Callable[..., Any],
+    items: Iterable[Any],
+    progress: "Callable[[int], Any] | None" = None,
+) -> Iterator[Any]:
+    """Yield `call(item)` for each item, in their order; `progress` is called with 1 for each result."""
+    return engine_of(self).map(call, items, progress)
+
+
+def _priority_in_queue(self: Any, level: "str | int") -> AbstractContextManager[None]:
+    """In a `with` block: queue ahead of ("high") or behind ("low") the rest."""
+    return engine_of(self).priority(level)
+
+
+def _stats_of_queue(self: Any) -> dict[str, Any]:
+    """Return a dict of counts: requests, sent, retried, failed, waiting, seconds waited, ..."""
+    return engine_of(self).stats()
+
+
+def methods() -> tuple[Submit, Map, Priority, QueueStats]:
+    """Return `submit`, `map`, `priority` and `queue_stats` for a class."""
+    return cast(tuple[Submit, Map, Priority, QueueStats], tuple(_METHODS))
+
+
+_METHODS = [_submit_to_queue, _map_over_queue, _priority_in_queue, _stats_of_queue]
+for _method, _called in zip(_METHODS, ("submit", "map", "priority", "queue_stats"), strict=True):
+    _method.__name__ = _method.__qualname__ = _called
+
+
+class Enter(Protocol):
+    """The type of `__enter__`: `with` gives the instance itself."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[InstanceT]) -> Callable[[InstanceT], InstanceT]: ...
+    @overload
+    def __get__(self, instance: InstanceT, owner: type[InstanceT]) -> Callable[[], InstanceT]: ...
+
+
+class Exit(Protocol):
+    """The type of `__exit__`."""
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., None]: ...
+
+
+class Close(Protocol):
+    """The type of `close` where the class has none of its own."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[InstanceT]) -> Callable[[InstanceT], None]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Callable[[], None]: ...
+
+
+class Context:
+    """What `RequestEngine.context` is."""
+
+    @overload
+    def __call__(self) -> tuple[Enter, Exit, Close]: ...
+    @overload
+    def __call__(self, close: CallT) -> tuple[Enter, Exit, CallT]: ...
+    def __call__(self, close: Any = None) -> Any:
+        """Return `__enter__`, `__exit__` and `close` for a class: `with` closes the instance at its end.
+
+        Args:
+            close: the class's own; the one that is returned closes the queue first.
+        """
+        closer = InheritedCloser() if close is None else _closing(close)
+
+        def leave(self: Any, *exc: object) -> None:
+            name = closer.attribute if isinstance(closer, InheritedCloser) else close.__name__
+            getattr(self, name)()
+
+        leave.__name__ = leave.__qualname__ = "__exit__"
+        return _enter, leave, closer
+
+
+def _enter(self: Any) -> Any:
+    return self
+
+
+_enter.__name__ = _enter.__qualname__ = "__enter__"
+
+
+class Closing:
+    """What `RequestEngine.closing` is."""
+
+    @overload
+    def __call__(self) -> Any: ...
+    @overload
+    def __call__(self, function: CallT) -> CallT: ...
+    def __call__(self, function: Any = None) -> Any:
+        """Return a `close` (`__exit__`, `aclose`, `__del__`, ...) for a class that first closes the instance's queue.
+
+        Args:
+            function: the class's own, which is called then; without it, what the class inherits, if anything.
+        """
+        return InheritedCloser() if function is None else _closing(function)
+
+
+def _closing(function: Any) -> Any:
+    """Return a function that closes the queue and then calls the class's own.
+
+    An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
+    """
+    if kind_of(function) is COROUTINE:
+
+        @wraps(function)
+        async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
+            _close_queue(self, join=False)
+            return await function(self, *args, **kwargs)
+
+        return close_queue_then_await
+
+    @wraps(function)
+    def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if function.__name__ != "__del__":
+            _close_queue(self)
+        elif (engine := engines.get(id(self))) is not None:
+            engine.gate.refuse_newcomers()
+        return function(self, *args, **kwargs)
+
+    return close_queue_then
+
+
+def _close_queue(instance: Any, join: bool = True) -> None:
+    if (engine := engines.get(id(instance))) is not None:
+        engine.close(join)
+
+
+class InheritedCloser(property):
+    """Becomes, in its class, a function that closes the queue and then calls what is inherited under its name."""
+
+    attribute = "close"
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+        def close(self: Any, *args: Any, **kwargs: Any) -> Any:
+            """Fail the waiting requests, let the running ones end, and join the queue's threads."""
+            inherited = _overridden(self, name, close)
+            _close_queue(self, join=kind_of(inherited) is not COROUTINE)
+            return None if inherited is None else inherited(*args, **kwargs)
+
+        close.__name__, close.__qualname__ = name, f"{owner.__qualname__}.{name}"
+        setattr(owner, name, close)
+
+
+def _overridden(instance: Any, name: str, function: Callable[..., Any]) -> Any:
+    """Return the bound method that comes after `function` among those of a name; None if there is none.
+
+    The class is looked for, because a decorator may have made another one of that which was told its name.
+    """
+    classes = type(instance).__mro__
+    own = [cls for cls in classes if unwrap(vars(cls).get(name, 0)) is function]
+    return getattr(super(own[0], instance), name, None) if own else None
+
+
 # __init__ ---------------------------------------------------------------------------------------------------
 
 
@@ -5971,6 +6235,10 @@ RequestEngine.setting = Setting
 RequestEngine.api_key = ApiKey
 RequestEngine.entry_point = EntryPoint
 RequestEngine.of = staticmethod(engine_of)
+RequestEngine.views = staticmethod(views)
+RequestEngine.methods = staticmethod(methods)
+RequestEngine.context = Context()
+RequestEngine.closing = Closing()
 RequestEngine.QueueFull = RequestQueueFull
 
 # So that they are caught, shown and pickled under a name that can be reached, wherever the runtime is.

@@ -157,75 +157,25 @@ class hf_tgi:
             )
         return checked(response, TGIError)
 
-    # >>> retrofit:queue v1 01fe5a9ed2
-    # Request queue: so many API requests are in flight at once; the others wait in line.
-    queue_enabled = RequestEngine.setting(True)
-    max_concurrent_requests = RequestEngine.setting(5)
-    queue_size = RequestEngine.setting(100)
-    queue_full = RequestEngine.setting("raise")
-    queue_execution = RequestEngine.setting("caller")
-    queue_timeout = RequestEngine.setting(None)
-    total_timeout = RequestEngine.setting(None)
-    reuse_connections = RequestEngine.setting(False)
-
-    @property
-    def request_queue(self) -> RequestEngine.Waiting:
-        """The requests that wait, oldest first."""
-        return RequestEngine.of(self).waiting
-
-    @property
-    def current_requests(self) -> int:
-        """How many requests are in flight."""
-        return RequestEngine.of(self).in_flight
-
-    def submit(
-        self, call: RequestEngine.Call, /, *args: object, **kwargs: object
-    ) -> RequestEngine.Result:
-        """Queue `call(*args, **kwargs)` and return its `concurrent.futures.Future` at once."""
-        return RequestEngine.of(self).submit(call, *args, **kwargs)
-
-    def map(
-        self, call: RequestEngine.Call, items: RequestEngine.Items, progress: RequestEngine.Progress = None
-    ) -> RequestEngine.Results:
-        """Yield `call(item)` for each item, in their order; each goes through the queue."""
-        return RequestEngine.of(self).map(call, items, progress)
-
-    def priority(self, level: str | int) -> RequestEngine.Block:
-        """In a `with` block: let requests wait before ("high") or behind ("low") the others."""
-        return RequestEngine.of(self).priority(level)
-
-    def queue_stats(self) -> dict[str, float]:
-        """Return a dict of counts: requests, sent, retried, failed, waiting, seconds waited, ..."""
-        return RequestEngine.of(self).stats()
-
-    __enter__ = RequestEngine.entered
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    close = RequestEngine.closing(close)
+    # >>> retrofit:queue v2 886b9fbe70
+    queue_enabled = RequestEngine.setting(True)  # first in, first out
+    max_concurrent_requests = RequestEngine.setting(5)  # run at once; the rest wait
+    queue_size = RequestEngine.setting(100)  # may wait; one more is refused
+    queue_full = queue_timeout = total_timeout = RequestEngine.setting()
+    request_queue, current_requests = RequestEngine.views()
+    submit, map, priority, queue_stats = RequestEngine.methods()
+    __enter__, __exit__, close = RequestEngine.context(close)
     _queued = RequestEngine.entry_point()  # self._queued(function)(...): in turn, and retried
     # <<< retrofit:queue
 
-    # >>> retrofit:backoff v1 1d38217359
-    # Exponential backoff: a failed request is tried again after 1, 2, 4, 8, 16 s, or when the server says.
-    max_retries = RequestEngine.setting(5)
-    initial_retry_delay = RequestEngine.setting(1)
-    backoff_factor = RequestEngine.setting(2)
-    max_retry_delay = RequestEngine.setting(60)
-    max_retry_after = RequestEngine.setting(120)
-    retry_jitter = RequestEngine.setting(0.1)
-    retry_budget = RequestEngine.setting(None)
-    circuit_breaker = RequestEngine.setting(None)
-    retry_if = RequestEngine.setting(None)
+    # >>> retrofit:backoff v2 2575cb89e0
+    max_retries = RequestEngine.setting(5)  # of a request that failed
+    initial_retry_delay = RequestEngine.setting(1)  # seconds, unless the server says
+    backoff_factor = RequestEngine.setting(2)  # times the delay before
+    max_retry_delay = RequestEngine.setting(60)  # seconds
+    max_retry_after = retry_if = circuit_breaker = RequestEngine.setting()
     # <<< retrofit:backoff
 
-    # >>> retrofit:env_key v1 1d9a67d831
-    # The API key: as given to the constructor, else from `metadata`, the environment, or `.env`.
-    api_key = RequestEngine.api_key(
-        "HF_TOKEN",
-        "HUGGING_FACE_HUB_TOKEN",
-        metadata_names=("hf_tgi_api_key", "hf_token", "hugging_face_hub_token"),
-        missing="",
-    )
+    # >>> retrofit:env_key v2 52f0849081
+    api_key = RequestEngine.api_key("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", missing="")
     # <<< retrofit:env_key

@@ -30,6 +30,8 @@ class State(str, Enum):
     """As it was made."""
     REFORMATTED = "reformatted"
     """The same code in another layout."""
+    CONFIGURED = "configured"
+    """Somebody has given it defaults of their own, and changed nothing else."""
     EDITED = "edited"
     """Somebody has changed its code."""
     ORPHANED = "orphaned"

@@ -15,6 +15,7 @@ from .async_streams import HeldAsyncStream, HeldStreamOfBoth
 from .engine import RequestEngine, engines
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .keys import ApiKey
+from .members import Closing, Context, methods, views
 from .settings import EntryPoint, Setting, engine_of
 from .streams import HELD_STREAMS
 from .vendors import aiohttp, botocore, by_argument, genai, grpc, httpx, requests, retrying, sdk, urllib3  # noqa: F401
@@ -31,6 +32,10 @@ RequestEngine.setting = Setting
 RequestEngine.api_key = ApiKey
 RequestEngine.entry_point = EntryPoint
 RequestEngine.of = staticmethod(engine_of)
+RequestEngine.views = staticmethod(views)
+RequestEngine.methods = staticmethod(methods)
+RequestEngine.context = Context()
+RequestEngine.closing = Closing()
 RequestEngine.QueueFull = RequestQueueFull
 
 # So that they are caught, shown and pickled under a name that can be reached, wherever the runtime is.

@@ -12,11 +12,10 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial, wraps
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from .call_kinds import COROUTINE, kind_of
 from .clocks import monotonic
 from .connections import Connections
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
@@ -31,6 +30,16 @@ from .wrap import wrap_call
 
 if TYPE_CHECKING:
     from .keys import ApiKey
+    from .members import (
+        Closing,
+        Context,
+        CurrentRequestsView,
+        Map,
+        Priority,
+        QueueStats,
+        RequestQueueView,
+        Submit,
+    )
     from .settings import EntryPoint, Setting
 
 # id(owner) -> its engine. By id, because instances may be unhashable or compare equal; a weak reference's callback
@@ -53,10 +62,14 @@ class RequestEngine:
     """
 
     # Of modules that come after this one, hence put here by the last.
-    setting: "ClassVar[type[Setting]]"
+    setting: "ClassVar[type[Setting[Any, Any]]]"
     api_key: "ClassVar[type[ApiKey]]"
     entry_point: "ClassVar[type[EntryPoint]]"
     of: "ClassVar[Callable[[Any], RequestEngine]]"
+    views: "ClassVar[Callable[[], tuple[RequestQueueView, CurrentRequestsView]]]"
+    methods: "ClassVar[Callable[[], tuple[Submit, Map, Priority, QueueStats]]]"
+    context: "ClassVar[Context]"
+    closing: "ClassVar[Closing]"
     # The queue's errors, which are attributes so that they can be caught where the runtime is inside a file.
     QueueError: "ClassVar[_QueueError]"
     RequestQueueFull: "ClassVar[_RequestQueueFull]"
@@ -68,7 +81,7 @@ class RequestEngine:
     wrap = wrap_call
     submit = submit_call
     map = map_calls
-    # The types that the blocks name.
+    # What blocks of version 1 name.
     Waiting = Sequence[Any]
     Call = Callable[..., Any]
     Result = Future[Any]
@@ -104,33 +117,6 @@ class RequestEngine:
     def entered(owner: OwnerT) -> OwnerT:
         """Be a class's `__enter__`: `with` gives the instance itself."""
         return owner
-
-    @staticmethod
-    def closing(function: CallT) -> CallT:
-        """Return a class's own `close` (`__exit__`, `aclose`, `__del__`, ...) that first closes the instance's queue.
-
-        An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
-        """
-        if kind_of(function) is COROUTINE:
-
-            @wraps(function)
-            async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
-                if (engine := engines.get(id(self))) is not None:
-                    engine.close(join=False)
-                return await function(self, *args, **kwargs)
-
-            return close_queue_then_await  # type: ignore[return-value]
-
-        @wraps(function)
-        def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if (engine := engines.get(id(self))) is not None:
-                if function.__name__ == "__del__":
-                    engine.gate.refuse_newcomers()
-                else:
-                    engine.close()
-            return function(self, *args, **kwargs)
-
-        return close_queue_then  # type: ignore[return-value]
 
     def configure(self, read: Callable[[], dict[str, Any]]) -> None:
         """Take over the settings that `read` returns; admit what may run under them."""

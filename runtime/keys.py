@@ -17,7 +17,7 @@ class ApiKey(property):
 
     Args:
         variables: names of environment variables, first choice first.
-        metadata_names: names in `metadata`; `api_key` and those given.
+        metadata_names: names in `metadata`, beside `api_key`, `<class>_api_key` and the variables in lower case.
         empty_is_missing: take an assigned "" for a missing key; otherwise it means that there is to be none.
         missing: given where no key is found; None: what was assigned, so that `if self.api_key is None` still holds.
     """
@@ -31,13 +31,14 @@ class ApiKey(property):
     ) -> None:
         super().__init__()
         self.variables = variables
-        self.metadata_names = ("api_key", *metadata_names)
+        self.metadata_names = ("api_key", *metadata_names, *map(str.lower, variables))
         self.empty_is_missing = empty_is_missing
         self.missing = missing
         self.attribute = "api_key"
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.attribute = name
+        self.metadata_names += (f"{owner.__name__.lower()}_api_key",)
 
     def __set__(self, instance: Any, value: Any) -> None:
         values = values_of(instance)

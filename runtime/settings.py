@@ -4,41 +4,70 @@ Which settings there are: `options`. What they do is where `engine.settings` is 
 """
 
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from .engine import CallT, RequestEngine, engines
 from .options import OPTIONS
 
+GetT = TypeVar("GetT")
+SetT = TypeVar("SetT")
+USUAL = object()  # stands for the default of the table
+
 # Class -> its settings by name, to know them again where a plain value was assigned to the class.
-_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting]]" = weakref.WeakKeyDictionary()
+_declared: "weakref.WeakKeyDictionary[type, dict[str, Setting[Any, Any]]]" = weakref.WeakKeyDictionary()
 
 
-class Setting(property):
+class Setting(property, Generic[GetT, SetT]):
     """An attribute that can be changed on a live instance; a senseless value is refused.
 
     It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
     is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
+    One can serve several names, `queue_timeout = total_timeout = RequestEngine.setting()`: each gets one of its own.
 
     Args:
-        default: the value until one is assigned.
+        default: the value until one is assigned; without it, that of the table.
         option: what it sets, where the attribute has another name.
         shared: a base class that is not known may use the attribute for its own ends. Its default is kept, and so is
             a value that makes no sense as a setting; the default of the setting is in force then.
     """
 
-    def __init__(self, default: Any, option: str = "", shared: bool = False) -> None:
+    @overload
+    def __init__(
+        self: "Setting[bool, bool]", default: bool, option: str = "", shared: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Setting[int, float | None]", default: int, option: str = "", shared: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Setting[float, float | None]", default: float, option: str = "", shared: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Setting[Any, Any]", default: object = ..., option: str = "", shared: bool = False
+    ) -> None: ...
+    def __init__(self, default: Any = USUAL, option: str = "", shared: bool = False) -> None:
         super().__init__()
+        self.given = default, option, shared
         self.default = default
         self.option = option
-        self.attribute = option
+        self.attribute = ""
         self.shared = shared
         self.inherited: Any = _NOTHING
 
     def __set_name__(self, owner: type, name: str) -> None:
+        if self.attribute not in ("", name):
+            another: Setting[Any, Any] = Setting(*self.given)
+            setattr(owner, name, another)
+            another.__set_name__(owner, name)
+            return
         self.attribute = name
         self.option = self.option or name
+        if self.default is USUAL:
+            self.default = OPTIONS[self.option].default
         if self.shared:
             self.inherited = _inherited(owner, name)
             self.default = self.in_force(self.inherited if self.inherited is not _NOTHING else self.default)
@@ -71,13 +100,13 @@ class Setting(property):
             seen = "" if option.secret else f", not {value!r}"
             raise ValueError(f"{self.attribute} must be {option.allowed}{seen}") from None
 
-    def __get__(self, instance: Any, owner: "type | None" = None) -> Any:
+    def __get__(self, instance: Any, owner: "type | None" = None) -> GetT:  # type: ignore[override]
         if self.inherited is _A_FIELD and instance is None:
             raise AttributeError(self.attribute)  # a model takes the field's own default then
         shown = self.default if self.inherited in (_NOTHING, _A_FIELD) else self.inherited
-        return shown if instance is None else values_of(instance).get(self.attribute, shown)
+        return shown if instance is None else values_of(instance).get(self.attribute, shown)  # type: ignore[no-any-return]
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: SetT) -> None:
         values_of(instance)[self.attribute] = value if self.shared else self.checked(value)
         engine = engines.get(id(instance))
         if engine is not None:
@@ -125,7 +154,7 @@ def _settings_of(owner: Any, values_in_slots: Mapping[str, Any]) -> dict[str, An
     """
     values = {name: option.neutral for name, option in OPTIONS.items()}
     classes = (owner if isinstance(owner, type) else type(owner)).__mro__
-    settings: dict[str, Setting] = {}
+    settings: dict[str, Setting[Any, Any]] = {}
     computed: set[str] = set()
     for cls in reversed(classes):
         declared = _declared.get(cls, {})
@@ -170,17 +199,17 @@ def engine_of(owner: Any) -> RequestEngine:
     return engine
 
 
-def _declare_the_rest(owner: type, own: frozenset[str]) -> None:
+def _declare_the_rest(owner: type) -> None:
     """Make attributes of the settings that a class's blocks do not name; a name that it has already stays its own."""
     members = {name: value for cls in reversed(owner.__mro__) for name, value in vars(cls).items()}
     options = {value.option or name for name, value in members.items() if isinstance(value, Setting)}
     shared = any(isinstance(value, Setting) and value.shared for value in members.values())
     blocks = {OPTIONS[option].block for option in options if option in OPTIONS}
-    taken = own | options | members.keys()
+    taken = options | members.keys()
     taken |= {name for cls in owner.__mro__ for name in vars(cls).get("__annotations__", ())}
     for option in OPTIONS.values():
         if option.block in blocks and option.name not in taken:
-            setting = Setting(option.default, shared=shared)
+            setting: Setting[Any, Any] = Setting(shared=shared)
             setattr(owner, option.name, setting)
             setting.__set_name__(owner, option.name)
 
@@ -196,17 +225,10 @@ class EntryPoint(property):
 
     Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.
     It makes attributes of the settings that the class's blocks do not name.
-
-    Args:
-        own: names of settings that the class uses for something else; they are left alone.
     """
 
-    def __init__(self, own: Collection[str] = ()) -> None:
-        super().__init__()
-        self.own = frozenset(own)
-
     def __set_name__(self, owner: type, name: str) -> None:
-        _declare_the_rest(owner, self.own)
+        _declare_the_rest(owner)
 
     def __get__(self, instance: Any, owner: "type | None" = None) -> "Wrap":  # type: ignore[override]
         try:

@@ -1,25 +1,24 @@
 """Brings a block that somebody edited by hand up to date, and keeps the edit (`--merge`).
 
-What the block was before the edit is not stored anywhere: it is made again from the template in every form that the
-class allows for, until the fingerprint in the marker line fits. That fails where the template itself has changed since,
-and then the edit is left alone.
+What the block was before the edit is not stored anywhere: it is made again from the template, with what the marker line
+and the block's own lines say of it, and the fingerprint in the marker line tells whether that is it. It is not where the
+template itself has changed since, and then the edit is left alone.
 """
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations, product
 from typing import Any
 
 from ..model import Refusal, State
 from ..source.fingerprints import fingerprint
-from . import templates
+from . import templates, wraps
 from .markers import Region
 from .three_way_merge import Conflict, merge
 
-_CLOSERS = ("close", "aclose", "__exit__", "__aexit__")
+_CLOSERS = re.compile(r"(\w+) = \w+\.(context|closing)\((\w*)\)")
 
 
 def merged(region: Region, made: templates.Block, engine: str, unit: str) -> templates.Block:
@@ -72,42 +71,24 @@ def _with_four_spaces(line: str, unit: str) -> str:
 
 
 def _forms(region: Region, made: templates.Block, engine: str) -> Iterator[str]:
-    """Yield the code of every form that the block can have had; first the present one."""
+    """Yield the code that the block can have had: as it is made now, and with what its lines say of themselves."""
     yield made.code
-    if region.block in ("queue", "backoff", "env_key"):
-        for values, defaults in product(_values(region), (made.defaults, {})):
-            yield templates.block(region.block, engine, region.values, defaults, **values).code
+    if region.block in wraps.ENTRY_POINTS and region.version == templates.VERSIONS[region.block]:
+        arguments = _arguments(region)
+        yield templates.block(region.block, engine, region.values, region.defaults, **arguments).code
 
 
-def _values(region: Region) -> Iterator[dict[str, Any]]:
-    """Yield what the template can have been given."""
-    if region.block == "backoff":
-        yield from ({"queued": queued} for queued in (True, False))
-    elif region.block == "queue":
-        several = [c for n in range(3) for c in combinations(_CLOSERS, n)]
-        truths = (False, True)
-        for closes, enters, closers, quoted in product(("own", "super", ""), truths, several, truths):
-            yield {"closes": closes, "enters": enters, "closers": closers, "quoted": quoted}
-    else:
-        yield from _key_values(region.code)
-
-
-def _key_values(code: str) -> Iterator[dict[str, Any]]:
-    """Yield what an env_key block says of itself, as it stands."""
-    try:
-        (node,) = ast.parse(code).body
-        assert isinstance(node, ast.Assign)
-        assert isinstance(node.value, ast.Call)
-        given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.value.keywords}
-        variables = tuple(ast.literal_eval(argument) for argument in node.value.args)
-        attribute = ast.unparse(node.targets[0])
-    except (SyntaxError, ValueError, AssertionError):
-        return
-    for empty_is_missing, missing in product((False, True), (None, "")):
-        yield {
-            "attribute": attribute,
-            "variables": variables,
-            "metadata_names": given.get("metadata_names", ()),
-            "empty_is_missing": empty_is_missing,
-            "missing": missing,
-        }
+def _arguments(region: Region) -> dict[str, Any]:
+    """Return what the template of a queue or backoff block was given."""
+    closes: dict[str, str] = {}
+    enters = False
+    members = {new: member for member, new in region.values.items()}
+    for name, method, own in _CLOSERS.findall(region.code):
+        enters = enters or method == "context"
+        closes[members.get(name, name)] = "own" if own else "inherited"
+    return {
+        "closes": closes,
+        "enters": enters,
+        "queued": "entry_point(" not in region.code,
+        "shared": "shared=True" in region.code,
+    }

@@ -2,7 +2,7 @@
 
 A block stands between two marker lines at its own indentation:
 
-    # >>> retrofit:backoff v1 0123456789
+    # >>> retrofit:backoff v2 0123456789
     ...
     # <<< retrofit:backoff
 
@@ -21,9 +21,10 @@ import textwrap
 import tokenize
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeGuard
+from types import MappingProxyType
+from typing import Any, TypeGuard
 
 from ..model import Edit, Problem, State
 from ..source.fingerprints import fingerprint
@@ -40,6 +41,8 @@ _BEGIN = re.compile(r"# >>> retrofit:(\w+) v(\d{1,6}) ([0-9a-f]{10})(?: (\{.*\})
 _END = re.compile(r"# <<< retrofit:(\w+)\s*$")
 _MARK = re.compile(r"#[ \t]*(?:(?:>>>|<<<)[ \t]*retrofit:|retrofit:import[ \t]*(?:[\r\n]|\Z))")
 IMPORT_COMMENT = "# retrofit:import"
+_DEFAULTS = "defaults"
+"""The key under which a marker line carries the settings that the block was made with."""
 _MOST_VALUES = 10_000
 """Characters; no marker line of ours comes near."""
 _MOST_COMPLAINTS = 20
@@ -55,7 +58,8 @@ class Region:
     Attributes:
         first, last: the lines of its markers.
         code: what stands between them, with its common indentation taken off, and line feeds as line ends.
-        values: what its begin marker carries besides, such as other names for what it defines.
+        values: other names for what it defines, which its begin marker carries.
+        defaults: settings that it was made with, where they are not the table's; its begin marker carries them, too.
     """
 
     block: str
@@ -65,9 +69,11 @@ class Region:
     last: int
     code: str
     values: Mapping[str, str]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def edited(self) -> bool:
+    def changed(self) -> bool:
+        """Whether its code is another than when it was made."""
         return fingerprint(self.code) != self.fingerprint
 
 
@@ -92,9 +98,18 @@ class Markers:
         return entry_points(self.regions) | self.left_over
 
 
-def begin(block: str, version: int, mark: str, values: Mapping[str, str]) -> str:
+def begin(
+    block: str,
+    version: int,
+    mark: str,
+    values: Mapping[str, str],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Return the line that begins a block; `mark` is the fingerprint of its code as it was made."""
-    extra = " " + json.dumps(dict(sorted(values.items())), separators=(",", ":")) if values else ""
+    carried: dict[str, Any] = dict(sorted(values.items()))
+    if defaults:
+        carried[_DEFAULTS] = dict(sorted(defaults.items()))
+    extra = " " + json.dumps(carried, separators=(",", ":")) if carried else ""
     return f"# >>> retrofit:{block} v{version} {mark}{extra}"
 
 
@@ -206,15 +221,15 @@ class _Finder:
         assert self.open is not None
         first, match = self.open
         self.open = None
-        values = _values(match[4])
-        if values is None:
+        carried = _carried(match[4])
+        if carried is None:
             self._complain(
                 first, "what this marker line says of names is damaged; mend it or delete the block"
             )
             return
         code = self.source.text[self.source.line_end(first) : self.source.line_start(last)]
         code = textwrap.dedent(code.replace("\r\n", "\n").replace("\r", "\n"))
-        self.regions.append(Region(match[1], int(match[2]), match[3], first, last, code, values))
+        self.regions.append(Region(match[1], int(match[2]), match[3], first, last, code, *carried))
 
     def _complain(self, line: int, reason: str, state: State = State.DAMAGED) -> None:
         self.complaints += 1
@@ -258,18 +273,23 @@ def _unmarked_import(tree: ast.Module, regions: Iterable[Region]) -> ast.ImportF
     return None
 
 
-def _values(text: str | None) -> Mapping[str, str] | None:
-    """Return what a marker line carries; None if it is not a set of names, as somebody may have written anything."""
+def _carried(text: str | None) -> tuple[Mapping[str, str], Mapping[str, Any]] | None:
+    """Return the names and the defaults that a marker line carries; None if they are none: anybody may write there."""
     if not text:
-        return {}
+        return {}, {}
     try:
         values = json.loads(text) if len(text) <= _MOST_VALUES else None
     except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+    if not isinstance(values, dict):
+        return None
+    defaults = values.pop(_DEFAULTS, {})
+    if not isinstance(defaults, dict) or any(isinstance(value, list | dict) for value in defaults.values()):
+        return None
+    if not all(isinstance(value, str) for value in values.values()):
         return None
     good = all(value.isidentifier() and not keyword.iskeyword(value) for value in values.values())
-    return values if good and len(set(values.values())) == len(values) else None
+    return (values, defaults) if good and len(set(values.values())) == len(values) else None
 
 
 def nodes_at(tree: ast.Module, lines: list[int], into_strings: bool = True) -> Iterator[ast.AST]:

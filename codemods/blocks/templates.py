@@ -7,7 +7,7 @@ import keyword
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from . import markers
 from .runtime_file import runtime_options, runtime_source
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+_WIDTH = 84
+"""Of a line of a block: what black leaves as it is where a class is indented once."""
 RUNTIME_MODULE, ENGINE = markers.RUNTIME_MODULE, markers.ENGINE
-VERSIONS: Mapping[str, int] = {"queue": 1, "backoff": 1, "env_key": 1, "runtime": 1}
+VERSIONS: Mapping[str, int] = {"queue": 2, "backoff": 2, "env_key": 2, "runtime": 2}
 """Raised when a template changes in a way that a user should hear of."""
 
 OPTIONS = runtime_options()
@@ -28,6 +30,18 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     block: tuple(name for name, option in OPTIONS.items() if option.block == block)
     for block in ("queue", "backoff", "env_key")
 }
+SPELT_OUT = {
+    "queue": ("queue_enabled", "max_concurrent_requests", "queue_size"),
+    "backoff": ("max_retries", "initial_retry_delay", "backoff_factor", "max_retry_delay"),
+    "env_key": (),
+}
+"""The settings that people change often: they stand in a block with their defaults."""
+ON_ONE_LINE = {
+    "queue": ("queue_full", "queue_timeout", "total_timeout"),
+    "backoff": ("max_retry_after", "retry_if", "circuit_breaker"),
+    "env_key": (),
+}
+"""Those that are named, for type checkers; the rest are attributes all the same."""
 MEMBERS: Mapping[str, tuple[str, ...]] = {
     "queue": (
         *SETTINGS["queue"],
@@ -57,11 +71,14 @@ class Block:
     """Settings that are not to have the default of the table."""
     mark: str = ""
     """Its fingerprint, if that is not to be the code's: of an edited block, what it is without the edit."""
+    engine: str = ENGINE
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What its template was given besides."""
 
     @property
     def begin(self) -> str:
         mark = self.mark or fingerprint(self.code)
-        return markers.begin(self.name, VERSIONS[self.name], mark, self.values)
+        return markers.begin(self.name, VERSIONS[self.name], mark, self.values, self.defaults)
 
     @property
     def end(self) -> str:
@@ -98,7 +115,8 @@ def block(
     engine: str,
     names: Mapping[str, str],
     defaults: Mapping[str, Any] | None = None,
-    **values: Any,
+    by_hand: Mapping[str, str] | None = None,
+    **arguments: Any,
 ) -> Block:
     """Render a block.
 
@@ -107,10 +125,16 @@ def block(
         engine: the name by which the file knows the runtime's class.
         names: other names for some of what the block defines.
         defaults: of settings, where they are not to be those of the table.
-        values: whatever else the template asks for.
+        by_hand: setting -> the code of the default that somebody has given it in the block.
+        arguments: whatever else the template asks for.
     """
-
-    own = {option: value for option, value in (defaults or {}).items() if option in SETTINGS[name]}
+    own = {
+        option: value
+        for option, value in (defaults or {}).items()
+        if option in SETTINGS[name] and value != OPTIONS[option].default
+    }
+    shared = ["shared=True"] if arguments.get("shared") else []
+    written = {option: _repr(value) for option, value in own.items()} | dict(by_hand or {})
 
     def renamed(member: str) -> str:
         new = names.get(member, member)
@@ -118,23 +142,36 @@ def block(
             raise ValueError(f"{new!r} is not an identifier")
         return new
 
-    def setting(option: str) -> str:
+    def setting(option: str, about: str = "") -> str:
         attribute = renamed(option)
-        extra = f", {_repr(option)}" if attribute != option else ""
-        default = own.get(option, OPTIONS[option].default)
-        shared = ", shared=True" if values.get("shared") else ""
-        return f"{attribute} = {engine}.setting({_repr(default)}{extra}{shared})"
+        spelt_out = option in written or option in SPELT_OUT[name]
+        values = [written.get(option, _repr(OPTIONS[option].default))] if spelt_out else []
+        values += [("" if values else "option=") + _repr(option)] if attribute != option else []
+        line = f"{attribute} = {engine}.setting({', '.join([*values, *shared])})"
+        commented = f"{line}  # {about}"
+        return commented if about and len(commented) <= _WIDTH else line
 
-    def kind(annotation: str) -> str:
-        return _repr(annotation) if values.get("quoted") else annotation
-
+    rest = [option for option in SETTINGS[name] if option not in SPELT_OUT[name]]
+    alone = [option for option in rest if option in written or option in names]
+    together = [option for option in ON_ONE_LINE[name] if option in rest and option not in alone]
+    lines = [f"{' = '.join(together)} = {engine}.setting({''.join(shared)})"] if together else []
     template = _environment().get_template(f"{name}.py.j2")
     code = template.render(
-        engine=engine, name=renamed, settings=SETTINGS[name], setting=setting, kind=kind, **values
+        engine=engine,
+        name=renamed,
+        setting=setting,
+        other_settings=[*lines, *map(setting, alone)],
+        width=_WIDTH,
+        **arguments,
     )
-    code = code.strip("\n") + "\n"
     carried = {member: new for member, new in names.items() if member in MEMBERS[name]}
-    return Block(name, code, carried, own)
+    return Block(name, code.strip("\n") + "\n", carried, own, engine=engine, arguments=arguments)
+
+
+def with_own_defaults(made: Block, by_hand: Mapping[str, str]) -> Block:
+    """Return a block with the defaults that somebody has given it; its mark stays that of the block without them."""
+    other = block(made.name, made.engine, made.values, made.defaults, by_hand, **made.arguments)
+    return replace(other, mark=fingerprint(made.code))
 
 
 def indented(lines: list[str], indent: str, unit: str) -> list[str]:

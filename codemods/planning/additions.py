@@ -138,7 +138,7 @@ def _settle(
             work = class_blocks.settle(
                 info,
                 [works[id(base)] for base in info.lineage() if id(base) in works],
-                {name: region.values for name, region in own.items()},
+                own,
                 options.blocks,
                 used[id(info)],
                 words,

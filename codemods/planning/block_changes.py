@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..blocks import edited, templates
+from dataclasses import replace
+
+from ..blocks import configured, edited, templates
 from ..blocks.markers import Region
 from ..blocks.removal import region_removal
 from ..model import BlockChange, Edit, Options, State
@@ -39,8 +41,30 @@ def plan_block(
         changed = source.text[edit.start : edit.end] != edit.text
         change = BlockChange(name, line, "merged" if changed else "kept", "with the edit made by hand", state)
         return change, edit if changed else None
-    if state is not State.EDITED and fingerprint(rendered.code) == region.fingerprint:
+    if state is State.CONFIGURED and not options.overwrite_edited:
+        return _configured(source, region, rendered, info)
+    if not region.changed and fingerprint(rendered.code) == region.fingerprint:
         reason = "reformatted" if state is State.REFORMATTED else ""
         return BlockChange(name, line, "kept", reason, state), None
-    reason = "the edit made by hand is lost" if region.edited else ""
+    reason = "the edit made by hand is lost" if region.changed else ""
     return BlockChange(name, line, "upgraded", reason, state), replacement(source, region, info, rendered)
+
+
+def _configured(
+    source: Source, region: Region, rendered: templates.Block, info: ClassInfo | None
+) -> tuple[BlockChange, Edit | None]:
+    """Return what becomes of a block with defaults that somebody has given it: they stay, whatever else is new."""
+    name, line, state = region.block, region.first, State.CONFIGURED
+    by_hand = configured.own_defaults(region) or {}
+    if name == "env_key":
+        kept = "its own arguments"
+        arguments = configured.key_arguments(region.code) or {}
+        made = templates.block(name, rendered.engine, {}, **arguments)
+        made = replace(made, mark=fingerprint(rendered.code))
+    else:
+        kept = ", ".join(f"{option} = {code}" for option, code in by_hand.items())
+        made = templates.with_own_defaults(rendered, by_hand)
+    reason = f"with {kept}, as it stands there"
+    if fingerprint(rendered.code) == region.fingerprint or fingerprint(made.code) == fingerprint(region.code):
+        return BlockChange(name, line, "kept", reason, state), None
+    return BlockChange(name, line, "upgraded", reason, state), replacement(source, region, info, made)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable
 
 from ..blocks import templates
+from ..blocks.configured import is_edited
 from ..blocks.markers import Markers, Region
 from ..blocks.owners import Owners
 from ..model import Options, Refusal, State
@@ -37,7 +38,7 @@ def check_blocks(marks: Markers, options: Options) -> None:
         if name == "runtime":
             seen_runtime = region.first
         merged = options.merge and not options.remove
-        if region.edited and not merged and not options.overwrite_edited:
+        if not merged and not options.overwrite_edited and is_edited(region):
             raise Refusal(region.first, _edited(name, options.remove), State.EDITED)
 
 
@@ -111,8 +112,8 @@ def state_of(region: Region, made: templates.Block, unit: str) -> State:
         made: the block as it would be made now.
         unit: the white space of one level of indentation there.
     """
-    if region.edited:
-        return State.EDITED
+    if region.changed:
+        return State.EDITED if is_edited(region) else State.CONFIGURED
     if region.fingerprint != fingerprint(made.code):
         return State.CLEAN  # an older form, whose layout is not known
     lines = templates.indented(made.code.rstrip("\n").split("\n"), "", unit)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..blocks import templates, wraps
+from ..blocks.markers import Region
 from ..blocks.wraps import ENTRY_POINTS
 from ..finding.kin import Kin
 from ..model import BLOCKS, Options
@@ -30,8 +31,6 @@ _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 _MEMBERS = frozenset(name for names in templates.MEMBERS.values() for name in names)
 _METHODS = frozenset({"submit", "map", "priority", "queue_stats", "request_queue", "current_requests"})
 """Of the members, those that hide what a base has of the same name; `close` goes on to the base's."""
-_BUILT_IN = frozenset({"dict", "float", "int", "object", "str"})
-"""Types that the annotations of a block name."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
 _REFUSED_BASES = {
     "NamedTuple": _NO_WEAK_REFERENCE,
@@ -77,7 +76,7 @@ class ClassWork:
 def settle(
     info: ClassInfo,
     bases: Iterable[ClassWork],
-    existing: Mapping[str, Mapping[str, str]],
+    existing: Mapping[str, Region],
     asked: tuple[str, ...],
     used: Set[str],
     identifiers: frozenset[str],
@@ -86,7 +85,7 @@ def settle(
 
     Args:
         bases: the work for its base classes in the file.
-        existing: the blocks that it has -> what their members are called.
+        existing: the blocks that it has.
         asked: the blocks that the user wants.
         used: names that the class and its kin use for their own ends (see `names_used`).
         identifiers: every word of the file.
@@ -96,10 +95,11 @@ def settle(
     blocks = tuple(b for b in BLOCKS if b in existing or (b in asked and b not in inherited))
     names: dict[str, str] = {}
     for block in blocks:
-        if block in existing:
-            names.update(existing[block])
-        elif block != "env_key":
-            names.update(_other_names(info, block, used, identifiers))
+        region = existing.get(block)
+        if region is not None:
+            names.update(region.values)
+        if region is None or region.version < templates.VERSIONS[block]:
+            names.update(_other_names(info, region, block, used, identifiers))
     entry = next((block for block in ENTRY_POINTS if block in blocks), "")
     entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
     entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
@@ -128,12 +128,21 @@ def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int
     return used
 
 
-def _other_names(info: ClassInfo, block: str, used: Set[str], identifiers: frozenset[str]) -> dict[str, str]:
-    """Return other names for what a block defines, where the class or its kin uses the name for its own ends."""
-    if block == "queue" and _closes(info)[0] != "own":
-        used = used - {"close"}
+def _other_names(
+    info: ClassInfo, region: Region | None, block: str, used: Set[str], identifiers: frozenset[str]
+) -> dict[str, str]:
+    """Return other names for what a block defines, where the class or its kin uses the name for its own ends.
+
+    Args:
+        region: the block, if the class has an older one: the names that it has are its own already.
+    """
+    has = re.findall(r"\w+", region.code) if region is not None else ()
+    if block == "queue" and ("close" in info.defined or _has_bases(info)):
+        used = used - {"close"}  # what the class has, or inherits, is called by the block's
     names = {}
     for member in templates.MEMBERS[block]:
+        if member in has or (region is not None and member in region.values):
+            continue
         # The entry point is found again by its name, so no other code of the file may have it.
         taken = identifiers if member in ENTRY_POINTS.values() else used
         if member in taken:
@@ -221,19 +230,10 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
     """
     defaults = dict(options.settings)
     if name == "queue":
-        closes, enters, closers = _closes(work.info)
-        # A class with a method `dict` cannot say `dict[str, float]`.
-        quoted = bool(_BUILT_IN & work.info.defined)
+        enters, closes = _closes(work.info)
+        shared = work.kin.may_set_anything
         return templates.block(
-            name,
-            engine,
-            work.names,
-            defaults,
-            closes=closes,
-            enters=enters,
-            closers=closers,
-            quoted=quoted,
-            shared=work.kin.may_set_anything,
+            name, engine, work.names, defaults, closes=closes, enters=enters, shared=shared
         )
     if name == "backoff":
         queued = "queue" in (*work.blocks, *work.inherited)
@@ -242,21 +242,38 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
     return _render_env_key(work, engine, options)
 
 
-def _closes(info: ClassInfo) -> tuple[str, bool, tuple[str, ...]]:
-    """Return how a class is closed: who defines `close`, whether `with` is to be added, and what is to be wrapped."""
+def _closes(info: ClassInfo) -> tuple[bool, dict[str, str]]:
+    """Return whether a class gets `with`, and which methods close its queue: `own` ones, or what is `inherited`.
+
+    A class that is closed by `await` alone gets no `with`, which would leave its client open.
+    """
     methods = {
         node.name: node
         for node in info.node.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
     }
-    closers = tuple(name for name in methods if name in ("close", "aclose"))
-    closers = closers or tuple(name for name in methods if name in ("__exit__", "__aexit__"))
+    own = [name for name in methods if name in ("close", "aclose")]
+    own = own or [name for name in methods if name in ("__exit__", "__aexit__")]
+    closes = dict.fromkeys(own, "own")
     known = {name for cls in info.lineage() for name in cls.defined}
-    has_bases = any(base not in _HARMLESS_BASES for base in _base_names([info.node]))
-    enters = not has_bases and not known & {"__enter__", "__exit__", "__aenter__"}
-    if "close" in info.defined:
-        return ("", enters and _is_plain_method(methods.get("close")), closers)
-    return ("super" if has_bases else "own", enters, closers)
+    is_async = _is_async_only(methods)
+    if is_async and "aclose" in known:
+        closes.setdefault("aclose", "inherited")
+    if "close" not in info.defined and not (is_async and "aclose" in known):
+        closes["close"] = "inherited"
+    enters = not _has_bases(info) and not known & {"__enter__", "__exit__", "__aenter__"}
+    enters = enters and not is_async and not ("aclose" in known and "close" not in known)
+    return enters and ("close" not in info.defined or _is_plain_method(methods.get("close"))), closes
+
+
+def _has_bases(info: ClassInfo) -> bool:
+    return any(base not in _HARMLESS_BASES for base in _base_names([info.node]))
+
+
+def _is_async_only(methods: Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef]) -> bool:
+    """Return True if a class can be used in a coroutine only: all its public methods are async."""
+    public = [node for name, node in methods.items() if not name.startswith("_")]
+    return bool(public) and all(isinstance(node, ast.AsyncFunctionDef) for node in public)
 
 
 def _is_plain_method(node: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
@@ -274,13 +291,14 @@ def _render_env_key(work: ClassWork, engine: str, options: Options) -> templates
     key = keys.key_of(work.info, libraries, options)
     if isinstance(key, str):
         return key
+    known = {*map(str.lower, key.variables), f"{work.info.node.name.lower()}_api_key"}
     return templates.block(
         "env_key",
         engine,
         {},
         attribute=key.attribute,
         variables=key.variables,
-        metadata_names=key.metadata_names,
+        metadata_names=tuple(name for name in key.metadata_names if name not in known),
         empty_is_missing=key.empty_is_missing,
         missing=options.missing_key,
     )
@@ -315,8 +333,6 @@ def why_refused(info: ClassInfo, source: Source) -> str:
         return "it is a Protocol: whatever is to fit it would need what the blocks define, too"
     if any("__getattribute__" in cls.defined for cls in info.lineage()):
         return "it defines `__getattribute__`, through which the queue's own names would go"
-    if "property" in info.defined:
-        return "it binds the name `property`, which the queue block needs"
     if refused := next((base for base in _REFUSED_BASES if base in bases), ""):
         return f"it is a {refused}: {_REFUSED_BASES[refused]}"
     if _has_slots_only(info):

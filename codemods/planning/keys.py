@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..blocks.configured import key_arguments
 from ..model import Options
 from ..source.scopes import ClassInfo, Scope
 from ..source.syntax import children, decorator_name, shown
@@ -128,7 +129,8 @@ def _sent_as(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 def variables_in(code: str) -> tuple[str, ...]:
     """Return the variables that an env_key block reads."""
-    return tuple(re.findall(r'^ *"(\w+)",$', code, re.MULTILINE))
+    arguments = key_arguments(code) or {}
+    return tuple(arguments.get("variables", ()))
 
 
 def is_token(attribute: str) -> bool:

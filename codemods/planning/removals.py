@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..blocks import markers
+from ..blocks.configured import is_edited
 from ..blocks.markers import Region, entry_points
 from ..blocks.owners import Owners
 from ..blocks.removal import region_removal, strip_edits, unwrap_edits
@@ -37,7 +38,7 @@ def plan_removals(file: ReadFile, options: Options) -> Outcome:
 
 
 def _removed(region: Region, info: ClassInfo | None) -> ClassPlan:
-    state = State.EDITED if region.edited else State.CLEAN
+    state = State.EDITED if is_edited(region) else State.CONFIGURED if region.changed else State.CLEAN
     change = BlockChange(region.block, region.first, "removed", state=state)
     return ClassPlan(info.node.name if info is not None else "<module>", region.first, (change,))
 

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from ..blocks import markers
+from ..blocks.configured import is_edited
 from ..blocks.markers import Markers
 from ..blocks.removal import stripped
 from ..blocks.wraps import wraps_with
@@ -37,7 +38,7 @@ def check_outcome(source: Source, marks: Markers, planned: FilePlan, tree: ast.M
     marks_after = markers.find(after, tree_after)
     blocks = [block for cls in planned.classes for block in cls.blocks]
     kept = [b for b in blocks if b.change in ("merged", "kept") and b.state is State.EDITED]
-    edited = [region for region in marks_after.regions if region.edited]
+    edited = [region for region in marks_after.regions if is_edited(region)]
     if marks_after.problems or len(edited) > len(kept):
         raise Refusal(0, "the blocks could not be found again in the result; please report this")
     if stripped(after, marks_after, tree_after) != stripped(source, marks, tree):

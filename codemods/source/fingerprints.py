@@ -25,10 +25,14 @@ def fingerprint(code: str) -> str:
     inline runtime is 2000 lines long.
     """
     try:
-        tree = ast.parse(textwrap.dedent(code))
-        return hashlib.sha256("\n".join(_dump(tree)).encode()).hexdigest()[:10]
+        return fingerprint_of(ast.parse(textwrap.dedent(code)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return INVALID
+
+
+def fingerprint_of(tree: ast.Module) -> str:
+    """Return the fingerprint of code that is a syntax tree already."""
+    return hashlib.sha256("\n".join(_dump(tree)).encode()).hexdigest()[:10]
 
 
 def _dump(node: ast.AST) -> Iterator[str]:

@@ -29,11 +29,7 @@ def run(result: FilePlan, limit: int = 1, **options: Any) -> ModuleType:
     """Execute a planned file, with this limit and without delays, as a user would set them in the class."""
     outside = planned(result.before, in_package=False, runtime="shared", **options)
     code = outside.after.decode()
-    for setting, value in {
-        "max_concurrent_requests": limit,
-        "initial_retry_delay": 0,
-        "retry_jitter": 0,
-    }.items():
+    for setting, value in {"max_concurrent_requests": limit, "initial_retry_delay": 0}.items():
         start, found, rest = code.partition(f"{setting} = RequestEngine.setting(")
         assert found, setting
         code = start + found + str(value) + rest[rest.index(")") :]

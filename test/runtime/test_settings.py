@@ -218,7 +218,8 @@ class Short:
 
     max_concurrent_requests = RequestEngine.setting(5)
     my_retries = RequestEngine.setting(2, "max_retries")
-    _queued = RequestEngine.entry_point(own=("retry_budget",))
+    my_budget = RequestEngine.setting(option="retry_budget")
+    _queued = RequestEngine.entry_point()
     circuit_breaker: object
 
 
@@ -234,6 +235,7 @@ def test_settings_that_the_blocks_do_not_name_are_attributes_all_the_same():
 def test_names_that_a_class_uses_itself_are_no_settings():
     short = Short()
     short.max_retries = short.retry_budget = short.circuit_breaker = "mine"
+    assert short.my_budget is None
     settings = RequestEngine.of(short).settings
     assert [settings[name] for name in ("max_retries", "retry_budget", "circuit_breaker")] == [2, None, None]
 

@@ -51,8 +51,7 @@ def test_clean():
     "formatted",
     [
         black.format_str(DONE, mode=black.Mode(line_length=60)),
-        DONE.replace('"""', "'''"),
-        DONE.replace("    # Request queue", "    # Some other remark"),
+        DONE.replace("# run at once; the rest wait", "# some other remark"),
         DONE.replace("queue_size = RequestEngine.setting(100)", "queue_size = RequestEngine.setting( 100 )"),
         DONE.replace("queue_size = RequestEngine.setting(100)", "queue_size = (\n        RequestEngine.setting(100)\n    )"),
     ],
@@ -67,10 +66,11 @@ def test_reformatted(formatted):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("setting(100)", "setting(200)"),
         ("queue_size = ", "queue_length = "),
-        ("The requests that wait, oldest first.", "The requests that wait."),
-        ("    queue_timeout = RequestEngine.setting(None)\n", ""),
+        ("setting(100)", "setting(1, 2)"),
+        ("setting(100)", "other(100)"),
+        ("    queue_size = RequestEngine.setting(100)  # may wait; one more is refused\n", ""),
+        ("RequestEngine.views()", "RequestEngine.views()[:2]"),
         ("    # <<< retrofit:queue", "    mine = 1\n    # <<< retrofit:queue"),
     ],
 )
@@ -123,7 +123,7 @@ def test_duplicated():
 
 
 def test_newer_than_the_tool():
-    newer = DONE.replace("retrofit:backoff v1", "retrofit:backoff v7")
+    newer = DONE.replace("retrofit:backoff v2", "retrofit:backoff v7")
     assert states(newer) == {"left": State.NEWER}
     check_refused(newer, "update the tool", remove=True)
 
@@ -133,7 +133,7 @@ def test_newer_than_the_tool():
     [
         ("    # <<< retrofit:queue\n", "", "# >>> retrofit:queue", "put it back behind the block's last line"),
         ("    # >>> retrofit:queue", "    # >> retrofit:queue", "# <<< retrofit:queue", "delete this line and the block"),
-        ("    # >>> retrofit:queue v1 ", "    # >>> retrofit:queue v1 xyz", "xyz", "mend or delete it"),
+        ("    # >>> retrofit:queue v2 ", "    # >>> retrofit:queue v2 xyz", "xyz", "mend or delete it"),
         ("    # <<< retrofit:queue", "    x = 1  # <<< retrofit:queue", "x = 1", "mend or delete it"),
         ("    # <<< retrofit:backoff", "", "# >>> retrofit:backoff", "`# <<< retrofit:backoff`, is missing"),
         ("    # >>> retrofit:queue", "    # >>> retrofit:oops", "# <<< retrofit:queue", "as oops; mend one of the two"),
@@ -153,7 +153,7 @@ def test_a_block_that_no_one_knows():
 
 def test_the_command_names_line_state_and_flag(tmp_path, capsys):
     path = tmp_path / "client.py"
-    path.write_text(DONE.replace("setting(100)", "setting(9)"))
+    path.write_text(DONE.replace("views()", "views()[:2]"))
     assert main([str(path)]) == 3
     captured = capsys.readouterr()
     told = "".join((captured.out + captured.err).split())
@@ -256,16 +256,22 @@ def with_closing() -> str:
     )
 
 
+EDIT = ("views()", "views()  # mine\n    mine = 7")
+
+
+def edited_by_hand(text: str) -> str:
+    """Return a text with a block to which a line was added."""
+    assert EDIT[0] in text
+    return text.replace(*EDIT, 1)
+
+
 def test_merge_keeps_the_edit_and_brings_the_rest_up_to_date():
-    edited = with_closing().replace(
-        "queue_size = RequestEngine.setting(100)", "queue_size = RequestEngine.setting(7)"
-    )
-    result = planned(edited, merge=True)
+    result = planned(edited_by_hand(with_closing()), merge=True)
     assert not result.problems
     text = result.after.decode()
-    assert "queue_size = RequestEngine.setting(7)" in text
-    assert "close = RequestEngine.closing(close)" in text
-    assert "Fail the waiting requests" not in text
+    assert "    mine = 7\n" in text
+    assert "__enter__, __exit__, close = RequestEngine.context(close)" in text
+    assert "context()" not in text
     assert {b.change for c in result.classes for b in c.blocks if b.block == "queue"} == {"merged"}
     check_noop(text, merge=True)
     check_refused(text, "edited by hand")
@@ -275,35 +281,33 @@ def test_merge_keeps_the_edit_and_brings_the_rest_up_to_date():
 
 
 def test_merge_leaves_an_edit_where_nothing_else_changed():
-    edited = DONE.replace("setting(100)", "setting(7)")
-    result = check_noop(edited, merge=True)
+    result = check_noop(edited_by_hand(DONE), merge=True)
     assert "edit made by hand" in result.classes[0].blocks[0].reason
 
 
 def test_merge_still_wraps_new_calls():
-    edited = DONE.replace("setting(100)", "setting(7)").replace(
+    edited = edited_by_hand(DONE).replace(
         "        return self._queued(requests.get)(url)\n",
         "        return self._queued(requests.get)(url)\n\n    def put(self, url):\n        return requests.put(url)\n",
     )
     result = planned(edited, merge=True)
     assert not result.problems
     assert b"self._queued(requests.put)(url)" in result.after
-    assert b"setting(7)" in result.after
+    assert b"mine = 7" in result.after
 
 
 def test_merge_in_a_file_with_tabs_and_crlf():
-    edited = with_closing().replace("setting(100)", "setting(7)")
-    edited = edited.replace("    ", "\t").replace("\n", "\r\n")
+    edited = edited_by_hand(with_closing()).replace("    ", "\t").replace("\n", "\r\n")
     result = planned(edited, merge=True)
     assert not result.problems
-    assert b"setting(7)" in result.after
-    assert b"closing(close)" in result.after
+    assert b"mine = 7" in result.after
+    assert b"context(close)" in result.after
     assert result.after.count(b"\n") == result.after.count(b"\r\n")
     assert b"    " not in result.after.partition(b"# >>> retrofit:queue")[2].partition(b"# <<<")[0]
 
 
 def test_merge_names_the_line_where_edit_and_new_form_meet():
-    edited = with_closing().replace("let the running ones end", "let none end")
+    edited = with_closing().replace("context()", "context()[:3]")
     assert edited != with_closing()
     result = check_refused(edited, "change the same lines", merge=True)
     assert result.problems[0].state is State.EDITED
@@ -312,8 +316,17 @@ def test_merge_names_the_line_where_edit_and_new_form_meet():
     assert b"<<<<<<<" not in result.after
 
 
+def test_merge_finds_what_a_block_was_made_with_in_the_block_itself():
+    text = planned(CLIENT + "\n    def close(self):\n        pass\n").after.decode()
+    edited = edited_by_hand(text).replace("    def close(self):\n        pass\n", "    other = 1\n")
+    result = planned(edited, merge=True)
+    assert not result.problems
+    assert b"context()" in result.after
+    assert b"mine = 7" in result.after
+
+
 def test_merge_says_so_when_the_template_has_changed(monkeypatch):
-    edited = DONE.replace("setting(100)", "setting(7)")
+    edited = edited_by_hand(DONE)
     original = templates.block
 
     def changed(name, *arguments, **values):
@@ -322,21 +335,6 @@ def test_merge_says_so_when_the_template_has_changed(monkeypatch):
 
     monkeypatch.setattr(templates, "block", changed)
     check_refused(edited, "its template has changed since", merge=True)
-
-
-KEY = CLIENT.replace(
-    "class Client:\n",
-    "class ShopClient:\n    def __init__(self, api_key=None):\n        self.api_key = api_key\n\n",
-)
-
-
-def test_merge_of_a_key_block():
-    done = planned(KEY).after.decode()
-    edited = done.replace('metadata_names=("shop_api_key",)', 'metadata_names=("own_key",)')
-    assert edited != done
-    check_refused(edited, "edited by hand")
-    result = check_noop(edited, merge=True)
-    assert b"own_key" in result.after
 
 
 # Fingerprints.
@@ -442,6 +440,8 @@ def test_marks_are_found_with_what_they_carry():
         '{"max_retries":"a b"}',
         '{"max_retries":"class"}',
         '{"max_retries":1}',
+        '{"defaults":1}',
+        '{"defaults":{"max_retries":[]}}',
         '{"max_retries":["x"]}',
         '{"a":"x","b":"x"}',
         "{nonsense}",

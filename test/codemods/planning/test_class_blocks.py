@@ -238,7 +238,6 @@ REFUSED = {
     "generic Protocol": ("class Client(typing.Protocol[T]):\n", "Protocol"),
     "Struct": ("class Client(msgspec.Struct):\n    x: int\n\n", "weakref=True"),
     "__getattribute__": ("class Client:\n    def __getattribute__(self, name):\n        return object.__getattribute__(self, name)\n\n", "__getattribute__"),
-    "property": ("class Client:\n    def property(self):\n        return 1\n\n", "`property`"),
 }  # fmt: skip
 
 
@@ -358,12 +357,83 @@ def test_a_class_with_its_own_close_keeps_it(server):
         "def get(self, url):\n    return requests.get(url, timeout=20)",
         "def close(self):\n    self.closed = True",
     )
-    check_transformed(source, "close = RequestEngine.closing(close)")
+    check_transformed(source, "__enter__, __exit__, close = RequestEngine.context(close)")
     with load(source).Client() as instance:
         assert instance.get(server.url).ok
     assert instance.closed
     with pytest.raises(RuntimeError, match="closed"):
         instance.get(server.url)
+
+
+CLOSING = "async def get(self, url):\n    async with httpx.AsyncClient() as client:\n        return await client.get(url)"
+
+
+@pytest.mark.parametrize(
+    ("methods", "head", "wanted", "unwanted"),
+    [
+        (["def close(self, wait):\n    pass"], "class Client:", ["    close = RequestEngine.closing(close)"], "__enter__"),
+        (["def close(self):\n    pass"], "class Client(Base):", ["    close = RequestEngine.closing(close)"], "__enter__"),
+        ([], "class Client(Base):", ["    close = RequestEngine.closing()"], "__enter__"),
+        ([], "class Client:", ["    __enter__, __exit__, close = RequestEngine.context()"], "closing("),
+        (
+            ["def __enter__(self):\n    return self", "def __exit__(self, *exc):\n    pass"],
+            "class Client:",
+            ["    __exit__ = RequestEngine.closing(__exit__)", "    close = RequestEngine.closing()"],
+            "__enter__,",
+        ),
+    ],
+)  # fmt: skip
+def test_Q10_a_class_keeps_how_it_is_closed(methods, head, wanted, unwanted):
+    source = client("def get(self, url):\n    return requests.get(url)", *methods, head=head)
+    imports = "import requests\n\nfrom bases import Base" if "Base" in head else "import requests"
+    assert (
+        unwanted not in check_transformed(source.replace("import requests", imports), *wanted).after.decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("methods", "head", "wanted"),
+    [
+        (["async def aclose(self):\n    pass"], "class Client:", "    aclose = RequestEngine.closing(aclose)"),
+        (["async def close(self):\n    pass"], "class Client:", "    close = RequestEngine.closing(close)"),
+        (["async def __aexit__(self, *exc):\n    pass"], "class Client:", "__aexit__ = RequestEngine.closing(__aexit__)"),
+        ([], "class Client:", "    close = RequestEngine.closing()"),
+    ],
+)  # fmt: skip
+def test_Q10_an_async_class_gets_no_with_that_leaves_its_client_open(methods, head, wanted):
+    result = check_transformed(client(CLOSING, *methods, imports="import httpx", head=head), wanted)
+    assert b"__enter__" not in result.after
+
+
+def test_Q10_a_class_that_is_closed_by_await_gets_no_with_even_if_it_has_other_methods():
+    source = client(
+        CLOSING, "async def aclose(self):\n    pass", "def name(self):\n    return 1", imports="import httpx"
+    )
+    assert b"__enter__" not in check_transformed(source, "aclose = RequestEngine.closing(aclose)").after
+
+
+def test_Q10_what_a_class_inherits_to_close_it_keeps_arguments_and_result(server):
+    module = load(
+        "import requests\n\n\nclass Pool:\n    def close(self, wait=True, *, code=1):\n        return wait, code, type(self).__name__\n\n\n"
+        + "class Client(Pool):\n    def get(self, url):\n        return requests.get(url, timeout=20)\n"
+    )
+    instance = module.Client()
+    assert instance.get(server.url).ok
+    assert instance.close() == (True, 1, "Client")
+    assert instance.close(False, code=2) == (False, 2, "Client")
+    with pytest.raises(RuntimeError, match="closed"):
+        instance.get(server.url)
+
+
+def test_Q10_of_two_bases_that_can_be_closed_both_are():
+    module = load(
+        "import requests\n\n\nclass Root:\n    def close(self):\n        self.closed = [*getattr(self, 'closed', ()), 'root']\n\n\n"
+        + "class Other(Root):\n    def close(self):\n        self.closed = ['other']\n        super().close()\n\n\n"
+        + "class Client(Root):\n    def get(self, url):\n        return requests.get(url)\n\n\nclass Both(Client, Other):\n    pass\n"
+    )
+    both = module.Both()
+    both.close()
+    assert both.closed == ["other", "root"]
 
 
 def test_a_file_with_a_class_called_request_engine():
@@ -380,9 +450,11 @@ KEY = (
 
 
 def test_key_block():
-    check_transformed(KEY.format("api_key"), '"WEATHER_API_KEY",', 'metadata_names=("weather_api_key",)')
+    check_transformed(KEY.format("api_key"), 'api_key = RequestEngine.api_key("WEATHER_API_KEY")')
+    sea = KEY.format("api_key").replace("WeatherClient", "AsyncSeaWeatherClientV2")
+    check_transformed(sea, 'metadata_names=("sea_weather_api_key",)', key_variables=("MY_TOKEN",))
     check_transformed(KEY.format("api_key or ''"), "empty_is_missing=True")
-    check_transformed(KEY.format("api_key"), '"MY_TOKEN",', key_variables=("MY_TOKEN",))
+    check_transformed(KEY.format("api_key"), '"MY_TOKEN"', key_variables=("MY_TOKEN",))
 
 
 @pytest.mark.parametrize(
@@ -414,7 +486,7 @@ def test_K2_a_class_reads_the_variables_of_its_api_or_of_its_name_or_of_the_flag
 
 def test_an_annotated_parameter_is_the_key_as_it_is():
     source = KEY.format("api_key").replace("api_key=None", "api_key: 'str | None' = None")
-    assert b"empty_is_missing" not in check_transformed(source, '"WEATHER_API_KEY",').after
+    assert b"empty_is_missing" not in check_transformed(source, '"WEATHER_API_KEY"').after
 
 
 @pytest.mark.parametrize(
@@ -480,7 +552,7 @@ def test_a_token_that_the_constructor_is_given_comes_from_the_environment(
 
 def test_the_token_of_a_class_that_is_called_after_a_vendor_has_the_vendors_variable():
     check_transformed(TOKEN.replace("GitHubClient", "HuggingFaceClient"), '"HF_TOKEN",')
-    check_transformed(TOKEN, '"MY_TOKEN",', key_variables=("MY_TOKEN",))
+    check_transformed(TOKEN, '"MY_TOKEN"', key_variables=("MY_TOKEN",))
 
 
 @pytest.mark.parametrize(
@@ -510,5 +582,5 @@ def test_the_key_of_a_class_that_has_a_token_as_well_is_the_key(server):
     source = TOKEN.replace(
         "        self.token = token\n", "        self.token = token\n        self.api_key = token\n"
     )
-    result = check_transformed(source, '"GITHUB_API_KEY",')
+    result = check_transformed(source, '"GITHUB_API_KEY"')
     assert b"token = RequestEngine" not in result.after

@@ -31,17 +31,17 @@ def test_a_changed_template_replaces_the_block_in_place(monkeypatch):
 
     def changed(name, *args, **kwargs):
         block = original(name, *args, **kwargs)
-        return templates.Block(name, block.code.replace("(120)", "(240)"), block.values)
+        return templates.Block(name, block.code.replace("(60)", "(240)"), block.values)
 
     monkeypatch.setattr(templates, "block", changed)
     after = planned(before).after
-    assert b"max_retry_after = RequestEngine.setting(240)" in after
+    assert b"max_retry_delay = RequestEngine.setting(240)" in after
     assert len(after.splitlines()) == len(before.splitlines())
     assert planned(after, remove=True).after == CLIENT.encode()
 
 
 def test_a_block_that_was_edited_by_hand_is_left_with_the_line_and_the_flag():
-    edited = planned(CLIENT).after.replace(b"setting(5)", b"setting(7)")
+    edited = planned(CLIENT).after.replace(b"views()", b"views()[:2]")
     result = check_refused(edited, "--overwrite-edited")
     assert result.problems[0].line == 9
     assert not planned(edited, overwrite_edited=True).problems
@@ -60,7 +60,7 @@ def test_edits_outside_of_the_blocks_survive_removal():
     ("spoil", "reason"),
     [
         (lambda text: text.replace("# <<< retrofit:queue", "#"), "is missing"),
-        (lambda text: text.replace("retrofit:queue v1", "retrofit:queue v9"), "newer version"),
+        (lambda text: text.replace("retrofit:queue v2", "retrofit:queue v9"), "newer version"),
         (lambda text: text.replace("# >>> retrofit:queue", "# >>> retrofit:oops"), "mend one of the two"),
     ],
 )

@@ -268,5 +268,5 @@ def test_K5_a_class_that_refuses_to_be_without_a_key_still_does(monkeypatch, tmp
 
 
 def test_K5_the_projects_own_backends_say_what_they_give():
-    assert b'missing="",' in planned(GUARD, missing_key="").after
+    assert b'missing="")' in planned(GUARD, missing_key="").after
     assert not re.search(rb"\bmissing=", planned(GUARD).after)
