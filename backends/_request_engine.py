@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v2 41aa95451c
+# Put here by add-queue-backoff; retrofit:runtime v2 72b5e2d945
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1693,7 +1693,7 @@ def find_spare(gate: "HeldSlots", slot: Slot) -> bool:
     """With all slots taken: let `slot` have one that is held without a request under way, or return False.
 
     What was submitted may hand its work to other threads, and who reads a stream may do so between two reads. Nothing
-    says whose work a request is, so what they hold serves whoever is first in line: otherwise they might wait for ever.
+    says whose work a request is, so what they hold serves whoever is first in line: otherwise they might wait forever.
     A submitted method holds one from its start to its first request; that of a stream is back when the other has ended.
     """
     now = monotonic()
@@ -1990,7 +1990,7 @@ class HeldSlots:
 
 
 # gate -------------------------------------------------------------------------------------------------------
-# The line: admits requests, first in, first out, at most so many at once.
+# The line: admits requests, first in, first out, up to the limit.
 #
 # It knows slots and tickets, and nothing of requests, failures or settings. Its invariants are in the docstring of `Gate`.
 
@@ -2454,7 +2454,7 @@ _MOST_KEPT = 16
 
 
 class Connections:
-    """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
+    """Keeps the connections of `requests.get`, `httpx.post` and similar functions, which make a session for each call.
 
     Such a function is copied, with the same code, over names of its module in which the session's class gives a twin of
     one that is kept: with the same connections, and without cookies. So arguments, results and errors are the same.
@@ -2725,7 +2725,7 @@ def may_try_afresh(engine: "RequestEngine", failure: Failure, request: "Request"
     """Return True if a kept connection ended before it gave an answer, and the request is to be sent at once on another.
 
     Servers close connections that they have promised to keep, often just as the next request is sent. So browsers do,
-    once for each request (RFC 9112 section 9.3.1); it is no failure of the server's, and not counted as one.
+    once for each request (RFC 9112 section 9.3.1); it is not a failure of the server, and is not counted as one.
     """
     if failure.status is not None or not failure.retry or not request.retry or request.tried_afresh:
         return False
@@ -3005,12 +3005,12 @@ def warn_of_a_blocked_loop(engine: "RequestEngine", request: Request) -> None:
         engine.warned.add("loop")
         safe_log(
             engine.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
-            "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", engine.label, request.name,
+            "meanwhile; if tasks of this loop hold the slots, forever. Use asyncio.to_thread.", engine.label, request.name,
         )  # fmt: skip
 
 
 def timeout_until(deadline: float) -> float:
-    """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits for ever."""
+    """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits forever."""
     if deadline == math.inf:
         return -1
     return min(max(deadline - monotonic(), 0), threading.TIMEOUT_MAX)
@@ -4405,7 +4405,7 @@ class _LastAttempt:
             kwargs["attempts"] = sys.maxsize
             if (
                 kwargs.get("response") is not None
-            ):  # a copy, lest the error says how many retries were not made
+            ):  # a copy, or the error would say how many retries were not made
                 http, parsed = kwargs["response"]
                 kwargs["response"] = (
                     http,
@@ -4443,7 +4443,7 @@ def _is_waiter(call: Any) -> bool:
 
 
 def _client_of(owner: Any) -> Any:
-    """Return the client that a method's object is, or that a resource has; None for what is none of this library's."""
+    """Return the client that a method's object is, or that a resource has; None for anything that is not this library's."""
     client = (
         owner if attribute(owner, "_endpoint") is not None else attribute(attribute(owner, "meta"), "client")
     )
@@ -4652,7 +4652,7 @@ def _genai_handling(call: Any, owner: Any) -> "Handling | None":
 
 
 def _genai_client_of(owner: Any) -> Any:
-    """Return what sends the requests of a resource, or of a chat; None for what is none of this library's."""
+    """Return what sends the requests of a resource, or of a chat; None for anything that is not this library's."""
     if not type(owner).__module__.startswith("google.genai."):
         return None
     return attribute(attribute(owner, "_modules") or owner, "_api_client")

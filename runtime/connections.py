@@ -26,7 +26,7 @@ _MOST_KEPT = 16
 
 
 class Connections:
-    """Keeps the connections of `requests.get`, `httpx.post` and their kin, which make a session for each call.
+    """Keeps the connections of `requests.get`, `httpx.post` and similar functions, which make a session for each call.
 
     Such a function is copied, with the same code, over names of its module in which the session's class gives a twin of
     one that is kept: with the same connections, and without cookies. So arguments, results and errors are the same.

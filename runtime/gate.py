@@ -1,4 +1,4 @@
-"""The line: admits requests, first in, first out, at most so many at once.
+"""The line: admits requests, first in, first out, up to the limit.
 
 It knows slots and tickets, and nothing of requests, failures or settings. Its invariants are in the docstring of `Gate`.
 """

@@ -116,7 +116,7 @@ def may_try_afresh(engine: "RequestEngine", failure: Failure, request: "Request"
     """Return True if a kept connection ended before it gave an answer, and the request is to be sent at once on another.
 
     Servers close connections that they have promised to keep, often just as the next request is sent. So browsers do,
-    once for each request (RFC 9112 section 9.3.1); it is no failure of the server's, and not counted as one.
+    once for each request (RFC 9112 section 9.3.1); it is not a failure of the server, and is not counted as one.
     """
     if failure.status is not None or not failure.retry or not request.retry or request.tried_afresh:
         return False

@@ -20,7 +20,7 @@ def find_spare(gate: "HeldSlots", slot: Slot) -> bool:
     """With all slots taken: let `slot` have one that is held without a request under way, or return False.
 
     What was submitted may hand its work to other threads, and who reads a stream may do so between two reads. Nothing
-    says whose work a request is, so what they hold serves whoever is first in line: otherwise they might wait for ever.
+    says whose work a request is, so what they hold serves whoever is first in line: otherwise they might wait forever.
     A submitted method holds one from its start to its first request; that of a stream is back when the other has ended.
     """
     now = monotonic()

@@ -99,12 +99,12 @@ def warn_of_a_blocked_loop(engine: "RequestEngine", request: Request) -> None:
         engine.warned.add("loop")
         safe_log(
             engine.logger, logging.WARNING, "%s.%s: a synchronous request waits in an event loop's thread, which stands still "
-            "meanwhile; if tasks of this loop hold the slots, for ever. Use asyncio.to_thread.", engine.label, request.name,
+            "meanwhile; if tasks of this loop hold the slots, forever. Use asyncio.to_thread.", engine.label, request.name,
         )  # fmt: skip
 
 
 def timeout_until(deadline: float) -> float:
-    """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits for ever."""
+    """Return the timeout for `Lock.acquire` that ends at `deadline`; -1 waits forever."""
     if deadline == math.inf:
         return -1
     return min(max(deadline - monotonic(), 0), threading.TIMEOUT_MAX)

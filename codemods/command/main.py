@@ -177,7 +177,7 @@ class _Command:
     def _new_skips(self, path: Path | None, accepted: baseline.Accepted | None, facts: Facts) -> int:
         """Write the baseline, or compare with it; return how many skips, and files left alone, nobody has accepted.
 
-        Without a baseline those are the files alone: a skipped call is told of, and is no failure.
+        Without a baseline those are the files alone: a skipped call is reported, and is not a failure.
         """
         if path is None:
             return sum(bool(plan.problems) for plan in self.results.plans)

@@ -85,7 +85,7 @@ def plan_apis(names: list[str], options: Options, from_plain: bool = False) -> l
 
 
 def plan_runtime() -> list[FilePlan]:
-    """Plan the runtime beside the enhanced backends: made anew each time, byte for byte, as they are."""
+    """Plan the runtime beside the enhanced backends: regenerated each time, byte for byte, as they are."""
     path = backends_folder() / f"{RUNTIME_MODULE}.py"
     before = path.read_bytes() if path.exists() else b""
     planned = FilePlan(path, before, runtime_module(), is_runtime=True)

@@ -23,7 +23,7 @@ from .read import read, unreadable
 from .work import Planning, Summarising, Work
 
 _POOL_FROM = 1_000_000
-"""Bytes of files that may have calls; starting processes takes as long as reading so many."""
+"""Bytes of files that may have calls; starting processes takes as long as reading that many."""
 _CHUNK = 50_000
 """Bytes that a process is given at a time."""
 _MOST_PROCESSES = 61
@@ -100,7 +100,7 @@ def _cores() -> int:
 _Outcome = list[tuple[int, Any]]
 _Pipe = Any  # a multiprocessing.connection.Connection, or on Windows a PipeConnection
 _CRASHED = (EOFError, OSError)
-"""What a pipe raises when the process at its other end is no more, also in the middle of an answer."""
+"""What a pipe raises when the process at its other end has ended, also in the middle of an answer."""
 
 
 def _work(pipe: _Pipe, work: Work[Any]) -> None:
@@ -150,7 +150,7 @@ def _processes(number: int, work: Work[Any]) -> Iterator[list[_Pipe]]:
     A process may be killed at any moment, also by Ctrl-C in the middle of an answer, and nobody waits for the rest of
     it: each has a pipe of its own, the main process keeps no copy of the other end, and there are no locks or threads.
     """
-    # Not "fork": a progress bar has a thread, and what it holds would be held for ever in the child.
+    # Not "fork": a progress bar has a thread, and what it holds would be held forever in the child.
     context = multiprocessing.get_context("spawn")
     processes = []
     pipes = []

@@ -20,7 +20,7 @@ OLDEST = (3, 10)
 """The runtime's and the blocks' syntax is that of this version."""
 _TOO_OLD = [(3, minor) for minor in range(OLDEST[1])]
 _PATCHES = range(40)
-"""Releases of one minor version; there were never so many."""
+"""More releases than a minor version ever had."""
 _LARGEST = 1_000_000
 """Bytes of a file that is looked into."""
 _CLAUSE = re.compile(r"(===|==|!=|~=|<=|>=|<|>|\^|~)?\s*v?(\d+(?:\.\d+)*)((?:\.\*)?)$")

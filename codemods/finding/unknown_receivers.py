@@ -314,7 +314,7 @@ def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywor
 
 
 def _of_known_type(kind: str, text: str, method: str, evident: bool, call: ast.Call) -> Looks | None:
-    """Judge a receiver whose type is known, and is none of the table's clients: is it a client all the same?"""
+    """Judge a receiver whose type is known, and is not one of the table's clients: is it a client all the same?"""
     first = shown(call.args[0]).strip("f'\"") if call.args else ""
     says_so = bool(_PATH.search(first) or _URL_WORDS.search(first))
     if not (kind.startswith(".") or evident or says_so or method in ("post", "put", "patch", "head")):

@@ -63,7 +63,7 @@ def _is_within_limits(source: Source, text: str, tree: ast.Module) -> bool:
 
 
 def _without_strings(source: Source, tree: ast.Module) -> str:
-    """Return the text with spaces in the place of long strings, which are no work."""
+    """Return the text with spaces in place of long strings, which cost nothing."""
     strings = [
         source.span(node)
         for node in ast.walk(tree)

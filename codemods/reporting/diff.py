@@ -159,7 +159,7 @@ def _as_git_writes(char: str) -> str:
 
 
 def _grouped(codes: list[Opcode], context: int) -> Iterator[list[Opcode]]:
-    """Yield the hunks: changes with so many lines around them."""
+    """Yield the hunks: changes with `context` lines around them."""
     group: list[Opcode] = []
     for index, (tag, i1, i2, j1, j2) in enumerate(codes):
         if tag != "equal":

@@ -200,7 +200,7 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
 
 
 def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
-    # What is made anew from a plain backend, and is there already, was not added by this run.
+    # What is regenerated from a plain backend, and is there already, was not added by this run.
     return {
         "name": cls.name,
         "line": moved.get(cls.line, cls.line),

@@ -98,7 +98,7 @@ class SharedLimit:
         return counts
 
     def heads(self, count: int) -> list[tuple[int, float, SharedLimit]]:
-        """Return rank, and since when it waits, of the first so many tickets of the gate."""
+        """Return rank, and since when it waits, of the first tickets of the gate."""
         gate = self.gate()
         if gate is None:
             return []

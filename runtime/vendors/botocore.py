@@ -112,7 +112,7 @@ class _LastAttempt:
             kwargs["attempts"] = sys.maxsize
             if (
                 kwargs.get("response") is not None
-            ):  # a copy, lest the error says how many retries were not made
+            ):  # a copy, or the error would say how many retries were not made
                 http, parsed = kwargs["response"]
                 kwargs["response"] = (
                     http,
@@ -150,7 +150,7 @@ def _is_waiter(call: Any) -> bool:
 
 
 def _client_of(owner: Any) -> Any:
-    """Return the client that a method's object is, or that a resource has; None for what is none of this library's."""
+    """Return the client that a method's object is, or that a resource has; None for anything that is not this library's."""
     client = (
         owner if attribute(owner, "_endpoint") is not None else attribute(attribute(owner, "meta"), "client")
     )

@@ -27,7 +27,7 @@ def _genai_handling(call: Any, owner: Any) -> "Handling | None":
 
 
 def _genai_client_of(owner: Any) -> Any:
-    """Return what sends the requests of a resource, or of a chat; None for what is none of this library's."""
+    """Return what sends the requests of a resource, or of a chat; None for anything that is not this library's."""
     if not type(owner).__module__.startswith("google.genai."):
         return None
     return attribute(attribute(owner, "_modules") or owner, "_api_client")
