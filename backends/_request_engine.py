@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v2 72b5e2d945
+# Put here by add-queue-backoff; retrofit:runtime v2 336ba2b88f
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -1873,7 +1873,7 @@ class HeldSlots:
                 if slot.held == self.generation:
                     self.active -= 1
                 slot.held = 0
-                slot.over = slot.ended = True
+                slot.ended = True
                 return
         if self.exclusively(self._leave, slot) is INTERRUPTED:
             self.abandon(slot)
@@ -1917,6 +1917,7 @@ class HeldSlots:
             owner = slot.taken_from
             while owner is not None and (
                 owner.over
+                or owner.ended
                 or owner.makes_requests
                 or owner.held == self.generation
                 or (to_all and not owner.is_stream)
@@ -4245,7 +4246,7 @@ def _run_in_background(engine: "RequestEngine", request: Request) -> Any:
                 if engine.gate.withdraw_unstarted(job):
                     raise timed_out(engine, "queue_timeout")
                 queue_deadline = math.inf
-        if request.error is None and not job.slot.over:  # a stream keeps it
+        if request.error is None and not job.slot.ended:  # a stream keeps it
             note_open_stream(job.slot)
     except BaseException:
         if engine.gate.withdraw(job):

@@ -126,7 +126,7 @@ def _run_in_background(engine: "RequestEngine", request: Request) -> Any:
                 if engine.gate.withdraw_unstarted(job):
                     raise timed_out(engine, "queue_timeout")
                 queue_deadline = math.inf
-        if request.error is None and not job.slot.over:  # a stream keeps it
+        if request.error is None and not job.slot.ended:  # a stream keeps it
             note_open_stream(job.slot)
     except BaseException:
         if engine.gate.withdraw(job):

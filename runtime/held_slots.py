@@ -154,7 +154,7 @@ class HeldSlots:
                 if slot.held == self.generation:
                     self.active -= 1
                 slot.held = 0
-                slot.over = slot.ended = True
+                slot.ended = True
                 return
         if self.exclusively(self._leave, slot) is INTERRUPTED:
             self.abandon(slot)
@@ -198,6 +198,7 @@ class HeldSlots:
             owner = slot.taken_from
             while owner is not None and (
                 owner.over
+                or owner.ended
                 or owner.makes_requests
                 or owner.held == self.generation
                 or (to_all and not owner.is_stream)

@@ -19,6 +19,7 @@ from .rows import Row, print_table
 # In the order of the table.
 ROWS: dict[str, Callable[[bool], Row]] = {
     "sync": overhead.sync,
+    "function": overhead.function,
     "async": overhead.asynchronous,
     "openai": overhead.openai_sdk,
     "boto3": overhead.boto3_client,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from typing import Any
 
 import httpx
@@ -76,6 +77,28 @@ def sync(quick: bool) -> Row:
         }
         took = best(in_turns({name: _timed(call, 300) for name, call in calls.items()}, rounds))
     return _row("sync", "overhead of a call that succeeds", took, "hand-written", 2, 1 / 8)
+
+
+def function(quick: bool) -> Row:
+    """Measure a plain function that gives plain data, decorated as many are."""
+
+    @wraps(_answer)
+    def decorated(url: str) -> dict[str, int]:
+        return _answer(url)
+
+    hand, queued = HandWritten(), retrofitted()(_Session())._queued
+    calls: dict[str, Callable[[], Any]] = {
+        "nothing": lambda: decorated(URL),
+        "hand-written": lambda: hand.request(decorated, URL),
+        "ours": lambda: queued(decorated)(URL),
+        "semaphore + tenacity": _bound(behind_semaphore(with_tenacity(decorated))),
+    }
+    took = best(in_turns({name: _timed(call, 300) for name, call in calls.items()}, 3 if quick else 300))
+    return _row("function", "the same, any plain function", took, "hand-written", 2.5, 1 / 6)
+
+
+def _answer(url: str) -> dict[str, int]:
+    return {"status": 200}
 
 
 def openai_sdk(quick: bool) -> Row:
