@@ -171,8 +171,8 @@ class hf_tgi:
     # >>> retrofit:backoff v2 2575cb89e0
     max_retries = RequestEngine.setting(5)  # of a request that failed
     initial_retry_delay = RequestEngine.setting(1)  # seconds, unless the server says
-    backoff_factor = RequestEngine.setting(2)  # times the delay before
-    max_retry_delay = RequestEngine.setting(60)  # seconds
+    backoff_factor = RequestEngine.setting(2)  # each delay is the last one times this
+    max_retry_delay = RequestEngine.setting(60)  # longest delay, in seconds
     max_retry_after = retry_if = circuit_breaker = RequestEngine.setting()
     # <<< retrofit:backoff
 

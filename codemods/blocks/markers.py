@@ -193,7 +193,7 @@ class _Finder:
             self._close(line)
         elif ends and alone and self.open is not None:
             (first, match), self.open = self.open, None
-            reason = f"this line ends a block called {ends[1]}, which begins in line {first} as {match[1]}; mend one of the two"
+            reason = f"this line ends a block called {ends[1]}, which begins in line {first} as {match[1]}; fix one of the two"
             self._complain(line, reason)
         elif ends and alone:
             reason = (
@@ -202,7 +202,7 @@ class _Finder:
             )
             self._complain(line, reason)
         else:
-            self._complain(line, "this marker line has no partner, or is damaged; mend or delete it")
+            self._complain(line, "this marker line has no partner, or is damaged; fix or delete it")
 
     def _see_import(self, line: int) -> None:
         node = self.import_on.get(line)
@@ -224,7 +224,7 @@ class _Finder:
         carried = _carried(match[4])
         if carried is None:
             self._complain(
-                first, "what this marker line says of names is damaged; mend it or delete the block"
+                first, "the names in this marker line are malformed; fix them, or delete the block"
             )
             return
         code = self.source.text[self.source.line_end(first) : self.source.line_start(last)]

@@ -27,7 +27,7 @@ def check_blocks(marks: Markers, options: Options) -> None:
     for region in marks.regions:
         name = region.block
         if name not in templates.VERSIONS:
-            reason = f"there is no block called {name!r}; mend or delete it"
+            reason = f"there is no block called {name!r}; fix its name, or delete it"
             raise Refusal(region.first, reason, State.DAMAGED)
         if region.version > templates.VERSIONS[name]:
             reason = f"the {name} block was made by a newer version of this tool (v{region.version}); update the tool"
@@ -45,7 +45,7 @@ def check_blocks(marks: Markers, options: Options) -> None:
 def _edited(name: str, remove: bool) -> str:
     ways = "undo the edit, or move it out of the block"
     if remove:
-        return f"the {name} block was edited by hand; {ways}, or give --overwrite-edited to remove it all the same"
+        return f"the {name} block was edited by hand; {ways}, or give --overwrite-edited to remove it anyway"
     return (
         f"the {name} block was edited by hand; {ways}, or give --merge to keep it and bring the rest up to date, "
         "or --overwrite-edited to lose it"
@@ -62,7 +62,7 @@ def blocks_by_class(source: Source, classes: Iterable[ClassInfo], marks: Markers
         info = owners.of(region)
         if info is None:
             reason = (
-                f"this {region.block} block stands in no class; move it back, or delete lines {region.first} to "
+                f"this {region.block} block is in no class; move it back, or delete lines {region.first} to "
                 f"{region.last}"
             )
             raise Refusal(region.first, reason, State.ORPHANED)
@@ -88,7 +88,7 @@ def why_no_python(tree: ast.Module, marks: Markers, error: SyntaxError) -> Refus
         if isinstance(node, ast.ClassDef) and all(_is_in(marks.regions, part) for part in node.body):
             reason = f"class {node.name} has nothing but its blocks; delete it, or write `pass` above them, and run again"
             return Refusal(node.lineno, reason, State.ORPHANED)
-    reason = "without the blocks this does not parse: a block stands in the midst of other code; move it to its class's end"
+    reason = "without the blocks this does not parse: a block is in the middle of other code; move it to its class's end"
     return Refusal(error.lineno or 0, reason, State.ORPHANED)
 
 
@@ -99,7 +99,7 @@ def _is_in(regions: Iterable[Region], node: ast.stmt) -> bool:
 def why_not_parsed(error: SyntaxError) -> str:
     """Return why a file does not parse, and what to do where git has left both sides of a conflict in it."""
     if (error.text or "").startswith(_CONFLICT):
-        return "both sides of a merge stand here; settle it (in a block take either side), and run again"
+        return "both sides of a merge are here; resolve it (in a block take either side), and run again"
     reason = f"it does not parse: {error.msg}"
     newer = newer_syntax.hint(error.text or "")
     return f"{reason}; {newer}" if newer else reason

@@ -327,7 +327,7 @@ def is_model(info: ClassInfo) -> bool:
 def why_refused(info: ClassInfo, source: Source) -> str:
     """Return why a class cannot have blocks, or nothing."""
     if _stands_on_one_line(info.node, source):
-        return "its body stands on the line of `class`; give it lines of its own"
+        return "its body is on the line of `class`; put it on lines of its own"
     bases = _base_names(cls.node for cls in info.lineage())
     if "Protocol" in _base_names([info.node]):
         return "it is a Protocol: whatever is to fit it would need what the blocks define, too"

@@ -37,3 +37,8 @@ def test_every_setting_is_there_with_its_real_default():
     assert sorted(rows) == sorted(settings)
     for setting, default in rows.items():
         assert getattr(api, setting) == eval(default), setting
+
+
+def test_the_readme_is_what_a_newcomer_reads():
+    """All else is in docs/."""
+    assert 120 <= len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

@@ -91,10 +91,10 @@ def test_orphaned_behind_its_class():
     text = DONE[:QUEUE] + "\nx = 1\n\n" + DONE[QUEUE:]
     moved = text.replace("    # >>>", "if x:\n    # >>>", 1)
     assert states(moved) == {"left": State.ORPHANED}
-    check_refused(moved, "a block stands in the midst of other code")
+    check_refused(moved, "a block is in the middle of other code")
     outside = DONE[:QUEUE] + "\n\nif True:\n    y = 1\n\n" + DONE[QUEUE:]
     assert states(outside) == {"left": State.ORPHANED}
-    check_refused(outside, "stands in no class")
+    check_refused(outside, "is in no class")
 
 
 def test_orphaned_because_its_class_has_nothing_else():
@@ -133,10 +133,10 @@ def test_newer_than_the_tool():
     [
         ("    # <<< retrofit:queue\n", "", "# >>> retrofit:queue", "put it back behind the block's last line"),
         ("    # >>> retrofit:queue", "    # >> retrofit:queue", "# <<< retrofit:queue", "delete this line and the block"),
-        ("    # >>> retrofit:queue v2 ", "    # >>> retrofit:queue v2 xyz", "xyz", "mend or delete it"),
-        ("    # <<< retrofit:queue", "    x = 1  # <<< retrofit:queue", "x = 1", "mend or delete it"),
+        ("    # >>> retrofit:queue v2 ", "    # >>> retrofit:queue v2 xyz", "xyz", "fix or delete it"),
+        ("    # <<< retrofit:queue", "    x = 1  # <<< retrofit:queue", "x = 1", "fix or delete it"),
         ("    # <<< retrofit:backoff", "", "# >>> retrofit:backoff", "`# <<< retrofit:backoff`, is missing"),
-        ("    # >>> retrofit:queue", "    # >>> retrofit:oops", "# <<< retrofit:queue", "as oops; mend one of the two"),
+        ("    # >>> retrofit:queue", "    # >>> retrofit:oops", "# <<< retrofit:queue", "as oops; fix one of the two"),
     ],
 )  # fmt: skip
 def test_damaged(old, new, part, advice):
@@ -452,4 +452,4 @@ def test_marks_are_found_with_what_they_carry():
 )
 def test_what_a_marker_line_carries_is_checked(values):
     mark = DONE[BACKOFF:].partition("\n")[0]
-    check_refused(DONE.replace(mark, f"{mark} {values}"), "damaged")
+    check_refused(DONE.replace(mark, f"{mark} {values}"), "malformed")

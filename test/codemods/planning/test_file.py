@@ -61,7 +61,7 @@ def test_edits_outside_of_the_blocks_survive_removal():
     [
         (lambda text: text.replace("# <<< retrofit:queue", "#"), "is missing"),
         (lambda text: text.replace("retrofit:queue v2", "retrofit:queue v9"), "newer version"),
-        (lambda text: text.replace("# >>> retrofit:queue", "# >>> retrofit:oops"), "mend one of the two"),
+        (lambda text: text.replace("# >>> retrofit:queue", "# >>> retrofit:oops"), "fix one of the two"),
     ],
 )
 def test_damaged_markers_are_refused(spoil, reason):
