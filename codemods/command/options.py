@@ -186,9 +186,9 @@ def _add_what(result: Parser) -> None:
         default=[],
         type=_pattern,
         metavar="PATTERN",
-        help="leave alone, as .gitignore says it",
+        help="leave these alone (patterns as in .gitignore)",
     )
-    what.add_argument("--stdin-filename", type=Path, metavar="FILE", help="the name of what - reads")
+    what.add_argument("--stdin-filename", type=Path, metavar="FILE", help="file name of the code that - reads")
 
 
 def _pattern(text: str) -> str:
@@ -203,7 +203,7 @@ def _add_how(result: Parser) -> None:
     how = result.add_argument_group("what to do")
     how.add_argument("--diff", action="store_true", help="print what would change as a patch; write nothing")
     how.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
-    how.add_argument("--explain", action="store_true", help="tell about every class and call; write nothing")
+    how.add_argument("--explain", action="store_true", help="list every class and call; write nothing")
     how.add_argument("--remove", action="store_true", help="take the retrofit out again")
     how.add_argument(
         "--blocks",
@@ -270,13 +270,13 @@ def _add_say(result: Parser) -> None:
         metavar="NAME",
         help="how to print it: text, json, sarif, github",
     )
-    say.add_argument("--statistics", action="store_true", help="print how often what was decided, and why")
+    say.add_argument("--statistics", action="store_true", help="print counts by decision and reason")
     say.add_argument(
-        "--baseline", type=Path, metavar="FILE", help="tell only of skips that FILE does not list"
+        "--baseline", type=Path, metavar="FILE", help="report only skips that FILE does not list"
     )
-    say.add_argument("--write-baseline", action="store_true", help="write all skips of this run to that FILE")
-    say.add_argument("-q", "--quiet", action="store_true", help="print only what went wrong")
-    say.add_argument("-v", "--verbose", action="store_true", help="print what stays as it is, too")
+    say.add_argument("--write-baseline", action="store_true", help="write all skips of this run to the baseline FILE")
+    say.add_argument("-q", "--quiet", action="store_true", help="print only errors")
+    say.add_argument("-v", "--verbose", action="store_true", help="print unchanged and skipped files, too")
     say.add_argument("--list-apis", action="store_true", help="print the names for --api")
     say.add_argument(
         "--completion",
