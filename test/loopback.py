@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass
 class Request:
-    """A request as it arrived; `at` is `time.monotonic()` then."""
+    """A request as it arrived; `at` is `time.monotonic()` then, `target` the path with its query as it was sent."""
 
     method: str
     path: str
@@ -33,6 +33,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     at: float
+    target: str = ""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -108,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(
             self.command, url.path, parse_qs(url.query),
-            {name.lower(): value for name, value in self.headers.items()}, body, time.monotonic(),
+            {name.lower(): value for name, value in self.headers.items()}, body, time.monotonic(), self.path,
         )  # fmt: skip
         with loopback.counting(request) as counting:
             reply = counting.reply
