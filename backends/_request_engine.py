@@ -1,4 +1,4 @@
-# Put here by add-queue-backoff; retrofit:runtime v2 336ba2b88f
+# Put here by add-queue-backoff; retrofit:runtime v2 7857c771f4
 """Request queue, exponential backoff and environment keys for API client classes.
 
 A class that was given its blocks calls `self._queued(function)(...)` where it called `function(...)` before.
@@ -5388,6 +5388,7 @@ class RequestEngine:
     methods: "ClassVar[Callable[[], tuple[Submit, Map, Priority, QueueStats]]]"
     context: "ClassVar[Context]"
     closing: "ClassVar[Closing]"
+    for_module: "ClassVar[Callable[..., ModuleQueue]]"
     # The queue's errors, which are attributes so that they can be caught where the runtime is inside a file.
     QueueError: "ClassVar[_QueueError]"
     RequestQueueFull: "ClassVar[_RequestQueueFull]"
@@ -6222,6 +6223,81 @@ def _overridden(instance: Any, name: str, function: Callable[..., Any]) -> Any:
     return getattr(super(own[0], instance), name, None) if own else None
 
 
+# module_queue -----------------------------------------------------------------------------------------------
+# The queue of a module, whose functions and static methods share it: `_queued = RequestEngine.for_module(__name__, ...)`.
+
+
+class ModuleQueue:
+    """What `_queued` is in a module: `_queued(function)` is `function`, made in its turn and retried.
+
+    Its attributes are the settings that an instance of a class would have: `_queued.max_retries = 2`.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Say that there is no such setting; to a type checker, that settings can be read."""
+        raise AttributeError(f"the queue of a module has no setting {name!r}", name=name, obj=self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Change a setting.
+
+        Raises:
+            AttributeError: there is no such setting.
+            ValueError: the value makes no sense; the message names the setting.
+        """
+        if name not in OPTIONS:
+            raise AttributeError(f"the queue of a module has no setting {name!r}", name=name, obj=self)
+        super().__setattr__(name, value)
+
+    def __call__(self, call: CallT, /, retry: bool = True) -> CallT:
+        """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
+        try:
+            engine = engines[id(self)]
+        except KeyError:
+            engine = engine_of(self)
+        return engine.wrap(call, retry)  # type: ignore[no-any-return]
+
+    request_queue, current_requests = views()
+    submit, map, priority, queue_stats = methods()
+
+    def close(self) -> None:
+        """Fail the waiting requests, let the running ones end, and join the queue's threads."""
+        engine_of(self).close()
+
+    def __reduce__(self) -> Any:
+        """Be made anew where a copy arrives, as an instance's queue is: functions may be sent to other processes."""
+        cls = type(self)
+        defaults = {name: value.default for name, value in vars(cls).items() if isinstance(value, Setting)}
+        return _copied_queue, (cls.__module__, {**defaults, **self.__dict__})
+
+
+def for_module(name: str, **settings: Any) -> ModuleQueue:
+    """Return the queue of a module.
+
+    Args:
+        name: of the module, `__name__`: that of the logger.
+        settings: defaults; of the blocks queue and backoff it has those of which a setting is named.
+
+    Raises:
+        TypeError: there is no such setting.
+        ValueError: a value makes no sense; the message names the setting.
+    """
+    members: dict[str, Any] = {}
+    for setting, value in settings.items():
+        if setting not in OPTIONS:
+            raise TypeError(f"there is no setting {setting!r}; there are {', '.join(OPTIONS)}")
+        members[setting] = default = Setting(value, setting)
+        default.attribute = setting
+        default.checked(value)  # here, as Python before 3.12 hides what is raised while a class is made
+    # The settings that are not named are declared by the entry point, as in a class.
+    members |= {"__module__": name, "_queued": EntryPoint()}
+    queue: ModuleQueue = type(name.rpartition(".")[2], (ModuleQueue,), members)()
+    return queue
+
+
+def _copied_queue(name: str, settings: dict[str, Any]) -> ModuleQueue:
+    return for_module(name, **settings)
+
+
 # __init__ ---------------------------------------------------------------------------------------------------
 
 
@@ -6240,6 +6316,7 @@ RequestEngine.views = staticmethod(views)
 RequestEngine.methods = staticmethod(methods)
 RequestEngine.context = Context()
 RequestEngine.closing = Closing()
+RequestEngine.for_module = staticmethod(for_module)
 RequestEngine.QueueFull = RequestQueueFull
 
 # So that they are caught, shown and pickled under a name that can be reached, wherever the runtime is.

@@ -11,6 +11,8 @@ from .tables.libraries import Library
 
 BLOCKS = ("queue", "backoff", "env_key")
 """The blocks, in the order in which they stand in a class."""
+FUNCTIONS = "functions"
+"""The block of a module, whose functions and static methods share one queue."""
 
 
 class Decision(str, Enum):
@@ -49,6 +51,7 @@ class Options:
     """What the user asked for."""
 
     blocks: tuple[str, ...] = BLOCKS
+    """Those of classes, and `functions`."""
     remove: bool = False
     runtime: str = "auto"
     """`shared`, `inline`, or `auto`: shared in a package, inline elsewhere."""
@@ -105,6 +108,8 @@ class CallSite:
     library: str
     decision: Decision
     reason: str
+    of_module: bool = False
+    """It is in a module function or static method, so that it can go through the queue of the module only."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .engine import RequestEngine, engines
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .keys import ApiKey
 from .members import Closing, Context, methods, views
+from .module_queue import for_module
 from .settings import EntryPoint, Setting, engine_of
 from .streams import HELD_STREAMS
 from .vendors import aiohttp, botocore, by_argument, genai, grpc, httpx, requests, retrying, sdk, urllib3  # noqa: F401
@@ -36,6 +37,7 @@ RequestEngine.views = staticmethod(views)
 RequestEngine.methods = staticmethod(methods)
 RequestEngine.context = Context()
 RequestEngine.closing = Closing()
+RequestEngine.for_module = staticmethod(for_module)
 RequestEngine.QueueFull = RequestQueueFull
 
 # So that they are caught, shown and pickled under a name that can be reached, wherever the runtime is.

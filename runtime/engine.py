@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RequestQueueView,
         Submit,
     )
+    from .module_queue import ModuleQueue
     from .settings import EntryPoint, Setting
 
 # id(owner) -> its engine. By id, because instances may be unhashable or compare equal; a weak reference's callback
@@ -70,6 +71,7 @@ class RequestEngine:
     methods: "ClassVar[Callable[[], tuple[Submit, Map, Priority, QueueStats]]]"
     context: "ClassVar[Context]"
     closing: "ClassVar[Closing]"
+    for_module: "ClassVar[Callable[..., ModuleQueue]]"
     # The queue's errors, which are attributes so that they can be caught where the runtime is inside a file.
     QueueError: "ClassVar[_QueueError]"
     RequestQueueFull: "ClassVar[_RequestQueueFull]"

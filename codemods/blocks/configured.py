@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..model import FUNCTIONS
 from ..source.fingerprints import fingerprint_of
-from . import templates
+from . import functions, templates
 from .markers import Region
 
 
@@ -21,6 +22,8 @@ def own_defaults(region: Region) -> dict[str, str] | None:
 
     That nothing else was changed is seen by putting the block's own defaults back: the fingerprint fits again.
     """
+    if region.block == FUNCTIONS:
+        return functions.own_defaults(region)
     if region.block not in templates.SETTINGS:
         return None
     try:

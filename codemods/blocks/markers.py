@@ -26,7 +26,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
-from ..model import Edit, Problem, State
+from ..model import FUNCTIONS, Edit, Problem, State
 from ..source.fingerprints import fingerprint
 from ..source.syntax import children
 from ..source.text import Source, parse
@@ -156,12 +156,14 @@ def _left_over(source: Source, marks: Markers) -> frozenset[str]:
 
 def entry_points(regions: Iterable[Region]) -> frozenset[str]:
     """Return the names of the entry points that blocks define."""
-    return frozenset(
-        region.values.get(name, name)
-        for region in regions
-        for block, name in wraps.ENTRY_POINTS.items()
-        if region.block == block
-    )
+    names: set[str] = set()
+    for region in regions:
+        if region.block in wraps.ENTRY_POINTS:
+            name = wraps.ENTRY_POINTS[region.block]
+            names.add(region.values.get(name, name))
+        elif region.block == FUNCTIONS:
+            names |= wraps.names_bound(region.code)
+    return frozenset(names)
 
 
 class _Finder:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..model import Edit
+from ..model import FUNCTIONS, Edit
 from ..source.text import Source, apply, parse
+from ..source.wrapping import wraps_with
 from . import markers
 from .markers import Markers, Region
-from .wraps import mentioned, wraps_with
+from .wraps import mentioned, word_of
 
 _LINE_END = re.compile("[\r\n]")
 
@@ -52,8 +53,16 @@ def strip_edits(source: Source, marks: Markers, tree: ast.Module | None = None) 
     Args:
         tree: the file's syntax tree, if it is known already; with or without the blocks.
     """
-    edits = [region_removal(source, region) for region in marks.regions]
-    if marks.import_line:
+    edits: list[Edit] = []
+    import_line = marks.import_line
+    for region in marks.regions:
+        if region.block == FUNCTIONS and import_line == 1 and region.first <= marks.import_last + 2:
+            # At the top of a file nothing stands above them, so that the lines between go with both.
+            edits.append(markers.removal(source, 1, region.last, 0))
+            import_line = 0
+        else:
+            edits.append(region_removal(source, region))
+    if import_line:
         edits.append(import_removal(source, marks))
     edits += unwrap_edits(source, marks, marks.entry_points, tree)
     return edits
@@ -93,7 +102,7 @@ def _lines_with(names: frozenset[str], source: Source, marks: Markers) -> list[i
     if not names:
         return []
     ours = {line for region in marks.regions for line in range(region.first, region.last + 1)}
-    words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
+    words = re.compile("|".join(rf"\b{re.escape(word_of(name))}\b" for name in names))
     lines = [source.line_at(word.start()) for word in words.finditer(source.text)]
     return [line for line in lines if line not in ours]
 

@@ -21,7 +21,7 @@ MODULES = """
     request waiting streams bodies async_waiting async_streams async_calls call_kinds jobs calls
     vendors/aiohttp vendors/botocore vendors/by_argument vendors/genai vendors/grpc vendors/httpx vendors/requests
     vendors/retrying vendors/sdk vendors/urllib3
-    wrap engine settings keys members __init__
+    wrap engine settings keys members module_queue __init__
 """.split()  # fmt: skip
 """In the order in which they import from one another."""
 INSTALLED_ONLY = ("instrumentation", "shared")

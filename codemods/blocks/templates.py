@@ -22,7 +22,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 _WIDTH = 84
 """Of a line of a block: what black leaves as it is where a class is indented once."""
 RUNTIME_MODULE, ENGINE = markers.RUNTIME_MODULE, markers.ENGINE
-VERSIONS: Mapping[str, int] = {"queue": 2, "backoff": 2, "env_key": 2, "runtime": 2}
+VERSIONS: Mapping[str, int] = {"queue": 2, "backoff": 2, "env_key": 2, "functions": 2, "runtime": 2}
 """Raised when a template changes in a way that a user should hear of."""
 
 OPTIONS = runtime_options()
@@ -86,7 +86,7 @@ class Block:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES, encoding="ascii"),
         undefined=jinja2.StrictUndefined,
@@ -95,14 +95,14 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # what comes out is Python; values go in through `repr`, names are checked identifiers
     )
-    environment.filters["repr"] = _repr
+    environment.filters["repr"] = literal
     return environment
 
 
-def _repr(value: Any) -> str:
+def literal(value: Any) -> str:
     """Return a literal in double quotes, as black writes it."""
     if isinstance(value, tuple):
-        inside = ", ".join(_repr(item) for item in value)
+        inside = ", ".join(literal(item) for item in value)
         return f"({inside},)" if len(value) == 1 else f"({inside})"
     text = repr(value)
     if isinstance(value, str) and text[0] == "'" and '"' not in text:
@@ -134,7 +134,7 @@ def block(
         if option in SETTINGS[name] and value != OPTIONS[option].default
     }
     shared = ["shared=True"] if arguments.get("shared") else []
-    written = {option: _repr(value) for option, value in own.items()} | dict(by_hand or {})
+    written = {option: literal(value) for option, value in own.items()} | dict(by_hand or {})
 
     def renamed(member: str) -> str:
         new = names.get(member, member)
@@ -145,8 +145,8 @@ def block(
     def setting(option: str, about: str = "") -> str:
         attribute = renamed(option)
         spelt_out = option in written or option in SPELT_OUT[name]
-        values = [written.get(option, _repr(OPTIONS[option].default))] if spelt_out else []
-        values += [("" if values else "option=") + _repr(option)] if attribute != option else []
+        values = [written.get(option, literal(OPTIONS[option].default))] if spelt_out else []
+        values += [("" if values else "option=") + literal(option)] if attribute != option else []
         line = f"{attribute} = {engine}.setting({', '.join([*values, *shared])})"
         commented = f"{line}  # {about}"
         return commented if about and len(commented) <= _WIDTH else line
@@ -155,7 +155,7 @@ def block(
     alone = [option for option in rest if option in written or option in names]
     together = [option for option in ON_ONE_LINE[name] if option in rest and option not in alone]
     lines = [f"{' = '.join(together)} = {engine}.setting({''.join(shared)})"] if together else []
-    template = _environment().get_template(f"{name}.py.j2")
+    template = environment().get_template(f"{name}.py.j2")
     code = template.render(
         engine=engine,
         name=renamed,

@@ -1,4 +1,8 @@
-"""The wraps around calls, `self._queued(function)(...)`: how they look, and which are ours where no block says so."""
+"""The wraps around calls: how they look, and which are ours where no block says so.
+
+`self._queued(function)(...)` goes through the queue of an instance, `_queued(function)(...)` through that of the module.
+The name of a module's entry point is written with a colon before it here, `:_queued`, to tell it from a method's.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import ast
 import re
 from collections.abc import Iterator
 
+from ..source.wrapping import OF_MODULE, wraps_with
+
 ENTRY_POINTS = {"queue": "_queued", "backoff": "_retried"}
 """Block -> the method through which calls go; the queue's is the one if a class has both."""
 _ENTRY_POINT = r"_(?:retrofit_)?(?:queued|retried)_*"
-_NAMES = re.compile(rf"\.({_ENTRY_POINT})\s*\)?\s*\(")
-_BYTES = re.compile(rf"\.{_ENTRY_POINT}\s*\)?\s*\(".encode())
+_NAMES = re.compile(rf"(\.?)\b({_ENTRY_POINT})\s*\)?\s*\(")
+_BYTES = re.compile(rf"\b{_ENTRY_POINT}\s*\)?\s*\(".encode())
 
 
 def mentioned(data: bytes) -> bool:
@@ -20,7 +26,20 @@ def mentioned(data: bytes) -> bool:
 
 def names_in(text: str) -> frozenset[str]:
     """Return the names of what may be entry points in a text."""
-    return frozenset(_NAMES.findall(text))
+    return frozenset(name if dot else OF_MODULE + name for dot, name in _NAMES.findall(text))
+
+
+def names_bound(code: str) -> frozenset[str]:
+    """Return the entry point that the block of a module's functions binds."""
+    names = {
+        OF_MODULE + name for name in ENTRY_POINTS.values() if re.search(rf"^{name}\b", code, re.MULTILINE)
+    }
+    return frozenset(names)
+
+
+def word_of(name: str) -> str:
+    """Return the name of an entry point as it is written."""
+    return name.removeprefix(OF_MODULE)
 
 
 def after_a_word(text: str, start: int) -> bool:
@@ -33,27 +52,20 @@ def after_a_word(text: str, start: int) -> bool:
     return start > 0 and (text[start - 1] == "_" or text[start - 1].isalnum())
 
 
-def wraps_with(node: ast.Call) -> str:
-    """Return the name of the method if a call looks like a wrap, `self.method(function)`; nothing otherwise."""
-    function = node.func
-    looks_so = (
-        isinstance(function, ast.Attribute)
-        and isinstance(function.value, ast.Name)
-        and len(node.args) == 1
-        and all(keyword.arg == "retry" for keyword in node.keywords)
-    )
-    return function.attr if looks_so and isinstance(function, ast.Attribute) else ""
-
-
 def block_of(name: str) -> str:
     """Return the block that defines an entry point."""
     return "queue" if "queued" in name else "backoff"
 
 
 def only_in_wraps(tree: ast.Module, name: str) -> bool:
-    """Return True if code uses a name for wraps, and nowhere for anything else: it is not defined, handed on, ..."""
+    """Return True if code uses a name for wraps, and nowhere for anything else: it is not defined, handed on, ...
+
+    Args:
+        name: as it is written; a class and the module may have an entry point of that name.
+    """
     nodes = list(ast.walk(tree))
-    ours = {id(node.func) for node in nodes if isinstance(node, ast.Call) and wraps_with(node) == name}
+    both = (name, OF_MODULE + name)
+    ours = {id(node.func) for node in nodes if isinstance(node, ast.Call) and wraps_with(node) in both}
     return bool(ours) and not any(id(node) not in ours and name in _strings(node) for node in nodes)
 
 
@@ -86,8 +98,10 @@ def left_over(tree: ast.Module, names: frozenset[str]) -> frozenset[str]:
     certain = set()
     for name in names:
         wraps = [node for node in nodes if isinstance(node, ast.Call) and wraps_with(node) == name]
-        ours = all(_owner(wrap) in owners for wrap in wraps) and any(id(wrap) in used for wrap in wraps)
-        if ours and only_in_wraps(tree, name):
+        of_module = name.startswith(OF_MODULE)
+        ours = of_module or all(_owner(wrap) in owners for wrap in wraps)
+        ours = ours and any(id(wrap) in used for wrap in wraps)
+        if ours and only_in_wraps(tree, word_of(name)):
             certain.add(name)
     return frozenset(certain)
 

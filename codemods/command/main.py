@@ -18,7 +18,7 @@ from ..disk import find, processes, write
 from ..disk.exclusion import Exclusion
 from ..disk.requires_python import OLDEST, allowed_too_old
 from ..disk.runtime_files import runtime_plans
-from ..model import FilePlan, Options, Run
+from ..model import FUNCTIONS, FilePlan, Options, Run
 from ..reporting import terminal
 from ..reporting.annotations import commands
 from ..reporting.diff import shown_path
@@ -222,7 +222,7 @@ class _Command:
         sys.stdout.flush()
         terminal.print_problems(self.err, facts)
         if not arguments.quiet:
-            terminal.print_summary(out, facts, removing=arguments.remove)
+            terminal.print_summary(out, facts, arguments.remove, arguments.functions)
             if arguments.statistics:
                 terminal.print_statistics(out, facts)
             if arguments.report is not None:
@@ -287,7 +287,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """Return what the arguments ask of the planner."""
     of_all, of_one = key_variables(arguments.key_env)
     return Options(
-        blocks=arguments.blocks,
+        blocks=tuple(dict.fromkeys((*arguments.blocks, *([FUNCTIONS] if arguments.functions else ())))),
         remove=arguments.remove,
         runtime=arguments.runtime,
         overwrite_edited=arguments.overwrite_edited,

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..disk.exclusion import Exclusion
-from ..model import BLOCKS, Options
+from ..model import BLOCKS, FUNCTIONS, Options
 from ..reporting.facts import tool_version
 from ..source.visible import visible
 from . import own_backends
 
 FORMATS = ("text", "json", "sarif", "github")
 SHELLS = ("bash", "zsh", "fish")
+_ALL = (*BLOCKS, FUNCTIONS)
 
 _EXAMPLES = """\
 examples:
@@ -90,12 +91,12 @@ class _Completion(argparse.Action):
 
 def _block_list(text: str) -> tuple[str, ...]:
     asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in BLOCKS]
+    unknown = [name for name in asked if name not in _ALL]
     if unknown or not asked:
-        close = difflib.get_close_matches(unknown[0] if unknown else "", BLOCKS, n=1)
+        close = difflib.get_close_matches(unknown[0] if unknown else "", _ALL, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise argparse.ArgumentTypeError(f"takes {','.join(BLOCKS)}, not {text!r}.{hint}")
-    return tuple(name for name in BLOCKS if name in asked)
+        raise argparse.ArgumentTypeError(f"takes {','.join(_ALL)}, not {text!r}.{hint}")
+    return tuple(name for name in _ALL if name in asked)
 
 
 def _api(text: str) -> str:
@@ -211,6 +212,9 @@ def _add_how(result: Parser) -> None:
         default=BLOCKS,
         metavar="LIST",
         help=f"{','.join(BLOCKS)} (default: all)",
+    )
+    how.add_argument(
+        "--functions", action="store_true", help="give module functions and static methods a queue, too"
     )
     how.add_argument(
         "--runtime",

@@ -11,7 +11,7 @@ from ..finding.follow import Follower, View
 from ..finding.project import summary_of
 from ..finding.project_names import Project
 from ..finding.summary import Summary
-from ..model import FilePlan, Options, Problem
+from ..model import FUNCTIONS, FilePlan, Options, Problem
 from ..tables.lookup import catalogue
 from .project_files import module_path
 from .read import plan_file, read
@@ -45,7 +45,8 @@ class Planning:
 
     @cached_property
     def _follower(self) -> Follower:
-        return Follower(self.view, catalogue(self.options.transports))
+        options = self.options
+        return Follower(self.view, catalogue(options.transports), FUNCTIONS in options.blocks)
 
     def __call__(self, path: Path) -> FilePlan:
         module = self.view.module_of(module_path(path))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..source.scopes import ClassInfo, Scope, own_nodes
+from ..source.wrapping import wraps_with
 from ..tables.libraries import ADAPTER, ADAPTERS, Library
 from ..tables.lookup import Transport
 from ..tables.request_shapes import LAZY_ATTRIBUTES
-from . import existing_retries, probes, through, unknown_receivers
+from . import existing_retries, module_functions, probes, through, unknown_receivers
 from .callers import Callers
 from .project_names import Project
 from .resolve import Names
@@ -58,6 +59,7 @@ class Site:
             asks for, or it makes several requests.
         wrapper: the call of the entry point, if the call is wrapped already.
         stray: True if it is wrapped where there is no such name as the wrap's `self`.
+        of_module: there is no instance, but it could go through the queue of the module.
     """
 
     node: ast.expr
@@ -70,6 +72,7 @@ class Site:
     retried: bool = False
     wrapper: ast.Call | None = None
     stray: bool = False
+    of_module: bool = False
 
 
 def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing: bool = True) -> list[Site]:
@@ -153,14 +156,8 @@ class _Finder:
         return id(wrapper) in self.called
 
     def _entry_point(self, node: ast.Call) -> str:
-        function = node.func
-        is_ours = (
-            isinstance(function, ast.Attribute)
-            and function.attr in self.entry_points
-            and isinstance(function.value, ast.Name)
-            and len(node.args) == 1
-        )
-        return function.attr if is_ours and isinstance(function, ast.Attribute) else ""
+        name = wraps_with(node)
+        return name if name in self.entry_points else ""
 
     def _of_callee(self, callee: ast.expr, call: ast.Call, wrapper: ast.Call | None) -> Iterator[Site]:
         name = self.names.resolve(callee, self.scope)
@@ -226,6 +223,8 @@ class _Finder:
 
     def _is_bound(self, wrapper: ast.Call) -> bool:
         """Return True if something binds the `self` whose method a wrap goes through."""
+        if isinstance(wrapper.func, ast.Name):
+            return True  # the module's queue, which is bound wherever the module has its block
         owner = getattr(getattr(wrapper.func, "value", None), "id", "")
         return any(
             owner in scope.bindings
@@ -245,12 +244,9 @@ class _Finder:
         if known is not None and known.refusal:
             return self._obstructed(node, library, known.refusal, wrapper)
         method = self._enclosing_method()
-        if method is None:
-            return self._obstructed(node, library, self._why_no_method(), wrapper)
-        owner = method.self_name
-        if owner is None:
-            reason = "static method: there is no `self` or `cls` to hold the queue"
-            return self._obstructed(node, library, reason, wrapper)
+        owner = method.self_name if method is not None else None
+        if method is None or owner is None:
+            return self._of_module(node, known, wrapper, call, note)
         if self.names.method_of_self(owner, self.scope) is not method:
             reason = f"`{owner}` is not the instance here: it is bound again"
             return self._obstructed(node, library, reason, wrapper)
@@ -265,9 +261,7 @@ class _Finder:
             )
         if self._is_of_adapter(method):
             return self._obstructed(node, library, ADAPTER, wrapper)
-        by = self._retried_by(node, call)
-        once = f"already retried by {by}" if by else known.queued_only if known is not None else ""
-        once = once or probes.why_probe(self.scope, node)
+        once = self._why_once(node, known, call)
         return Site(
             node,
             method.class_info,
@@ -278,6 +272,36 @@ class _Finder:
             retried=bool(once),
             wrapper=wrapper,
         )
+
+    def _why_once(self, node: ast.expr, known: Transport | None, call: ast.Call | None) -> str:
+        """Return why a request is not to be made again by us, or nothing."""
+        by = self._retried_by(node, call)
+        once = f"already retried by {by}" if by else known.queued_only if known is not None else ""
+        return once or probes.why_probe(self.scope, node)
+
+    def _of_module(
+        self,
+        node: ast.expr,
+        known: Transport | None,
+        wrapper: ast.Call | None,
+        call: ast.Call | None,
+        note: str,
+    ) -> Site:
+        """Return a site without an instance: its module could hold the queue."""
+        found = self._obstructed(
+            node, known.library if known is not None else None, self._why_no_method(), wrapper
+        )
+        is_called = call is not None and call.func in (node, wrapper)
+        if isinstance(self.scope.node, ast.ClassDef) or module_functions.why_none(self.scope):
+            return replace(found, obstacle=module_functions.why_none(self.scope) or found.obstacle)
+        is_kept = isinstance(self.scope.node, ast.Module) and wrapper is None and not is_called
+        if is_kept and not self._runs_what_it_is_given(call):
+            return found  # what a module keeps is wrapped where it is called
+        once = self._why_once(node, known, call)
+        return replace(found, note=once or note, retried=bool(once), of_module=True)
+
+    def _runs_what_it_is_given(self, call: ast.Call | None) -> bool:
+        return call is not None and self.names.resolve(call.func, self.scope) != "functools.partial"
 
     def _is_of_adapter(self, method: Scope) -> bool:
         """Return True for the method by which a transport sends what its session hands on to it."""
@@ -295,6 +319,8 @@ class _Finder:
         return None
 
     def _why_no_method(self) -> str:
+        if self._enclosing_method() is not None:
+            return "static method: there is no `self` or `cls` to hold the queue"
         if isinstance(self.scope.node, ast.Module):
             return "module level: there is no `self` or `cls` to hold the queue"
         if isinstance(self.scope.node, ast.ClassDef):

@@ -54,11 +54,16 @@ class View:
 
 
 class Follower:
-    """Follows names; remembers what it has found."""
+    """Follows names; remembers what it has found.
 
-    def __init__(self, view: View, catalogue: Catalogue) -> None:
+    Args:
+        functions: modules get a queue, too, so that no request is out of reach.
+    """
+
+    def __init__(self, view: View, catalogue: Catalogue, functions: bool = False) -> None:
         self.view = view
         self.catalogue = catalogue
+        self.functions = functions
         self.wanted: set[str] = set()
         """Modules that a name led to and of which there is no summary."""
         self.requests: dict[str, bool] = {}

@@ -96,9 +96,10 @@ def goes_through(follower: Follower, place: str) -> str:
     what = f"goes through {found[1].name}"
     if request.function.name != found[1].name:
         what += f" and {request.function.name}"
-    if not request.can_hold_a_queue:
+    if not request.can_hold_a_queue and not follower.functions:
         kind = "static method" if request.function.kind == "static" else "module function"
-        return f"{what}, a {kind}, which makes the request at {where} and has no `self` to hold a queue"
+        reason = "and has no `self` to hold a queue; --functions gives its module one"
+        return f"{what}, a {kind}, which makes the request at {where} {reason}"
     if request.module in follower.view.planned:
         return f"{what}, wrapped at {where}"
     return f"{what}, which makes the request at {where}; that file is not among those given"

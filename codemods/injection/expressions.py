@@ -79,8 +79,9 @@ def _expressions(
     line = (
         cst.SimpleStatementLine([statement]) if isinstance(statement, cst.BaseSmallStatement) else statement
     )
-    block = cst.IndentedBlock([line], indent=indent)
-    module = cst.Module([cst.If(cst.Name("_"), block)], default_indent=default_indent)
+    # In the module itself there is no block around it.
+    around = [cst.If(cst.Name("_"), cst.IndentedBlock([line], indent=indent))] if indent else [line]
+    module = cst.Module(around, default_indent=default_indent)
     ranges = MetadataWrapper(module, unsafe_skip_copy=True).resolve(PositionProvider)
     start = ranges[statement].start
     return {

@@ -12,6 +12,7 @@ import libcst as cst
 from ..model import Refusal
 from ..source.text import Source
 from .add_blocks import AddBlocks, NewBlocks
+from .add_functions import AddFunctions, NewFunctions
 from .add_import import AddImport, NewImport
 from .add_runtime import AddRuntime, NewRuntime
 from .libcst_limits import can_be_asked
@@ -28,9 +29,10 @@ class Injections:
     calls: tuple[Wrap | Rewrap, ...] = ()
     blocks: tuple[NewBlocks, ...] = ()
     head: NewImport | NewRuntime | None = None
+    functions: NewFunctions | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.calls or self.blocks or self.head)
+        return bool(self.calls or self.blocks or self.head or self.functions)
 
     def moved(self, move: Callable[[int], int]) -> Injections:
         """Return the same for a text in which each offset has become another."""
@@ -42,6 +44,9 @@ class Injections:
             tuple(replace(change, span=span(change)) for change in self.calls),
             tuple(replace(new, class_start=move(new.class_start)) for new in self.blocks),
             replace(self.head, beside=move(self.head.beside)) if self.head is not None else None,
+            replace(self.functions, beside=move(self.functions.beside))
+            if self.functions is not None
+            else None,
         )
 
 
@@ -102,6 +107,9 @@ def _with(module: cst.Module, source: Source, numbers: Numbers, injections: Inje
     if injections.blocks:
         blocks = {numbers.way_to(new.class_start)[0]: new for new in injections.blocks}
         module = module.visit(AddBlocks(blocks, module))
+    if injections.functions is not None:  # never above the import, hence before it: their numbers stay
+        functions = injections.functions
+        module = module.visit(AddFunctions(functions, numbers.in_module(functions.beside)))
     head = injections.head
     if isinstance(head, NewImport):
         module = module.visit(AddImport(head, numbers.in_module(head.beside)))

@@ -1,4 +1,4 @@
-"""Lets calls go through a method of the instance: `requests.get(url)` -> `self._queued(requests.get)(url)`."""
+"""Lets calls go through a queue: `requests.get(url)` -> `self._queued(requests.get)(url)`; in a function `_queued(...)`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Wrap:
 
     Attributes:
         span: of what is called, or handed on.
-        owner: the name by which the instance or class is known there: `self`, `cls`.
-        entry_point: the method that the call is to go through.
+        owner: the name by which the instance or class is known there: `self`, `cls`; empty for the module.
+        entry_point: the method, or the module's function, that the call is to go through.
         retry: False: it is to be queued, but not retried.
         after_a_word: the character before it belongs to a keyword, as in `return(session or requests).get(url)`.
     """
@@ -37,10 +37,12 @@ class Rewrap:
 
     Attributes:
         span: of the wrap: `self._retried(requests.get)`.
+        owner: see `Wrap`.
         retry: True: that stays as it is.
     """
 
     span: Span
+    owner: str
     entry_point: str
     retry: bool = True
 
@@ -61,7 +63,7 @@ class WrapCalls(ChangeExpressions):
         change = self._changes[span]
         if isinstance(change, Rewrap):
             return _rewrapped(cst.ensure_type(updated, cst.Call), change)
-        function = cst.Attribute(cst.Name(change.owner), cst.Name(change.entry_point))
+        function = _entry_point(change)
         if change.after_a_word:
             function = function.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
         arguments = [cst.Arg(updated.with_changes(lpar=(), rpar=()))]
@@ -70,8 +72,13 @@ class WrapCalls(ChangeExpressions):
         return cst.Call(function, arguments, lpar=updated.lpar, rpar=updated.rpar)
 
 
+def _entry_point(change: Wrap | Rewrap) -> cst.Attribute | cst.Name:
+    name = cst.Name(change.entry_point)
+    return cst.Attribute(cst.Name(change.owner), name) if change.owner else name
+
+
 def _rewrapped(call: cst.Call, change: Rewrap) -> cst.Call:
-    function = cst.ensure_type(call.func, cst.Attribute).with_changes(attr=cst.Name(change.entry_point))
+    function = _entry_point(change).with_changes(lpar=call.func.lpar, rpar=call.func.rpar)
     if change.retry:
         return call.with_changes(func=function)
     (argument,) = call.args

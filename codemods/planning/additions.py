@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from ..blocks import markers, templates
 from ..blocks.markers import Region, entry_points
 from ..blocks.removal import import_removal, region_removal, unwrap
-from ..blocks.wraps import after_a_word, block_of, only_in_wraps, wraps_with
+from ..blocks.wraps import after_a_word, block_of, only_in_wraps, word_of
 from ..finding import calls
 from ..finding.calls import Site
 from ..finding.kin import kin_of
 from ..finding.resolve import Names
 from ..finding.tests import is_test_class
 from ..injection.add_blocks import NewBlocks
+from ..injection.add_functions import NewFunctions
 from ..injection.add_import import NewImport
 from ..injection.add_runtime import NewRuntime
 from ..injection.injections import Injections
@@ -29,11 +30,13 @@ from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, S
 from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
 from ..source.text import Source
-from . import class_blocks, insertion, keys
+from ..source.wrapping import wraps_with
+from . import class_blocks, functions, insertion, keys
 from .block_changes import plan_block
 from .block_states import blocks_by_class
 from .class_blocks import ClassWork
 from .decisions import Home, SiteDecision, decide
+from .functions import ModuleQueue, plan_functions
 from .opt_outs import WORDS, OptOuts, written
 from .reading import Outcome, ReadFile
 
@@ -54,17 +57,23 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
         _plan_class(file, work, regions.get(id(work.info), {}), settled.wrapped_by, words, engine, options)
         for work in settled.works
     ]
-    users = [planned.info for planned in blocks if planned.has_blocks]
-    runtime = _plan_runtime(file, users, engine, options) if users else _RuntimePlan()
+    module_queue = plan_functions(file, settled.module, settled.decisions, engine, options)
+    users = [planned.info.node.lineno for planned in blocks if planned.has_blocks]
+    users += [module_queue.first_use] if module_queue.first_use else []
+    runtime = _plan_runtime(file, min(users), engine, options) if users else _RuntimePlan()
+    new_functions = None
+    if module_queue.new is not None:
+        runtime, new_functions = _with_functions(file, runtime, module_queue.first_use, module_queue.new)
     edits = [edit for decision in settled.decisions for edit in _left_over_wraps(file.source, decision)]
     edits += [edit for planned in blocks for edit in planned.edits]
-    edits += runtime.edits
+    edits += [*module_queue.edits, *runtime.edits]
     injections = Injections(
         tuple(change for decision in settled.decisions for change in _calls(file.source, decision)),
         tuple(planned.new for planned in blocks if planned.new is not None),
         runtime.head,
+        new_functions,
     )
-    classes = (*settled.told, *(planned.told for planned in blocks), *runtime.told)
+    classes = (*settled.told, *module_queue.told, *(planned.told for planned in blocks), *runtime.told)
     told = tuple(_told(file, decision) for decision in settled.decisions)
     return Outcome(file, edits, injections, classes, told, runtime.beside)
 
@@ -72,7 +81,8 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
 def _words(file: ReadFile) -> frozenset[str]:
     """Return every word of the file, but for the names of entry points that its code uses for nothing but wraps."""
     words = frozenset(re.findall(r"\w+", file.text))
-    return words - {name for name in file.marks.entry_points & words if only_in_wraps(file.tree, name)}
+    names = frozenset(map(word_of, file.marks.entry_points))
+    return words - {name for name in names & words if only_in_wraps(file.tree, name)}
 
 
 def _engine_name(file: ReadFile, words: frozenset[str]) -> str:
@@ -99,12 +109,14 @@ class _Settled:
     Attributes:
         told: of classes that are refused blocks, and of comments that say nothing.
         wrapped_by: `id` of a class -> the blocks that define what its calls go through already.
+        module: the queue that the module has, or is to have.
     """
 
     decisions: list[SiteDecision]
     works: list[ClassWork]
     told: list[ClassPlan]
     wrapped_by: dict[int, set[str]]
+    module: ModuleQueue | None
 
 
 def _settle(
@@ -121,7 +133,11 @@ def _settle(
     for site in sites:
         sites_of[id(site.info) if site.info is not None else 0].append(site)
     opt_outs = OptOuts(file.text, file.tree)
-    decisions = [decide(site, None, options, opt_outs.of(site.node)) for site in sites_of[0]]
+    module = functions.settle(file, sites, words, options)
+    decisions = [
+        decide(site, module.home_of(site) if module else None, options, opt_outs.of(site.node))
+        for site in sites_of[0]
+    ]
     kin = {id(info): kin_of(names, info) for info in names.classes}
     used = class_blocks.names_used(names.classes, kin)
     works: dict[int, ClassWork] = {}
@@ -144,7 +160,7 @@ def _settle(
                 words,
             )
         in_file = [region for cls in info.lineage() for region in regions.get(id(cls), {}).values()]
-        home = Home(why_refused, work, bool(entry_points(in_file)))
+        home = Home(why_refused, work.entry_point if work is not None else "", bool(entry_points(in_file)))
         decided = [decide(site, home, options, opt_outs.of(site.node)) for site in sites_of[id(info)]]
         decisions += decided
         calling = [decision.site.library for decision in decided if decision.calls_for_blocks]
@@ -166,13 +182,14 @@ def _settle(
     for site in sites:
         if site.wrapper is not None:
             wrapped_by[id(site.info)].add(block_of(wraps_with(site.wrapper)))
-    return _Settled(decisions, list(works.values()), told, wrapped_by)
+    return _Settled(decisions, list(works.values()), told, wrapped_by, module)
 
 
 def _told(file: ReadFile, decision: SiteDecision) -> CallSite:
     site = decision.site
     library = site.library.name if site.library is not None else "?"
-    return file.call_site(site.node, site.scope_name, library, decision.decision, decision.reason)
+    told = file.call_site(site.node, site.scope_name, library, decision.decision, decision.reason)
+    return replace(told, of_module=site.of_module)
 
 
 def _left_over_wraps(source: Source, decision: SiteDecision) -> Iterable[Edit]:
@@ -189,11 +206,11 @@ def _calls(source: Source, decision: SiteDecision) -> Iterator[Wrap | Rewrap]:
     retry = decision.decision is Decision.WRAPPED
     if site.wrapper is None:
         span = source.span(site.node)
-        yield Wrap(span, site.owner, entry_point, retry, after_a_word(source.text, span[0]))
+        yield Wrap(span, site.owner, word_of(entry_point), retry, after_a_word(source.text, span[0]))
     else:
         retry = retry or bool(site.wrapper.keywords)
         if not retry or wraps_with(site.wrapper) != entry_point:  # as when the queue comes to the backoff
-            yield Rewrap(source.span(site.wrapper), entry_point, retry)
+            yield Rewrap(source.span(site.wrapper), site.owner, word_of(entry_point), retry)
 
 
 # The blocks.
@@ -281,11 +298,11 @@ class _RuntimePlan:
     beside: bool = False
 
 
-def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, options: Options) -> _RuntimePlan:
+def _plan_runtime(file: ReadFile, first_use: int, engine: str, options: Options) -> _RuntimePlan:
     """Plan the import of the runtime, or the runtime itself.
 
     Args:
-        users: the classes that have blocks.
+        first_use: the line of the first class that has blocks, or of the first call through the module's queue.
     """
     inline, imported = _inline_runtime(file), bool(file.marks.import_line)
     head: NewImport | NewRuntime | None = None
@@ -296,12 +313,12 @@ def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, optio
         shared = inline is None and (imported or file.in_package)
     if shared and not imported:
         line = _import_line(file.in_package, engine)
-        head = insertion.import_line(file.source, file.tree, users, line)
+        head = insertion.import_line(file.source, file.tree, first_use, line)
     if shared and inline is not None:
         edits.append(region_removal(file.source, inline))
     if not shared and inline is None:
         block = templates.inline_runtime(engine)
-        head = insertion.runtime(file.source, file.tree, users, block)
+        head = insertion.runtime(file.source, file.tree, first_use, block)
     elif not shared and inline is not None:
         block = templates.inline_runtime(engine)
         change, edit = plan_block(file.source, inline, block, None, engine, options)
@@ -311,6 +328,24 @@ def _plan_runtime(file: ReadFile, users: Iterable[ClassInfo], engine: str, optio
     if not shared and imported:
         edits.append(import_removal(file.source, file.marks))
     return _RuntimePlan(head, tuple(edits), tuple(told), shared)
+
+
+def _with_functions(
+    file: ReadFile, runtime: _RuntimePlan, first_use: int, block: templates.Block
+) -> tuple[_RuntimePlan, NewFunctions | None]:
+    """Return how the file comes by the runtime and the block of its functions, which stands below that."""
+    head = runtime.head
+    if isinstance(head, NewRuntime):
+        return replace(runtime, head=insertion.runtime_with(head, block)), None
+    marks = file.marks
+    if head is None and marks.import_line > insertion.first_line_of(file.tree, first_use):
+        # A class further down was the first that needed it.
+        moved = import_removal(file.source, marks)
+        line = file.source.text[moved.start : moved.end].strip()
+        head = insertion.import_line(file.source, file.tree, first_use, line)
+        runtime = replace(runtime, head=head, edits=(*runtime.edits, moved))
+    new = insertion.functions(file.source, file.tree, first_use, block, head, marks.import_line)
+    return (replace(runtime, head=None) if new.import_line else runtime), new
 
 
 def _import_line(in_package: bool, engine: str) -> str:

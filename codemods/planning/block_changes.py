@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..blocks import configured, edited, templates
+from ..blocks import configured, edited, functions, templates
 from ..blocks.markers import Region
 from ..blocks.removal import region_removal
-from ..model import BlockChange, Edit, Options, State
+from ..model import FUNCTIONS, BlockChange, Edit, Options, State
 from ..source.fingerprints import fingerprint
 from ..source.scopes import ClassInfo
 from ..source.text import Source
@@ -61,6 +61,9 @@ def _configured(
         arguments = configured.key_arguments(region.code) or {}
         made = templates.block(name, rendered.engine, {}, **arguments)
         made = replace(made, mark=fingerprint(rendered.code))
+    elif name == FUNCTIONS:
+        kept = ", ".join(f"{option} = {code}" for option, code in by_hand.items())
+        made = functions.with_own_defaults(rendered, region)
     else:
         kept = ", ".join(f"{option} = {code}" for option, code in by_hand.items())
         made = templates.with_own_defaults(rendered, by_hand)

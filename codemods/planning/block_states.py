@@ -9,7 +9,7 @@ from ..blocks import templates
 from ..blocks.configured import is_edited
 from ..blocks.markers import Markers, Region
 from ..blocks.owners import Owners
-from ..model import Options, Refusal, State
+from ..model import FUNCTIONS, Options, Refusal, State
 from ..source.fingerprints import fingerprint
 from ..source.scopes import ClassInfo
 from ..source.text import Source
@@ -17,13 +17,15 @@ from . import newer_syntax
 
 _CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
 """What the lines begin with that git puts around both sides of a conflict."""
+OF_MODULE = ("runtime", FUNCTIONS)
+"""The blocks that stand in no class."""
 LayoutOfClass = dict[int, dict[str, Region]]
 """`id` of a class's ClassInfo -> block -> where it stands."""
 
 
 def check_blocks(marks: Markers, options: Options) -> None:
     """Refuse a file with blocks that this tool does not know, or that were edited by hand and are not to be lost."""
-    seen_runtime = 0
+    seen: dict[str, int] = {}
     for region in marks.regions:
         name = region.block
         if name not in templates.VERSIONS:
@@ -32,11 +34,11 @@ def check_blocks(marks: Markers, options: Options) -> None:
         if region.version > templates.VERSIONS[name]:
             reason = f"the {name} block was made by a newer version of this tool (v{region.version}); update the tool"
             raise Refusal(region.first, reason, State.NEWER)
-        if name == "runtime" and seen_runtime:
-            reason = f"the file has two runtime blocks, the other in line {seen_runtime}; delete one of them"
+        if name in seen:
+            reason = f"the file has two {name} blocks, the other in line {seen[name]}; delete one of them"
             raise Refusal(region.first, reason, State.DUPLICATED)
-        if name == "runtime":
-            seen_runtime = region.first
+        if name in OF_MODULE:
+            seen[name] = region.first
         merged = options.merge and not options.remove
         if not merged and not options.overwrite_edited and is_edited(region):
             raise Refusal(region.first, _edited(name, options.remove), State.EDITED)
@@ -57,7 +59,7 @@ def blocks_by_class(source: Source, classes: Iterable[ClassInfo], marks: Markers
     result: LayoutOfClass = {}
     owners = Owners(source, classes)
     for region in marks.regions:
-        if region.block == "runtime":
+        if region.block in OF_MODULE:
             continue
         info = owners.of(region)
         if info is None:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..blocks.wraps import block_of
 from ..finding.calls import Site
 from ..model import Decision, Options
-from .class_blocks import ClassWork
 from .opt_outs import NO_RETRY, SKIP, written
 
 
 @dataclass(frozen=True)
 class Home:
-    """What a decision asks of the class that a call site stands in.
+    """What a decision asks of the class that a call site stands in, or of the module.
 
     Attributes:
-        refused: why the class cannot have blocks, or nothing.
-        work: the blocks that it has or could get; None if it is to get none.
-        defines_entry_point: the class, or a base of it, has a block in the file that calls can go through.
+        refused: why it cannot have blocks, or nothing.
+        entry_point: what its calls can go through; empty if it is to get no block that has one.
+        defines_entry_point: it, or a base of it, has a block in the file that calls can go through.
+        what: it is, in a word.
     """
 
     refused: str
-    work: ClassWork | None
+    entry_point: str
     defines_entry_point: bool
+    what: str = "class"
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether its calls go through a queue, and not only through the backoff."""
+        return bool(self.entry_point) and block_of(self.entry_point) == "queue"
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class SiteDecision:
     """What becomes of a call site, and why.
 
     Attributes:
-        entry_point: the method that it goes through; empty if it is not wrapped.
+        entry_point: what it goes through; empty if it is not wrapped.
         calls_for_blocks: its class is to have blocks because of it.
     """
 
@@ -45,7 +52,7 @@ def decide(site: Site, home: Home | None, options: Options, opt_out: str = "") -
     """Decide about a call site.
 
     Args:
-        home: its class; None if there is an obstacle to wrapping it.
+        home: its class, or module; None if there is an obstacle to wrapping it.
         opt_out: what the user has written beside it, see `opt_outs`.
     """
     if opt_out == SKIP:
@@ -53,26 +60,24 @@ def decide(site: Site, home: Home | None, options: Options, opt_out: str = "") -
         return SiteDecision(site, decision, f"{written(SKIP)} is written there")
     if home is None:
         return _left_alone(site, home, site.obstacle)
-    work = home.work
-    has_queue = work is not None and work.has_queue
     wanted = (
         not site.retried
         or site.wrapper is not None
         or options.existing == "wrap"
-        or (options.existing == "queue-only" and has_queue)
+        or (options.existing == "queue-only" and home.has_queue)
     )
     if not wanted:
-        what = "" if options.existing == "skip" else ", and the class has no queue"
+        what = "" if options.existing == "skip" else f", and the {home.what} has no queue"
         return _left_alone(site, home, site.note + what)
     if home.refused:
-        return _left_alone(site, home, f"the class is refused: {home.refused}", wanted)
-    if work is None or not work.entry_point:
+        return _left_alone(site, home, f"the {home.what} is refused: {home.refused}", wanted)
+    if not home.entry_point:
         return _left_alone(site, home, "neither the queue nor the backoff block was asked for", wanted)
     decision, reason = Decision.WRAPPED, site.note
     if opt_out == NO_RETRY:
-        if not has_queue:
+        if not home.has_queue:
             return _left_alone(
-                site, home, f"{written(NO_RETRY)} is written there, and the class has no queue"
+                site, home, f"{written(NO_RETRY)} is written there, and the {home.what} has no queue"
             )
         decision, reason = Decision.QUEUED_ONLY, f"{written(NO_RETRY)} is written there"
     elif site.wrapper is not None and site.wrapper.keywords:
@@ -81,7 +86,7 @@ def decide(site: Site, home: Home | None, options: Options, opt_out: str = "") -
         reason = ""  # somebody has taken `retry=False` away
     elif site.retried and options.existing != "wrap":
         decision, reason = Decision.QUEUED_ONLY, f"{site.note}: queued, without a second backoff"
-    return SiteDecision(site, decision, reason, work.entry_point, wanted)
+    return SiteDecision(site, decision, reason, home.entry_point, wanted)
 
 
 def _left_alone(site: Site, home: Home | None, reason: str, calls_for_blocks: bool = False) -> SiteDecision:

@@ -14,7 +14,7 @@ from ..source.syntax import first_line, last_line
 SKIP, NO_RETRY = "skip", "no-retry"
 WORDS = (SKIP, NO_RETRY)
 _COMMENT = re.compile(r"#\s*retrofit:\s*([\w-]+)")
-_OURS = frozenset({"import", "queue", "backoff", "env_key", "runtime"})
+_OURS = frozenset({"import", "queue", "backoff", "env_key", "functions", "runtime"})
 """What this tool itself writes behind the colon."""
 
 

@@ -11,13 +11,13 @@ from ..blocks.configured import is_edited
 from ..blocks.markers import Region, entry_points
 from ..blocks.owners import Owners
 from ..blocks.removal import region_removal, strip_edits, unwrap_edits
-from ..blocks.wraps import wraps_with
 from ..finding.bindings import build
 from ..finding.resolve import Names
 from ..injection.injections import Injections
-from ..model import BLOCKS, BlockChange, CallSite, ClassPlan, Decision, Options, State
+from ..model import BLOCKS, FUNCTIONS, BlockChange, CallSite, ClassPlan, Decision, Options, State
 from ..source.scopes import ClassInfo, own_nodes
 from ..source.text import apply
+from ..source.wrapping import wraps_with
 from ..tables.lookup import catalogue
 from .additions import plan_additions
 from .reading import Outcome, ReadFile
@@ -26,6 +26,8 @@ from .reading import Outcome, ReadFile
 def plan_removals(file: ReadFile, options: Options) -> Outcome:
     """Plan the removal of the blocks that were asked for; of the last one, also of the import and the wraps."""
     regions = file.marks.regions
+    if set(BLOCKS) <= set(options.blocks):  # all that a class can have, so that the module's goes, too
+        options = replace(options, blocks=(*BLOCKS, FUNCTIONS))
     kept = [region for region in regions if region.block not in (*options.blocks, "runtime")]
     going = [region for region in regions if region.block in options.blocks]
     names = build(file.tree, catalogue(options.transports))
@@ -66,7 +68,7 @@ def _plan_rest(
     edits = [region_removal(file.source, region) for region in going]
     edits += unwrap_edits(file.source, file.marks, gone)
     source = file.source.with_text(apply(file.source.text, edits))
-    blocks = tuple(block for block in BLOCKS if any(region.block == block for region in kept))
+    blocks = tuple(block for block in (*BLOCKS, FUNCTIONS) if any(region.block == block for region in kept))
     rest = plan_additions(
         ReadFile(source, markers.find(source), file.in_package, file.project),
         replace(options, blocks=blocks, remove=False, runtime="auto"),

@@ -17,10 +17,10 @@ from ..blocks import markers
 from ..blocks.configured import is_edited
 from ..blocks.markers import Markers
 from ..blocks.removal import stripped
-from ..blocks.wraps import wraps_with
 from ..injection.injections import gives_back, without_odd_end
 from ..model import FilePlan, Refusal, State
 from ..source.text import Source, parse
+from ..source.wrapping import wraps_with
 
 
 def check_outcome(source: Source, marks: Markers, planned: FilePlan, tree: ast.Module) -> None:

@@ -131,6 +131,9 @@ def summary(run: Run) -> dict[str, int]:
         "removed": states["removed"],
         "left_alone": sum(bool(plan.problems) for plan in run.plans),
         "classes": sum(len(plan.classes) for plan in run.plans),
+        "in_functions": sum(
+            site.of_module and site.decision is Decision.SKIPPED for plan in run.plans for site in plan.sites
+        ),
         **{decision.value.replace(" ", "_"): decisions[decision] for decision in Decision},
     }
 

@@ -162,11 +162,16 @@ def print_problems(console: Terminal, facts: Facts) -> None:
             console.put(text.append(f"{where}: {reason}", style=Style(bold=False, color="default")))
 
 
-def print_summary(console: Terminal, facts: Facts, removing: bool = False) -> None:
-    """Print one line that sums the run up."""
+def print_summary(
+    console: Terminal, facts: Facts, removing: bool = False, functions_asked: bool = False
+) -> None:
+    """Print one line that sums the run up, and another where `--functions` would reach more calls."""
     if not removing:
         _print_keys(console, facts)
     console.put(summary_line(facts, removing), style="bold")
+    number = facts["summary"]["in_functions"]
+    if number and not removing and not functions_asked:
+        console.put(f"{_count(number, 'call')} in module functions: --functions would reach {_them(number)}.")
 
 
 def print_statistics(console: Terminal, facts: Facts) -> None:
@@ -228,6 +233,10 @@ def _what_changes(numbers: dict[str, int], written: bool) -> str:
             number = str(numbers[what]) if parts else _count(numbers[what], "file")
             parts.append(f"{number} {be}{what}")
     return ", ".join(parts) or f"{_count(there, 'file')}, nothing to change"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def _count(number: int, noun: str) -> str:

@@ -95,7 +95,7 @@ def rewrap(wrapped: str, **options):
         part = wrapped.replace("\n", "\r\n") if "\r" in text else wrapped
         part = part.replace("    ", "\t") if "\t" in text else part
         start = text.index(part)
-        change = Rewrap((start, start + len(part)), "_queued", **options)
+        change = Rewrap((start, start + len(part)), "self", "_queued", **options)
         return lambda source, numbers, module: WrapCalls(source, numbers, [change])
 
     return for_text

@@ -7,7 +7,6 @@ import pytest
 
 from backend_retrofit.codemods.finding.calls import Site
 from backend_retrofit.codemods.model import Decision, Options
-from backend_retrofit.codemods.planning.class_blocks import ClassWork
 from backend_retrofit.codemods.planning.decisions import Home, decide
 
 NODE = ast.parse("requests.get", mode="eval").body
@@ -16,7 +15,7 @@ RETRIED = replace(PLAIN, note="already retried by a loop", retried=True)
 
 
 def home(entry_point: str = "_queued", refused: str = "", defines: bool = True) -> Home:
-    return Home(refused, ClassWork(None, (), {}, entry_point), defines)
+    return Home(refused, entry_point, defines)
 
 
 def wrapped(code: str, site: Site = PLAIN) -> Site:
