@@ -189,7 +189,9 @@ def _add_what(result: Parser) -> None:
         metavar="PATTERN",
         help="leave these alone (patterns as in .gitignore)",
     )
-    what.add_argument("--stdin-filename", type=Path, metavar="FILE", help="file name of the code that - reads")
+    what.add_argument(
+        "--stdin-filename", type=Path, metavar="FILE", help="file name of the code that - reads"
+    )
 
 
 def _pattern(text: str) -> str:
@@ -278,7 +280,9 @@ def _add_say(result: Parser) -> None:
     say.add_argument(
         "--baseline", type=Path, metavar="FILE", help="report only skips that FILE does not list"
     )
-    say.add_argument("--write-baseline", action="store_true", help="write all skips of this run to the baseline FILE")
+    say.add_argument(
+        "--write-baseline", action="store_true", help="write all skips of this run to the baseline FILE"
+    )
     say.add_argument("-q", "--quiet", action="store_true", help="print only errors")
     say.add_argument("-v", "--verbose", action="store_true", help="print unchanged and skipped files, too")
     say.add_argument("--list-apis", action="store_true", help="print the names for --api")
