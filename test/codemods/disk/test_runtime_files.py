@@ -24,7 +24,7 @@ def test_a_package_gets_the_runtime_and_loses_it_again(package):
     ("old", "new", "why"),
     [
         ("class QueueError(RuntimeError)", "class QueueError(OSError)", "edited by hand"),
-        ("retrofit:runtime v1", "retrofit:runtime v9", "made by a newer version"),
+        ("retrofit:runtime v2", "retrofit:runtime v9", "made by a newer version"),
     ],
 )
 def test_a_runtime_that_nothing_needs_and_that_is_not_as_it_was_made_is_named(package, old, new, why):
