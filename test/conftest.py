@@ -11,6 +11,7 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "plain: tests a plain backend, which has an enhanced form")
+    config.addinivalue_line("markers", "example(file): runs this file of docs/examples.md")
     # A shell lets what it starts with `&` ignore Ctrl-C, and so would all processes to which the tests send one.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
