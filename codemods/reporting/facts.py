@@ -62,6 +62,8 @@ class SiteFacts(TypedDict):
     library: str
     decision: str
     reason: str
+    of_module: bool
+    """It stands where there is no instance: `--functions` gives its module a queue."""
     changed: bool
     """This run changes the line: the call was not wrapped before, or not so."""
     accepted: bool
@@ -131,9 +133,6 @@ def summary(run: Run) -> dict[str, int]:
         "removed": states["removed"],
         "left_alone": sum(bool(plan.problems) for plan in run.plans),
         "classes": sum(len(plan.classes) for plan in run.plans),
-        "in_functions": sum(
-            site.of_module and site.decision is Decision.SKIPPED for plan in run.plans for site in plan.sites
-        ),
         **{decision.value.replace(" ", "_"): decisions[decision] for decision in Decision},
     }
 
@@ -194,6 +193,7 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
                 "library": site.library,
                 "decision": site.decision.value,
                 "reason": redact(site.reason),
+                "of_module": site.of_module,
                 "changed": site.line in touched,
                 "accepted": False,
             }

@@ -165,13 +165,13 @@ def print_problems(console: Terminal, facts: Facts) -> None:
 def print_summary(
     console: Terminal, facts: Facts, removing: bool = False, functions_asked: bool = False
 ) -> None:
-    """Print one line that sums the run up, and another where `--functions` would reach more calls."""
+    """Print one line that sums the run up, below another where `--functions` would reach more calls."""
     if not removing:
         _print_keys(console, facts)
-    console.put(summary_line(facts, removing), style="bold")
-    number = facts["summary"]["in_functions"]
+    number = sum(site["of_module"] and _is_open(site) for file in facts["files"] for site in file["sites"])
     if number and not removing and not functions_asked:
         console.put(f"{_count(number, 'call')} in module functions: --functions would reach {_them(number)}.")
+    console.put(summary_line(facts, removing), style="bold")
 
 
 def print_statistics(console: Terminal, facts: Facts) -> None:
