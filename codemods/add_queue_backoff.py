@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import libcst
@@ -14,6 +15,7 @@ from libcst.codemod import CodemodCommand, CodemodContext, SkipFile
 
 from .blocks.templates import RUNTIME_MODULE
 from .command import entry
+from .disk.places import home_of
 from .model import BLOCKS, Options
 from .planning.file import plan_module
 
@@ -40,7 +42,7 @@ class AddQueueBackoffCommand(CodemodCommand):
             "--blocks", default=",".join(BLOCKS), help="queue,backoff,env_key (default: all)"
         )
         arg_parser.add_argument("--remove", action="store_true", help="take the retrofit out again")
-        arg_parser.add_argument("--runtime", choices=("auto", "shared", "inline"), default="auto")
+        arg_parser.add_argument("--runtime", choices=("auto", "shared", "package", "inline"), default="auto")
 
     def transform_module_impl(self, tree: libcst.Module) -> libcst.Module:
         """Return the module with its blocks.
@@ -49,10 +51,15 @@ class AddQueueBackoffCommand(CodemodCommand):
         already.
         """
         path = Path(self.context.filename or "module.py")
-        beside = (path.parent / f"{RUNTIME_MODULE}.py").exists()
+        beside = home_of(path, tree.bytes, self.options).path.exists()
         if path.stem == RUNTIME_MODULE:
             raise SkipFile("it is the runtime")
-        planned, changed = plan_module(tree, path, self.options, in_package=beside)
+        planned, changed = plan_module(
+            tree,
+            path,
+            self.options,
+            place=replace(home_of(path, tree.bytes, self.options).place, can_share=beside),
+        )
         for problem in planned.problems:
             self.warn(f"line {problem.line}: {problem.reason}" if problem.line else problem.reason)
         return changed

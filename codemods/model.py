@@ -54,7 +54,9 @@ class Options:
     """Those of classes, and `functions`."""
     remove: bool = False
     runtime: str = "auto"
-    """`shared`, `inline`, or `auto`: shared in a package, inline elsewhere."""
+    """`shared`, `package`, `inline`, or `auto`: as the file has it already, else shared."""
+    given: tuple[str, ...] = ()
+    """The files and folders that the run is about, as absolute paths."""
     overwrite_edited: bool = False
     merge: bool = False
     """Bring edited blocks up to date and keep the edits, where the two do not meet."""
@@ -74,6 +76,25 @@ class Options:
     """The user's own rows for the table of libraries."""
     largest: int = 1_000_000
     """Bytes of a file that is looked into, if it may have calls or blocks: half a minute at the worst."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file finds the runtime's module, as its import says it.
+
+    Attributes:
+        module: `._request_engine`, `.._request_engine`, `shop.http._request_engine`, or `_request_engine`.
+        alone: the same where the file is not part of a package, as when it is run as a script; "" where it always is.
+        can_share: nothing but this file is at hand, and no runtime lies there: it has to go into the file itself.
+    """
+
+    module: str = "_request_engine"
+    alone: str = ""
+    can_share: bool = True
+
+
+BESIDE = Place("._request_engine")
+"""In a package, beside the file."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +169,9 @@ class FilePlan:
     sites: tuple[CallSite, ...] = ()
     problems: tuple[Problem, ...] = ()
     needs_runtime: bool = False
-    """The file imports the runtime module that is to lie beside it."""
+    """The file imports the runtime module of its package or folder."""
+    runtime_path: Path | None = None
+    """Where that module is to lie; None: beside the file."""
     is_runtime: bool = False
     """The file is itself the runtime that others import."""
     made_from: bytes | None = None

@@ -26,15 +26,16 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
-from ..model import FUNCTIONS, Edit, Problem, State
+from ..model import FUNCTIONS, Edit, Place, Problem, State
 from ..source.fingerprints import fingerprint
-from ..source.syntax import children
+from ..source.syntax import children, last_line
 from ..source.text import Source, parse
 from . import wraps
 
 __all__ = ["Markers", "Region", "begin", "end", "entry_points", "find", "fingerprint", "masked", "removal"]
 
 RUNTIME_MODULE = "_request_engine"
+DISTRIBUTION = "backend_retrofit_runtime"
 ENGINE = "RequestEngine"
 MENTION = "retrofit:"
 _BEGIN = re.compile(r"# >>> retrofit:(\w+) v(\d{1,6}) ([0-9a-f]{10})(?: (\{.*\}))?\s*$")
@@ -88,6 +89,8 @@ class Markers:
     """Its last line; another one where a formatter has broken it up."""
     engine: str = ""
     """The name by which the file knows the runtime's class, if the import line is there."""
+    place: Place | None = None
+    """Where that import finds the runtime."""
     problems: tuple[Problem, ...] = ()
     left_over: frozenset[str] = frozenset()
     """Entry points that calls of the file go through, although none of its blocks defines them."""
@@ -259,7 +262,29 @@ class _Finder:
         if node is None:
             return Markers(regions, problems=problems)
         name = node.names[0].asname or node.names[0].name
-        return Markers(regions, node.lineno, node.end_lineno or node.lineno, name, problems)
+        whole, place = _whole_import(tree, node)
+        return Markers(regions, whole.lineno, last_line(whole), name, place, problems)
+
+
+def _whole_import(tree: ast.Module, node: ast.ImportFrom) -> tuple[ast.stmt, Place]:
+    """Return the statement that imports the runtime: the import, or the one that asks how the file is run."""
+    place = Place(_module_of(node))
+    for statement in tree.body:
+        if not isinstance(statement, ast.If) or node not in statement.body:
+            continue
+        body = [*statement.body, *statement.orelse]
+        if (
+            ast.unparse(statement.test) == "__package__"
+            and [type(part) for part in body] == [ast.ImportFrom] * 2
+        ):
+            alone = body[1]
+            assert isinstance(alone, ast.ImportFrom)
+            return statement, Place(place.module, _module_of(alone))
+    return node, place
+
+
+def _module_of(node: ast.ImportFrom) -> str:
+    return "." * node.level + (node.module or "")
 
 
 def _unmarked_import(tree: ast.Module, regions: Iterable[Region]) -> ast.ImportFrom | None:
@@ -268,7 +293,11 @@ def _unmarked_import(tree: ast.Module, regions: Iterable[Region]) -> ast.ImportF
         return None
     code = "".join(region.code for region in regions)
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module == RUNTIME_MODULE and len(node.names) == 1:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module == DISTRIBUTION or (node.module or "").split(".")[-1] == RUNTIME_MODULE)
+            and len(node.names) == 1
+        ):
             alias = node.names[0]
             if alias.name == ENGINE and re.search(rf"\b{alias.asname or ENGINE}\.", code):
                 return node

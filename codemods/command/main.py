@@ -290,6 +290,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         blocks=tuple(dict.fromkeys((*arguments.blocks, *([FUNCTIONS] if arguments.functions else ())))),
         remove=arguments.remove,
         runtime=arguments.runtime,
+        given=tuple(os.path.abspath(path) for path in arguments.paths),
         overwrite_edited=arguments.overwrite_edited,
         merge=arguments.merge,
         key_variables=of_all,

@@ -22,6 +22,7 @@ from ..source.visible import visible
 from . import own_backends
 
 FORMATS = ("text", "json", "sarif", "github")
+RUNTIMES = ("auto", "shared", "package", "inline")
 SHELLS = ("bash", "zsh", "fish")
 _ALL = (*BLOCKS, FUNCTIONS)
 
@@ -202,6 +203,18 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _runtime(text: str) -> str:
+    """Check where the runtime is to go: one of the words, or the dotted name of a module."""
+    parts = text.split(".")
+    if text in RUNTIMES or (len(parts) > 1 and all(part.isidentifier() for part in parts)):
+        return text
+    close = difflib.get_close_matches(text, RUNTIMES, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise argparse.ArgumentTypeError(
+        f"takes {', '.join(RUNTIMES)} or a module such as shop.http._request_engine, not {text!r}.{hint}"
+    )
+
+
 def _add_how(result: Parser) -> None:
     how = result.add_argument_group("what to do")
     how.add_argument("--diff", action="store_true", help="print what would change as a patch; write nothing")
@@ -220,10 +233,10 @@ def _add_how(result: Parser) -> None:
     )
     how.add_argument(
         "--runtime",
-        choices=("auto", "shared", "inline"),
+        type=_runtime,
         default="auto",
         metavar="WHERE",
-        help="shared: a module beside; inline: in the file",
+        help="shared, package, inline, or a module's dotted name",
     )
     how.add_argument(
         "--existing",

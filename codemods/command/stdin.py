@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..blocks.templates import RUNTIME_MODULE
 from ..disk.exclusion import Exclusion
+from ..disk.places import home_of
 from ..disk.project_files import module_path, project_of
 from ..finding.follow import Follower
 from ..finding.project_names import Project
@@ -28,10 +29,9 @@ def plan(name: Path | None, options: Options, exclusion: Exclusion) -> FilePlan:
         name: the file that it would be.
         exclusion: what is left alone.
     """
-    folder = (name or _NAME).parent
-    beside = (folder / f"{RUNTIME_MODULE}.py").exists()
-    in_package = beside and (folder / "__init__.py").exists()
     data = sys.stdin.buffer.read()
+    home = home_of(name or _NAME, data, options)
+    beside = home.path.exists()
     if name is not None and exclusion.excludes(name):
         return FilePlan(name, data, data)
     if options.runtime == "shared" and not beside:
@@ -40,7 +40,9 @@ def plan(name: Path | None, options: Options, exclusion: Exclusion) -> FilePlan:
         )
         return FilePlan(name or _NAME, data, data, problems=(problem,))
     return replace(
-        plan_bytes(data, name or _NAME, options, in_package, _project(name, data, options)),
+        plan_bytes(
+            data, name or _NAME, options, replace(home.place, can_share=beside), _project(name, data, options)
+        ),
         needs_runtime=False,
     )
 

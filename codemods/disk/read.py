@@ -8,6 +8,7 @@ from pathlib import Path
 from ..finding.project_names import Project
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan
+from .places import home_of
 
 LARGEST = 100_000_000
 """Bytes of a file that is read at all; what may have calls is to be smaller (`Options.largest`)."""
@@ -44,9 +45,10 @@ def unreadable(path: Path, error: OSError) -> FilePlan:
 
 
 def _plan_data(data: bytes, path: Path, options: Options, project: Project | None) -> FilePlan:
-    in_package = (path.parent / "__init__.py").exists()
+    home = home_of(path, data, options)
     try:
-        return plan(data, path, options, in_package, project)
+        planned = plan(data, path, options, home.place, project)
+        return replace(planned, runtime_path=home.path) if planned.needs_runtime else planned
     except Exception as error:  # one file, whatever it does to us, never ends the run
         reason = f"this tool failed on it ({type(error).__name__}: {error}); please report this"
         return FilePlan(path, data, data, problems=(Problem(0, reason),))

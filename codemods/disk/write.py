@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..blocks.templates import RUNTIME_MODULE
 from ..model import FilePlan, Problem
 from ..source.visible import visible_name
 
@@ -27,19 +28,12 @@ TEMPORARY = ".retrofit-tmp"
 def write_all(plans: list[FilePlan], written: Callable[[FilePlan], None] = lambda plan: None) -> None:
     """Write what is to change. A plan that could not be carried out is replaced by one that says why.
 
-    In each folder the runtime comes before the files that import it, and goes after them.
+    A runtime comes before the files that import it, and one that is no longer needed goes after all files.
 
     Args:
         written: called with each file that is on disk.
     """
-    folders: dict[Path, list[int]] = {}
-    for index, planned in enumerate(plans):
-        folders.setdefault(planned.path.parent, []).append(index)
-    for indexes in folders.values():
-        _write_folder(plans, indexes, written)
 
-
-def _write_folder(plans: list[FilePlan], indexes: list[int], written: Callable[[FilePlan], None]) -> None:
     def carry_out(index: int) -> bool:
         planned = plans[index]
         if planned.problems:
@@ -52,33 +46,45 @@ def _write_folder(plans: list[FilePlan], indexes: list[int], written: Callable[[
             written(planned)
         return True
 
-    files = [index for index in indexes if not plans[index].is_runtime]
-    (runtime,) = [index for index in indexes if index not in files] or [-1]
-    if runtime < 0:
-        for index in files:
-            carry_out(index)
-    elif plans[runtime].changed and not plans[runtime].after:
-        outcomes = [carry_out(index) for index in files]
-        if all(outcomes):
-            carry_out(runtime)
+    runtimes = {planned.path: index for index, planned in enumerate(plans) if planned.is_runtime}
+    going = [index for index in runtimes.values() if plans[index].changed and not plans[index].after]
+    users: dict[Path | None, list[int]] = {}
+    for index, planned in enumerate(plans):
+        if not planned.is_runtime:
+            users.setdefault(_runtime_of(planned) if planned.needs_runtime else None, []).append(index)
+    failed: list[Path] = []
+    for path, indexes in users.items():
+        runtime = runtimes.get(path, -1) if path is not None else -1
+        failed += _write_users(plans, indexes, runtime, carry_out)
+    for index in going:
+        if any(path.is_relative_to(plans[index].path.parent) for path in failed):
+            plans[index] = replace(plans[index], after=plans[index].before)
         else:
-            plans[runtime] = replace(plans[runtime], after=plans[runtime].before)
-    elif carry_out(runtime):
-        planned = plans[runtime]
-        users = [carry_out(index) for index in files if plans[index].needs_runtime]
-        for index in files:
-            if not plans[index].needs_runtime:
-                carry_out(index)
-        if not planned.before and planned.changed and not any(users):
-            write(replace(planned, before=planned.after, after=b""))
-            plans[runtime] = replace(planned, after=planned.before)
-    else:
-        reason = f"{plans[runtime].path.name}, which it needs beside it, was left alone; see there"
-        for index in files:
-            if plans[index].needs_runtime and plans[index].changed and not plans[index].problems:
+            carry_out(index)
+    for index in runtimes.values():  # that no file of this run imports, and that are brought up to date
+        if index not in going and plans[index].path not in users:
+            carry_out(index)
+
+
+def _runtime_of(planned: FilePlan) -> Path:
+    return planned.runtime_path or planned.path.parent / f"{RUNTIME_MODULE}.py"
+
+
+def _write_users(
+    plans: list[FilePlan], indexes: list[int], runtime: int, carry_out: Callable[[int], bool]
+) -> list[Path]:
+    """Write the files that import one runtime, after it; return those that could not be written."""
+    if runtime >= 0 and not carry_out(runtime):
+        reason = f"{plans[runtime].path.name}, which it needs, was left alone; see there"
+        for index in indexes:
+            if plans[index].changed and not plans[index].problems:
                 plans[index] = _left(plans[index], Problem(0, reason))
-            else:
-                carry_out(index)
+    outcomes = {index: carry_out(index) for index in indexes}
+    planned = plans[runtime]
+    if runtime >= 0 and not planned.before and planned.changed and not any(outcomes.values()):
+        write(replace(planned, before=planned.after, after=b""))
+        plans[runtime] = replace(planned, after=planned.before)
+    return [plans[index].path for index, done in outcomes.items() if not done]
 
 
 def _left(planned: FilePlan, problem: Problem) -> FilePlan:

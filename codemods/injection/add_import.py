@@ -47,7 +47,7 @@ class AddImport(cst.CSTTransformer):
         """Return the module with the import."""
         body = list(updated_node.body)
         index = index_of(updated_node, self._number)
-        added = in_module([self._new.line], self._new.newline, updated_node)
+        added = in_module(self._new.line.split("\n"), self._new.newline, updated_node)
         if self._new.before:
             # Comments above it stay above, as they may be about all imports.
             added = added.behind(body[index].leading_lines)

@@ -26,7 +26,7 @@ from ..injection.add_import import NewImport
 from ..injection.add_runtime import NewRuntime
 from ..injection.injections import Injections
 from ..injection.wrap_calls import Rewrap, Wrap
-from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, State
+from ..model import BlockChange, CallSite, ClassPlan, Decision, Edit, Options, Place, State
 from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
 from ..source.text import Source
@@ -305,15 +305,16 @@ def _plan_runtime(file: ReadFile, first_use: int, engine: str, options: Options)
         first_use: the line of the first class that has blocks, or of the first call through the module's queue.
     """
     inline, imported = _inline_runtime(file), bool(file.marks.import_line)
+    kind = _kind(file, inline, options)
     head: NewImport | NewRuntime | None = None
     edits: list[Edit] = []
     told: list[ClassPlan] = []
-    shared = options.runtime == "shared"
-    if options.runtime == "auto":
-        shared = inline is None and (imported or file.in_package)
+    shared = kind != "inline"
+    place = Place(markers.DISTRIBUTION) if kind == "package" else file.place
     if shared and not imported:
-        line = _import_line(file.in_package, engine)
-        head = insertion.import_line(file.source, file.tree, first_use, line)
+        head = insertion.import_line(file.source, file.tree, first_use, _import_of(place, engine))
+    elif shared and file.marks.place != place:
+        edits.append(_other_import(file, _import_of(place, engine)))
     if shared and inline is not None:
         edits.append(region_removal(file.source, inline))
     if not shared and inline is None:
@@ -327,7 +328,24 @@ def _plan_runtime(file: ReadFile, first_use: int, engine: str, options: Options)
             told.append(ClassPlan("<module>", inline.first, (change,)))
     if not shared and imported:
         edits.append(import_removal(file.source, file.marks))
-    return _RuntimePlan(head, tuple(edits), tuple(told), shared)
+    return _RuntimePlan(head, tuple(edits), tuple(told), kind == "shared")
+
+
+def _kind(file: ReadFile, inline: Region | None, options: Options) -> str:
+    """Return how the file comes by the runtime: as was asked for, or as it does already, or shared with others."""
+    if options.runtime != "auto":
+        return options.runtime if options.runtime in ("package", "inline") else "shared"
+    if file.marks.place == Place(markers.DISTRIBUTION):
+        return "package"
+    imported = bool(file.marks.import_line)
+    return "inline" if inline is not None or not (imported or file.place.can_share) else "shared"
+
+
+def _other_import(file: ReadFile, code: str) -> Edit:
+    """Return the edit that puts another import of the runtime in the place of the present one."""
+    source, marks = file.source, file.marks
+    text = source.newline_at(marks.import_line).join(code.split("\n"))
+    return Edit(source.line_start(marks.import_line), source.line_end(marks.import_last), text)
 
 
 def _with_functions(
@@ -341,14 +359,18 @@ def _with_functions(
     if head is None and marks.import_line > insertion.first_line_of(file.tree, first_use):
         # A class further down was the first that needed it.
         moved = import_removal(file.source, marks)
-        line = file.source.text[moved.start : moved.end].strip()
+        line = "\n".join(file.source.text[moved.start : moved.end].strip("\r\n").splitlines())
         head = insertion.import_line(file.source, file.tree, first_use, line)
         runtime = replace(runtime, head=head, edits=(*runtime.edits, moved))
     new = insertion.functions(file.source, file.tree, first_use, block, head, marks.import_line)
     return (replace(runtime, head=None) if new.import_line else runtime), new
 
 
-def _import_line(in_package: bool, engine: str) -> str:
-    dot = "." if in_package else ""
+def _import_of(place: Place, engine: str) -> str:
+    """Return the import of the runtime; where the file may also be run as a script, it asks how it is run."""
     alias = f" as {engine}" if engine != templates.ENGINE else ""
-    return f"from {dot}{templates.RUNTIME_MODULE} import {templates.ENGINE}{alias}  {markers.IMPORT_COMMENT}"
+    code = f"from {place.module} import {templates.ENGINE}{alias}"
+    if not place.alone:
+        return f"{code}  {markers.IMPORT_COMMENT}"
+    alone = f"from {place.alone} import {templates.ENGINE}{alias}"
+    return f"if __package__:\n    {code}  {markers.IMPORT_COMMENT}\nelse:  # run as a script\n    {alone}"

@@ -17,7 +17,7 @@ import libcst as cst
 from ..blocks import markers, wraps
 from ..finding.project_names import Project
 from ..finding.tests import is_test_file
-from ..model import FilePlan, Options, Problem, Refusal
+from ..model import BESIDE, FilePlan, Options, Place, Problem, Refusal
 from ..source.text import Source
 from ..tables.lookup import catalogue
 from . import block_states
@@ -40,7 +40,7 @@ def is_candidate(data: bytes, options: Options) -> bool:
 
 
 def plan(
-    data: bytes, path: Path, options: Options, in_package: bool = False, project: Project | None = None
+    data: bytes, path: Path, options: Options, place: Place = BESIDE, project: Project | None = None
 ) -> FilePlan:
     """Return what is to become of a file. Nothing is read or written; no code of the file is run.
 
@@ -48,17 +48,17 @@ def plan(
         data: the file's bytes.
         path: its name, for the report.
         options: what the user asked for.
-        in_package: the file lies in a package, so that the runtime can lie beside it.
+        place: where the file finds the runtime's module.
         project: the other files, as far as they are known.
     """
-    return _plan_gated(data, path, options, in_package, project)[0]
+    return _plan_gated(data, path, options, place, project)[0]
 
 
 def plan_module(
-    module: cst.Module, path: Path, options: Options, in_package: bool = False
+    module: cst.Module, path: Path, options: Options, place: Place = BESIDE
 ) -> tuple[FilePlan, cst.Module]:
     """Return what is to become of a module that LibCST has read, and what it is then; see `plan`."""
-    planned, changed = _plan_gated(module.bytes, path, options, in_package, module=module)
+    planned, changed = _plan_gated(module.bytes, path, options, place, module=module)
     if changed is not None or not planned.changed:
         return planned, changed or module
     return planned, cst.parse_module(planned.after)  # something was taken out, which is done to the text
@@ -68,7 +68,7 @@ def _plan_gated(
     data: bytes,
     path: Path,
     options: Options,
-    in_package: bool,
+    place: Place,
     project: Project | None = None,
     module: cst.Module | None = None,
 ) -> tuple[FilePlan, cst.Module | None]:
@@ -79,7 +79,7 @@ def _plan_gated(
     if len(data) > options.largest and _is_candidate_without_texts(data, options):
         return replace(unchanged, problems=(Problem(0, _too_large(data, options)),)), None
     with _no_garbage_collection():
-        return _plan(unchanged, options, in_package, project, module)
+        return _plan(unchanged, options, place, project, module)
 
 
 def _is_candidate_without_texts(data: bytes, options: Options) -> bool:
@@ -133,7 +133,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _plan(
     unchanged: FilePlan,
     options: Options,
-    in_package: bool,
+    place: Place,
     project: Project | None,
     module: cst.Module | None,
 ) -> tuple[FilePlan, cst.Module | None]:
@@ -148,7 +148,7 @@ def _plan(
         if marks.problems:
             return replace(unchanged, problems=marks.problems), None
         block_states.check_blocks(marks, options)
-        file = ReadFile(source, marks, in_package, project, is_test_file(unchanged.path))
+        file = ReadFile(source, marks, place, project, is_test_file(unchanged.path))
         outcome = plan_removals(file, options) if options.remove else plan_additions(file, options)
         text, changed = outcome.carried_out(module)
         planned = _file_plan(unchanged, source.encode(text), outcome)

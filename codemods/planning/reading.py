@@ -17,7 +17,7 @@ from ..finding.project import project_of_one_file
 from ..finding.project_names import Project
 from ..finding.resolve import Names
 from ..injection.injections import Injections, inject, without_odd_end
-from ..model import CallSite, ClassPlan, Decision, Edit, Options
+from ..model import CallSite, ClassPlan, Decision, Edit, Options, Place
 from ..source.syntax import shown
 from ..source.text import Source, apply, parse
 from ..tables.lookup import catalogue
@@ -29,14 +29,14 @@ class ReadFile:
     """A file: its text, what the retrofit has in it already, and what it is without that.
 
     Attributes:
-        in_package: it lies in a package, so that the runtime can lie beside it.
+        place: where it finds the runtime's module.
         project: the other files, as far as they are known.
         is_test_file: the user has named a file of tests, or a folder of them.
     """
 
     source: Source
     marks: Markers
-    in_package: bool
+    place: Place
     project: Project | None = None
     is_test_file: bool = False
 

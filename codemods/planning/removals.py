@@ -70,7 +70,7 @@ def _plan_rest(
     source = file.source.with_text(apply(file.source.text, edits))
     blocks = tuple(block for block in (*BLOCKS, FUNCTIONS) if any(region.block == block for region in kept))
     rest = plan_additions(
-        ReadFile(source, markers.find(source), file.in_package, file.project),
+        ReadFile(source, markers.find(source), file.place, file.project),
         replace(options, blocks=blocks, remove=False, runtime="auto"),
         only_classes_with_blocks=True,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import black
 
 from backend_retrofit.codemods.blocks.removal import strip
-from backend_retrofit.codemods.model import FilePlan, Options
+from backend_retrofit.codemods.model import BESIDE, FilePlan, Options, Place
 from backend_retrofit.codemods.planning.file import plan
 
 PATH = Path("client.py")
@@ -19,7 +19,9 @@ PATH = Path("client.py")
 def planned(source: str | bytes, in_package: bool = True, **options: Any) -> FilePlan:
     """Plan a source; in a package, so that the runtime stays out of it."""
     data = source.encode() if isinstance(source, str) else source
-    return plan(data, PATH, Options(**options), in_package)
+    if not in_package:
+        options = {"runtime": "inline", **options}
+    return plan(data, PATH, Options(**options), BESIDE if in_package else Place())
 
 
 def check_noop(source: str | bytes, **options: Any) -> FilePlan:

@@ -47,7 +47,7 @@ def ping(url):
 @pytest.fixture
 def found() -> Run:
     broken = FilePlan(Path("a, b:c%.py"), b"x", b"x", problems=(Problem(3, "100% odd:\nno"),))
-    return Run([plan(SOURCE.encode(), Path("client.py"), Options(), True), broken], [f"note sk-{CANARY}"])
+    return Run([plan(SOURCE.encode(), Path("client.py"), Options()), broken], [f"note sk-{CANARY}"])
 
 
 def told(run: Run, **options: Any) -> Facts:
@@ -93,7 +93,7 @@ def test_columns_are_counted_in_characters():
     source = (
         "import requests\n\n\nclass A:\n    def f(self, u):\n        x = 'äöü€'; return requests.get(u)\n"
     )
-    (site,) = plan(source.encode(), Path("a.py"), Options(), True).sites
+    (site,) = plan(source.encode(), Path("a.py"), Options()).sites
     line = source.splitlines()[site.line - 1]
     assert line[site.column - 1 :].startswith("requests.get")
 
@@ -323,9 +323,7 @@ def test_rules_levels_and_kinds_belong_together(found):
 
 
 def test_fingerprints_do_not_depend_on_the_lines_above(found):
-    below = Run(
-        [plan(("# a comment\n" + SOURCE).encode(), Path("client.py"), Options(), True), found.plans[1]]
-    )
+    below = Run([plan(("# a comment\n" + SOURCE).encode(), Path("client.py"), Options()), found.plans[1]])
 
     def fingerprints(run: Run) -> list[str]:
         return [

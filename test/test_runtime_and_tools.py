@@ -11,7 +11,7 @@ import pytest
 
 from backend_retrofit.codemods.command.main import main
 
-from .folders import RUNTIME, write
+from .codemods.disk.folders import RUNTIME, write
 
 TYPED = '''\
 """A client."""
@@ -30,7 +30,10 @@ VERSIONS = ("py310", "py311", "py312", "py313", "py314")
 
 
 @pytest.fixture
-def runtime(package: Path) -> Path:
+def runtime(tmp_path: Path) -> Path:
+    package = tmp_path / "pkg"
+    package.mkdir()
+    (package / "__init__.py").touch()
     (package / "client.py").write_text(TYPED)
     write(package)
     return package / RUNTIME

@@ -1,0 +1,108 @@
+"""Tells where the runtime of a file lies: once for each top-level package that was given, or beside a lone script."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ..blocks.templates import RUNTIME_MODULE, runtime_state
+from ..model import Options, Place
+
+FILE = f"{RUNTIME_MODULE}.py"
+_AS_SCRIPT = re.compile(rb"^#!|^if\s*\(?\s*(?:__name__\s*==|['\"]__main__['\"]\s*==)", re.MULTILINE)
+_RELATIVE = re.compile(rb"^from[ \t]+\.(?!_request_engine\b|\.*_request_engine\b)", re.MULTILINE)
+_IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
+_NO_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
+"""What lies in the folder at the top of a project, which is no package."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the runtime of a file lies, and how the file imports it."""
+
+    path: Path
+    place: Place
+
+
+def home_of(path: Path, data: bytes, options: Options) -> Home:
+    """Return where the runtime of a file is to lie.
+
+    Args:
+        data: the content of the file.
+    """
+    folder = path.parent
+    named = options.runtime if "." in options.runtime else ""
+    if named:
+        file = _named(named, path)
+        return Home(file, Place(named))
+    if not _is_package(folder):
+        may_be_in_one = folder.absolute().name.isidentifier() and not any(
+            (folder / n).exists() for n in _NO_PACKAGE
+        )
+        place = Place(f".{RUNTIME_MODULE}", RUNTIME_MODULE) if may_be_in_one else Place(RUNTIME_MODULE)
+        return Home(folder / FILE, place)
+    if _runs_alone(path, data):
+        return Home(folder / FILE, Place(f".{RUNTIME_MODULE}", RUNTIME_MODULE))
+    top, up = folder, 0
+    best = (top, up)
+    while _is_package(top.absolute().parent):
+        top, up = (top.parent if top.name not in ("", "..") else top.absolute().parent), up + 1
+        if is_given(top, options.given) or _has_current(top):
+            best = (top, up)
+    return Home(best[0] / FILE, Place(f"{'.' * (best[1] + 1)}{RUNTIME_MODULE}"))
+
+
+def _is_package(folder: Path) -> bool:
+    return (folder / "__init__.py").exists()
+
+
+def is_given(folder: Path, given: Iterable[str]) -> bool:
+    """Return True if a folder is one of those that were given, or lies in one."""
+    name = os.path.abspath(folder)
+    return any(
+        name == other or name.startswith(os.path.join(other, "")) for other in given if os.path.isdir(other)
+    )
+
+
+def _has_current(folder: Path) -> bool:
+    try:
+        return runtime_state((folder / FILE).read_bytes()) == "current"
+    except OSError:
+        return False
+
+
+def _runs_alone(path: Path, data: bytes) -> bool:
+    """Return True if a file of a package is also run as a script, or imported from inside the folder by its plain name."""
+    if _RELATIVE.search(data):
+        return False
+    if path.name == "__main__.py" or _AS_SCRIPT.search(data):
+        return True
+    return path.stem.encode() in _imported_in(path.absolute().parent)
+
+
+@cache
+def _imported_in(folder: Path) -> frozenset[bytes]:
+    """Return the names that the modules of a folder import without a dot."""
+    names: set[bytes] = set()
+    for path in folder.glob("*.py"):
+        try:
+            names |= set(_IMPORTED.findall(path.read_bytes())) if path.name != FILE else set()
+        except OSError:
+            continue
+    return frozenset(names)
+
+
+def _named(module: str, path: Path) -> Path:
+    """Return where a module lies that is named, seen from a file: in the nearest folder above that has its package."""
+    parts = module.split(".")
+    for folder in path.absolute().parents:
+        for root in (folder, folder / "src"):
+            if (root / parts[0]).is_dir():
+                file = root.joinpath(*parts).with_suffix(".py")
+                here = Path.cwd()
+                return file.relative_to(here) if file.is_relative_to(here) else file
+    return path.parent / f"{parts[-1]}.py"
