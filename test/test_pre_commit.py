@@ -80,7 +80,7 @@ def test_both_hooks_do_what_they_say(tmp_path):
 
     done = hook("add-queue-backoff-check")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 file would change: 1 call wrapped, none skipped." in done.stdout
+    assert "1 file would change, 1 would be added: 1 call wrapped, none skipped." in done.stdout
     assert client.read_text() == CLIENT
     done = hook("add-queue-backoff")
     assert done.returncode == 1, done.stdout + done.stderr
