@@ -256,7 +256,7 @@ def test_K4_no_object_of_ours_shows_a_key(keyed, server):
     things = [
         engine, engine.gate, engine.waiting, keyed._queued, keyed._queued(requests.get), keyed._queued(session.get),
         job, job.slot, job.request, job.future, future, coroutine, type(keyed).api_key, type(keyed).__dict__["api_key"],
-        type(keyed).max_retries, keyed.priority("high"), engine.logger, engine.kinds, engine.without_retries, engine.gate.threads,
+        type(keyed).max_retries, keyed.priority("high"), engine.logger, engine.kinds, engine.without_retries,
         *engine.gate.workers,
     ]  # fmt: skip
     for thing in things:
