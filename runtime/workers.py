@@ -68,33 +68,40 @@ class Worker(threading.Thread):
 
 
 def start_worker(gate: "Gate") -> None:
-    """Start a worker for a job that was put without one; without threads, run it here."""
+    """Start a worker for a job that was put without one; without threads, run it here.
+
+    The job counts as staffed only afterwards: whoever interrupts us before starts another worker, and waits for no job
+    that nobody runs. One worker too many does no harm.
+    """
     worker = Worker(gate)
-    claimed = False
     try:
-        claimed = gate.exclusively(_claim_job, gate, worker)
-        if claimed is not True:
+        if gate.exclusively(_add_worker, gate, worker) is not True:
             return
         worker.start()
     except RuntimeError:  # no more threads, or the interpreter is on its way out
         gate.workers.discard(worker)
+        _count_as_staffed(gate)
         _run_here(gate)
-    except BaseException:  # Ctrl-C; one worker too many does no harm
-        has_started = worker.ident is not None
-        with gate.lock:
-            gate.unstaffed += worker in gate.workers
-            if not has_started:
-                gate.workers.discard(worker)
+        return
+    except BaseException:  # Ctrl-C
+        if worker.ident is None:
+            gate.workers.discard(worker)
         raise
+    _count_as_staffed(gate)
 
 
-def _claim_job(gate: "Gate", worker: Worker) -> bool:
+def _add_worker(gate: "Gate", worker: Worker) -> bool:
     if not gate.unstaffed:
         return False
-    gate.unstaffed -= 1
     gate.workers.add(worker)
     _renew_queue(gate)
     return True
+
+
+def _count_as_staffed(gate: "Gate") -> None:
+    with gate.lock:
+        if gate.unstaffed:
+            gate.unstaffed -= 1
 
 
 def _renew_queue(gate: "Gate") -> None:
