@@ -227,29 +227,29 @@ def test_Q11_curio_works_below_the_limit_and_is_told_where_it_cannot_wait(api):
     sys.version_info < (3, 13), reason="Python 3.12 itself ends with an error where SimpleQueue waits in one"
 )
 def test_Q11_an_isolated_sub_interpreter():
-    script = """
+    inside = textwrap.dedent("""
+        import sys
+        sys.path[:0] = PATH
+        from backend_retrofit_runtime import RequestEngine
+        class Api:
+            max_concurrent_requests = RequestEngine.setting(1)
+            max_retries = RequestEngine.setting(5)
+            initial_retry_delay = RequestEngine.setting(0.01)
+            _queued = RequestEngine.entry_point()
+        class Answer:
+            status_code = 503
+        answers = [Answer(), "done"]
+        api = Api()
+        assert api._queued(lambda: answers.pop(0))() == "done"
+        assert RequestEngine.of(api).submit(len, "abc").result(10) == 3
+        RequestEngine.of(api).close()
+    """)
+    script = textwrap.dedent("""
         import sys
         import _interpreters as interpreters
-        script = '''
-import sys
-sys.path[:0] = PATH
-from backend_retrofit_runtime import RequestEngine
-class Api:
-    max_concurrent_requests = RequestEngine.setting(1)
-    max_retries = RequestEngine.setting(5)
-    initial_retry_delay = RequestEngine.setting(0.01)
-    _queued = RequestEngine.entry_point()
-class Answer:
-    status_code = 503
-answers = [Answer(), "done"]
-api = Api()
-assert api._queued(lambda: answers.pop(0))() == "done"
-assert RequestEngine.of(api).submit(len, "abc").result(10) == 3
-RequestEngine.of(api).close()
-'''.replace("PATH", repr(sys.path))
         interpreter = interpreters.create()
-        failed = interpreters.run_string(interpreter, script)
-        print(failed)
+        script = sys.argv[1].replace("PATH", repr(sys.path))
+        print(interpreters.run_string(interpreter, script))
         interpreters.destroy(interpreter)
-    """
-    assert run_python(textwrap.dedent(script)) == "None\n"
+    """)
+    assert run_python(script, inside) == "None\n"

@@ -361,7 +361,7 @@ def test_B12_gemini_runs_a_tool_once_in_an_async_call(api, server, mail):
     "config",
     [
         None,
-        {"tools": [types.Tool(code_execution=types.ToolCodeExecution())]},
+        {"tools": [{"code_execution": {}}]},
         {"tools": [look_up], "automatic_function_calling": {"disable": True}},
     ],
     ids=["no tools", "tools of the server", "automatic calls are off"],
