@@ -150,8 +150,8 @@ def _run_here(gate: "Gate") -> None:
 class Alarm:
     """One daemon thread for all gates that pumps a gate when it is due, and ends when none is.
 
-    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs, unless it could not be started; then
-    `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
+    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs or is being started, unless it could not
+    be; then `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
     """
 
     def __init__(self) -> None:
@@ -163,6 +163,7 @@ class Alarm:
         self.news: Any = None  # a queue, not a Condition, which Ctrl-C can leave locked
         self.due: dict[Gate, float] = {}
         self.thread: threading.Thread | None = None
+        self.is_starting = False  # it will look at `due` as soon as it runs
 
     def is_awake(self) -> bool:
         """Return True if its thread runs, and is not the one that asks."""
@@ -177,16 +178,22 @@ class Alarm:
             if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
                 return
             self.due[gate] = min(due, self.due.get(gate, math.inf))
-            if self.thread is None:
-                with contextlib.suppress(RuntimeError):
-                    self.news = new_queue()
-                    thread = threading.Thread(
-                        target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
-                    )
-                    thread.start()
-                    self.thread = thread
-            else:
+            if self.thread is not None or self.is_starting:
                 self.news.put(None)
+                return
+            self.news = new_queue()
+            self.is_starting = True
+        # Without the lock: a signal handler that runs meanwhile may wait for a thread that needs it.
+        thread = threading.Thread(
+            target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
+        )
+        try:
+            thread.start()
+        except BaseException as error:
+            if thread.ident is None:
+                self.is_starting = False
+            if not isinstance(error, RuntimeError):
+                raise
 
     def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""
@@ -195,6 +202,8 @@ class Alarm:
                 self.news.put(None)
 
     def _run(self, news: Any) -> None:
+        with self.lock:
+            self.thread, self.is_starting = threading.current_thread(), False
         while True:
             with self.lock:
                 if not self.due:
