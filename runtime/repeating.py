@@ -18,13 +18,14 @@ _BODY_NAMES = frozenset(
 _INFERENCE = re.compile(
     r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderat|responses|similarity"
     r"|transcri|translat|invoke|invocation|count_?tokens|tokens\.count|speech|\bocr\b|\bfim\b|agents\.stream"
-    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/|search|\bquery\b",
+    r"|converse|summari|images?[./]edit|\bscore\b|\bai/run/|search|\bquery\b"
+    r"|interactions$|\bdecode$|\bretrieval$|\bapi/show$",
     re.IGNORECASE,
 )
 # What makes something that stays, or runs for long and is billed, though its name has a word of those above.
 _MAKES = re.compile(
     r"batch(?!_?embed)|job|thread|upload|fine.?tun|video|long_?running|functions/|create_inference|\bstart_"
-    r"|async_?invoke|invoke_?\w*async|\blambda\.invoke",
+    r"|async_?invoke|invoke_?\w*async|\blambda\.invoke|cancel",
     re.IGNORECASE,
 )
 _READ_ONLY = re.compile(

@@ -81,12 +81,12 @@ def test_B7_methods_of_sdks(sdk, method, wanted):
 REPEATED = """
 /v1/chat/completions /api/generate /hf-inference/models/x /v2/models/m/infer /v1/audio/speech /v1/fim/completions
 /v1beta/models/m:batchEmbedContents /v1beta/models/m:countTokens /invocations /endpoints/e/invocations /score /rerank
-/client/v4/accounts/1/ai/run/x /v1/images/edits
+/client/v4/accounts/1/ai/run/x /v1/images/edits /v1/interactions /api/show /decode /v1/retrieval
 """.split()
 NOT_REPEATED = """
 /v1/messages/batches /v1/threads/t/messages /v1/embed-jobs /v1/accounts/me/supervisedFineTuningJobs /v1/fine_tuning/jobs
 /v1/projects/p/batchPredictionJobs /models/my-chat-model/upload /v1/uploads/u/complete /v1/videos/generations
-/v1beta/models/m:predictLongRunning /v1beta/models/m:batchGenerateContent /api/pull /2015-03-31/functions/f/invocations
+/v1/responses/r/cancel /v1/interactions/i/cancel /v1beta/models/m:predictLongRunning /v1beta/models/m:batchGenerateContent /api/pull /2015-03-31/functions/f/invocations
 /v1/accounts
 """.split()
 
