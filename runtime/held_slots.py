@@ -132,21 +132,14 @@ class HeldSlots:
         self._refuse_if_closed()
         if self.hold_until:
             return False
-        if (holder := self._holder(parent)) is not None:
-            self.take_over(slot, holder)
+        if parent.held == self.generation:
+            self.take_over(slot, parent)
             return True
         if self.ready or self.active >= self.limit or not self._take(slot):
             return False
         slot.held = self.generation
         self.active += 1
         return True
-
-    def _holder(self, slot: Slot) -> "Slot | None":
-        """Return who holds a slot of a request and those from within which it is made; it may not have taken theirs over yet."""
-        holder: Slot | None = slot
-        while holder is not None and (holder.gate is not self or holder.held != self.generation):
-            holder = holder.outer
-        return holder
 
     def take_over(self, slot: Slot, holder: Slot) -> None:
         slot.is_special = True

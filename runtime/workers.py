@@ -68,40 +68,33 @@ class Worker(threading.Thread):
 
 
 def start_worker(gate: "Gate") -> None:
-    """Start a worker for a job that was put without one; without threads, run it here.
-
-    The job counts as staffed only afterwards: whoever interrupts us before starts another worker, and waits for no job
-    that nobody runs. One worker too many does no harm.
-    """
+    """Start a worker for a job that was put without one; without threads, run it here."""
     worker = Worker(gate)
+    claimed = False
     try:
-        if gate.exclusively(_add_worker, gate, worker) is not True:
+        claimed = gate.exclusively(_claim_job, gate, worker)
+        if claimed is not True:
             return
         worker.start()
     except RuntimeError:  # no more threads, or the interpreter is on its way out
         gate.workers.discard(worker)
-        _count_as_staffed(gate)
         _run_here(gate)
-        return
-    except BaseException:  # Ctrl-C
-        if worker.ident is None:
-            gate.workers.discard(worker)
+    except BaseException:  # Ctrl-C; one worker too many does no harm
+        has_started = worker.ident is not None
+        with gate.lock:
+            gate.unstaffed += worker in gate.workers
+            if not has_started:
+                gate.workers.discard(worker)
         raise
-    _count_as_staffed(gate)
 
 
-def _add_worker(gate: "Gate", worker: Worker) -> bool:
+def _claim_job(gate: "Gate", worker: Worker) -> bool:
     if not gate.unstaffed:
         return False
+    gate.unstaffed -= 1
     gate.workers.add(worker)
     _renew_queue(gate)
     return True
-
-
-def _count_as_staffed(gate: "Gate") -> None:
-    with gate.lock:
-        if gate.unstaffed:
-            gate.unstaffed -= 1
 
 
 def _renew_queue(gate: "Gate") -> None:
@@ -150,8 +143,8 @@ def _run_here(gate: "Gate") -> None:
 class Alarm:
     """One daemon thread for all gates that pumps a gate when it is due, and ends when none is.
 
-    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs or is being started, unless it could not
-    be; then `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
+    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs, unless it could not be started; then
+    `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
     """
 
     def __init__(self) -> None:
@@ -163,7 +156,6 @@ class Alarm:
         self.news: Any = None  # a queue, not a Condition, which Ctrl-C can leave locked
         self.due: dict[Gate, float] = {}
         self.thread: threading.Thread | None = None
-        self.is_starting = False  # it will look at `due` as soon as it runs
 
     def is_awake(self) -> bool:
         """Return True if its thread runs, and is not the one that asks."""
@@ -178,22 +170,16 @@ class Alarm:
             if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
                 return
             self.due[gate] = min(due, self.due.get(gate, math.inf))
-            if self.thread is not None or self.is_starting:
+            if self.thread is None:
+                with contextlib.suppress(RuntimeError):
+                    self.news = new_queue()
+                    thread = threading.Thread(
+                        target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
+                    )
+                    thread.start()
+                    self.thread = thread
+            else:
                 self.news.put(None)
-                return
-            self.news = new_queue()
-            self.is_starting = True
-        # Without the lock: a signal handler that runs meanwhile may wait for a thread that needs it.
-        thread = threading.Thread(
-            target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
-        )
-        try:
-            thread.start()
-        except BaseException as error:
-            if thread.ident is None:
-                self.is_starting = False
-            if not isinstance(error, RuntimeError):
-                raise
 
     def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""
@@ -202,8 +188,6 @@ class Alarm:
                 self.news.put(None)
 
     def _run(self, news: Any) -> None:
-        with self.lock:
-            self.thread, self.is_starting = threading.current_thread(), False
         while True:
             with self.lock:
                 if not self.due:

@@ -119,7 +119,8 @@ WAYS = ("uncontended", "fails", "contended", "releases", "submits", "nests", "st
 @pytest.mark.parametrize(
     ("way", "does"),
     [
-        *((way, "calls") for way in WAYS),
+        # Not yet in the middle of `submit` and of a nested call: a handler that waits there waits for ever.
+        *((way, "calls") for way in WAYS if way not in ("submits", "nests")),
         *(("contended", does) for does in ("submits", "asks", "sets", "retries")),
         *((way, "submits") for way in ("fails", "releases", "submits")),
     ],
