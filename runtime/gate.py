@@ -15,7 +15,7 @@ from .errors import QueueClosed, RequestQueueFull
 from .held_slots import INTERRUPTED, HeldSlots
 from .slots import GONE, GRANTED, RUNNING, WAITING, Source, Ticket, Watch
 from .spare_slots import PREPARING, find_spare
-from .workers import alarm, start_worker
+from .workers import alarm, needs_worker, start_worker
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -44,8 +44,8 @@ class Gate(HeldSlots):
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
         self.unstaffed = 0  # jobs that were put without an idle worker; each gets a new one
-        # Held by the thread that runs jobs itself, as no other could be started.
-        self.running_here = threading.Lock()
+        self.starting: dict[threading.Thread, int] = {}  # workers that do not run yet -> who starts them
+        self.running_here = threading.Lock()  # by who runs jobs itself, as no thread could be started
 
     def join(self, ticket: Ticket, always: bool = False) -> bool:
         """Put a ticket at the end of the line, or, made from within a request, just before that one.
@@ -120,8 +120,9 @@ class Gate(HeldSlots):
 
     def _rejoin(self, ticket: Ticket, delay: float, hold: bool) -> None:
         slot = ticket.slot
+        owner = slot.taken_from  # which is to have one again when this request has ended
         self.give_back(slot, to_all=True)
-        slot.taken_from = slot.parent  # which has it when this request has ended
+        slot.taken_from = owner
         self.calm = False
         if self.closed:
             ticket.state = GONE
@@ -156,9 +157,9 @@ class Gate(HeldSlots):
 
     def withdraw_unstarted(self, ticket: Ticket) -> bool:
         """Withdraw a ticket whose first attempt was not begun; False if it was, or if the ticket is withdrawn already."""
-        withdrawn = self.exclusively(self._withdraw_unstarted, ticket)
+        withdrawn = self.exclusively(self._withdraw_unstarted, ticket) is True
         self.pump()
-        return withdrawn is True
+        return withdrawn
 
     def _withdraw_unstarted(self, ticket: Ticket) -> bool:
         if ticket.state not in (WAITING, GRANTED) or ticket.ready_at:
@@ -225,8 +226,7 @@ class Gate(HeldSlots):
 
     def stats(self) -> dict[str, Any]:
         """Return what happened so far, and how things stand now."""
-        stats = self.exclusively(self._stats)
-        return self._stats() if stats is INTERRUPTED else stats
+        return self._stats() if (stats := self.exclusively(self._stats)) is INTERRUPTED else stats
 
     def _stats(self) -> dict[str, Any]:
         counts = self.counts
@@ -281,12 +281,11 @@ class Gate(HeldSlots):
 
     def _close(self) -> "tuple[list[Ticket], list[threading.Thread]]":
         self.refuse_newcomers()
-        waiting = self._line()
+        waiting, workers = self._line(), list(self.workers)
         for ticket in waiting:
             ticket.state = GONE
         self.waiting = 0
         self.delayed.clear()
-        workers = list(self.workers)
         for _ in workers:
             self.jobs.put(None)
         return waiting, workers
@@ -309,7 +308,7 @@ class Gate(HeldSlots):
             return
         if due < math.inf:
             alarm.set(self, due)
-        while self.unstaffed:
+        while needs_worker(self):
             start_worker(self)
 
     def _due(self) -> float:

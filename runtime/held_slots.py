@@ -52,6 +52,7 @@ class HeldSlots:
         self.closed = False
         self.hold_until = 0.0
         self.source_due = math.inf  # when to ask the source again, unless it tells us before
+        self.alarm_at = 0.0  # when the alarm pumps us next, as far as we know
         self.ready: list[tuple[tuple[float, int, int], Ticket]] = []
         self.counts = dict.fromkeys(
             ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
@@ -132,14 +133,24 @@ class HeldSlots:
         self._refuse_if_closed()
         if self.hold_until:
             return False
-        if parent.held == self.generation:
-            self.take_over(slot, parent)
+        if (holder := self._holder(parent)) is not None:
+            self.take_over(slot, holder)
             return True
         if self.ready or self.active >= self.limit or not self._take(slot):
             return False
         slot.held = self.generation
         self.active += 1
         return True
+
+    def _holder(self, slot: Slot) -> "Slot | None":
+        """Return which request holds a slot: this one, or else the nearest of those from within which it is made.
+
+        A handler may interrupt a nested request before that has taken over what the outer one holds.
+        """
+        holder: Slot | None = slot
+        while holder is not None and (holder.gate is not self or holder.held != self.generation):
+            holder = holder.outer
+        return holder
 
     def take_over(self, slot: Slot, holder: Slot) -> None:
         slot.is_special = True

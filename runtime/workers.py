@@ -3,13 +3,14 @@
 They know gates, and never the instance whose requests they make, which they would keep alive.
 """
 
-import _thread
 import contextlib
+import heapq
+import itertools
 import logging
-import math
 import sys
 import threading
 from queue import Empty
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic, new_queue
@@ -32,6 +33,13 @@ class Worker(threading.Thread):
         self.gate = gate
         self.busy = True  # not counted in the gate's `idle`
 
+    def has_begun(self) -> None:
+        """Count one of the jobs that were put without a worker as staffed."""
+        gate = self.gate
+        with gate.lock:
+            if gate.starting.pop(self, None) is not None and gate.unstaffed:
+                gate.unstaffed -= 1
+
     def become_idle(self) -> None:
         """Count as one that waits for a job, if it does not count already."""
         with self.gate.lock:
@@ -41,6 +49,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Run jobs."""
         gate = self.gate
+        self.has_begun()
         while True:
             try:
                 job = gate.jobs.get(timeout=_IDLE_SECONDS)
@@ -67,31 +76,45 @@ class Worker(threading.Thread):
             self.become_idle()
 
 
+def needs_worker(gate: "Gate") -> bool:
+    """Return True if a job was put for which no worker is on its way.
+
+    Who has interrupted a start, in the same thread, cannot count on it: it goes on only when the interrupter has ended.
+    """
+    if not gate.unstaffed:
+        return False
+    me = get_ident()
+    return gate.unstaffed > sum(starter != me for starter in list(gate.starting.values()))
+
+
 def start_worker(gate: "Gate") -> None:
-    """Start a worker for a job that was put without one; without threads, run it here."""
+    """Start a worker for a job that was put without one; without threads, run it here.
+
+    After a signal handler or Ctrl-C there may be one worker too many, which does no harm.
+    """
     worker = Worker(gate)
-    claimed = False
     try:
-        claimed = gate.exclusively(_claim_job, gate, worker)
-        if claimed is not True:
+        if gate.exclusively(_add_worker, gate, worker) is not True:
             return
         worker.start()
     except RuntimeError:  # no more threads, or the interpreter is on its way out
+        worker.has_begun()
         gate.workers.discard(worker)
         _run_here(gate)
-    except BaseException:  # Ctrl-C; one worker too many does no harm
-        has_started = worker.ident is not None
-        with gate.lock:
-            gate.unstaffed += worker in gate.workers
-            if not has_started:
-                gate.workers.discard(worker)
+    except BaseException:  # Ctrl-C
+        if worker.ident is None:
+            gate.workers.discard(worker)
+            gate.starting.pop(worker, None)
         raise
+    with gate.lock:
+        if worker in gate.starting:
+            gate.starting[worker] = 0
 
 
-def _claim_job(gate: "Gate", worker: Worker) -> bool:
+def _add_worker(gate: "Gate", worker: Worker) -> bool:
     if not gate.unstaffed:
         return False
-    gate.unstaffed -= 1
+    gate.starting[worker] = get_ident()
     gate.workers.add(worker)
     _renew_queue(gate)
     return True
@@ -141,10 +164,13 @@ def _run_here(gate: "Gate") -> None:
 
 
 class Alarm:
-    """One daemon thread for all gates that pumps a gate when it is due, and ends when none is.
+    """One daemon thread for all gates that pumps each when it is due, and ends when none is.
 
-    Invariant, whenever `lock` is free: while a gate is in `due`, `thread` runs, unless it could not be started; then
-    `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
+    There is no lock: a signal handler that waits in the middle of `set` for a slot would keep it from the thread that
+    holds the slot. What is due goes to the thread as a message. Invariant: a message is put before `thread` is looked
+    at, and the thread looks once more for messages after it has said that there is none. So each message finds a thread,
+    unless none could be started; then `Gate.own_wake_up` tells those who wait that they have to pump by themselves.
+    For a moment there can be two, which does no harm.
     """
 
     def __init__(self) -> None:
@@ -152,9 +178,8 @@ class Alarm:
 
     def reset(self) -> None:
         """Start with no times and no thread: at first, and in the child of a fork."""
-        self.lock = _thread.RLock()  # a signal handler or a finalizer may call in the middle of a call
-        self.news: Any = None  # a queue, not a Condition, which Ctrl-C can leave locked
-        self.due: dict[Gate, float] = {}
+        self.news = new_queue()  # of (due, number, gate), and of None for a gate that was closed
+        self.numbers = itertools.count()  # so that no gates are compared
         self.thread: threading.Thread | None = None
 
     def is_awake(self) -> bool:
@@ -164,45 +189,61 @@ class Alarm:
 
     def set(self, gate: "Gate", due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`clocks.monotonic()`)."""
-        with self.lock:
-            if self.thread is not None and not self.thread.is_alive():
+        if gate.closed or (self._has_thread() and monotonic() < gate.alarm_at <= due):
+            return  # it is pumped before, and tells us again then
+        self.news.put((due, next(self.numbers), gate))
+        gate.alarm_at = due
+        if not self._has_thread():
+            self._start()
+
+    def _has_thread(self) -> bool:
+        thread = self.thread  # it runs, or is being started
+        return thread is not None and (thread.is_alive() or thread.ident is None)
+
+    def _start(self) -> None:
+        thread = None
+        try:
+            if type(news := new_queue()) is not type(self.news):  # gevent has patched since
+                while not self.news.empty():
+                    news.put(self.news.get_nowait())
+                self.news = news
+            thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
+            self.thread = thread
+            thread.start()
+        except BaseException as error:
+            if thread is not None and thread.ident is None and self.thread is thread:
                 self.thread = None
-            if gate.closed or (self.thread is not None and due >= self.due.get(gate, math.inf)):
-                return
-            self.due[gate] = min(due, self.due.get(gate, math.inf))
-            if self.thread is None:
-                with contextlib.suppress(RuntimeError):
-                    self.news = new_queue()
-                    thread = threading.Thread(
-                        target=self._run, args=(self.news,), name="request-queue-alarm", daemon=True
-                    )
-                    thread.start()
-                    self.thread = thread
-            else:
-                self.news.put(None)
+            if not isinstance(error, RuntimeError):
+                raise
 
     def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""
-        with self.lock:
-            if self.due.pop(gate, None) is not None and self.news is not None:
-                self.news.put(None)
+        if self.thread is not None:
+            self.news.put(None)
 
-    def _run(self, news: Any) -> None:
+    def _run(self) -> None:
+        due: list[tuple[float, int, Gate]] = []
         while True:
-            with self.lock:
-                if not self.due:
-                    self.thread = None
+            wait = due[0][0] - monotonic() if due else 0.0
+            if due and wait <= 0:
+                heapq.heappop(due)[2].pump()
+                continue
+            try:
+                news = self.news.get(bool(due), min(wait, threading.TIMEOUT_MAX))
+            except Empty:
+                if due:
+                    continue
+                self.thread = None
+                if self.news.empty():
                     return
-                gate = min(self.due, key=self.due.__getitem__)
-                wait = self.due[gate] - monotonic()
-                if wait <= 0:
-                    del self.due[gate]
-            if wait <= 0:
-                gate.pump()
-            del gate
-            if wait > 0:
-                with contextlib.suppress(Empty):
-                    news.get(timeout=min(wait, threading.TIMEOUT_MAX))
+                self.thread = threading.current_thread()
+                continue
+            if news is None:
+                due = [entry for entry in due if not entry[2].closed]
+                heapq.heapify(due)
+            else:
+                heapq.heappush(due, news)
+            del news
 
 
 alarm = Alarm()

@@ -119,8 +119,7 @@ WAYS = ("uncontended", "fails", "contended", "releases", "submits", "nests", "st
 @pytest.mark.parametrize(
     ("way", "does"),
     [
-        # Not yet in the middle of `submit` and of a nested call: a handler that waits there waits for ever.
-        *((way, "calls") for way in WAYS if way not in ("submits", "nests")),
+        *((way, "calls") for way in WAYS),
         *(("contended", does) for does in ("submits", "asks", "sets", "retries")),
         *((way, "submits") for way in ("fails", "releases", "submits")),
     ],

@@ -55,7 +55,7 @@ def test_Q10_close_ends_a_backoff_at_once(api):
     api.initial_retry_delay = 60
     flaky = [Flaky(Answer(503)) for _ in range(3)]
     futures = [caller(api.call, flaky[0]), api.submit(flaky[1]), api.submit(api.call, flaky[2])]
-    until(lambda: len(api.request_queue) == 3)
+    until(lambda: len(api.request_queue) == 3 and all(one.calls for one in flaky))
     caller(api.close).result(5)
     for future in futures:
         assert isinstance(future.exception(5), QueueClosed)
@@ -247,15 +247,16 @@ def test_Q10_own_del_is_composed_and_takes_no_lock():
 # Collection
 
 
-def test_Q10_closed_while_one_backs_off_leaves_no_thread_behind(api, short_lived_workers):
+def test_Q10_closed_while_one_backs_off_leaves_no_thread_behind(api, short_lived_workers, monkeypatch):
+    alarm = workers.Alarm()
+    monkeypatch.setattr(gate_module, "alarm", alarm)
     api.initial_retry_delay = 60
     futures = [api.submit(Flaky(Answer(503))), caller(api.call, Flaky(Answer(503)))]
     until(lambda: len(api.request_queue) == 2)
     api.close()
     wait(futures, 5)
-    gate = RequestEngine.of(api).gate
-    assert gate not in workers.alarm.due
-    assert not gate.workers
+    until(lambda: alarm.thread is None)
+    assert not RequestEngine.of(api).gate.workers
 
 
 def test_Q10_an_abandoned_instance_is_collected_at_once():
