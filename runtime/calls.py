@@ -44,9 +44,9 @@ def run_call(
     gate = engine.gate
     slot = Slot()
     slot.gate = gate
-    # Before it is taken, and until it was given back: a signal handler that calls us is then made from within this one.
-    token = current_slot.set(slot)
     try:
+        # Before it is taken, and until it was given back: a signal handler that calls us is then made from within this one.
+        current_slot.set(slot)
         if not gate.enter(slot) and not borrow_from_stream(gate, slot):
             return _run_in_turn(engine, Request(engine, call, retry, args, kwargs), slot)
         try:
@@ -64,7 +64,7 @@ def run_call(
         slot.release()
         raise
     finally:
-        current_slot.reset(token)
+        current_slot.set(None)  # no token, which Ctrl-C might lose
 
 
 def run_partial(
@@ -75,10 +75,10 @@ def run_partial(
 
 
 def _run_request(engine: "RequestEngine", request: Request) -> Any:
-    gate = engine.gate
+    gate, outer = engine.gate, current_slot.get()
     slot, parent = gate.new_slot(), slot_in_hand(gate)
-    token = take_in_hand(slot)
     try:
+        take_in_hand(slot)
         if not take_slot(gate, slot, parent):
             return _run_in_turn(engine, request, slot)
         return _run_on(engine, request, slot, request.attempt(slot))
@@ -86,7 +86,7 @@ def _run_request(engine: "RequestEngine", request: Request) -> Any:
         slot.release()
         raise
     finally:
-        current_slot.reset(token)
+        current_slot.set(outer)
 
 
 def _run_on(engine: "RequestEngine", request: Request, slot: Slot, delay: "float | None") -> Any:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, InvalidStateError
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from .clocks import new_signal
+from .clocks import monotonic, new_signal
 from .errors import RequestQueueFull
 from .probing import attribute
 from .request import Request
@@ -85,16 +85,16 @@ class Job(Ticket):
             self.slot.release()
             return
         self.slot.thread = get_ident()
-        token = current_slot.set(
-            self.slot
-        )  # in our own context: what a finalizer calls in this thread is made from within
+        # In our own context: what a finalizer calls in this thread is made from within.
+        token = current_slot.set(self.slot)
         try:
             delay = self.context.run(request.attempt, self.slot)
             if delay is not None:
                 gate.rejoin(self, delay, request.holds)
-                # Without the alarm (Python 3.12 starts no thread once the main one has ended) only we know of it.
+                # Without the alarm (Python 3.12 starts no thread once the main one has ended) only we know of it. In short
+                # steps, since nobody tells us when the backend is closed.
                 while self.state == WAITING and (due := gate.own_wake_up()) < math.inf:
-                    new_signal().acquire(timeout=timeout_until(due))
+                    new_signal().acquire(timeout=timeout_until(min(due, monotonic() + 0.5)))
                     gate.pump()
                 return
             if worker is not None and future is None:

@@ -50,15 +50,16 @@ class Request:
     def attempt(self, slot: Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
         slot.over = slot.judged = slot.makes_requests = False
-        token = take_in_hand(slot)
+        outer = current_slot.get()
         try:
+            take_in_hand(slot)
             if not self.is_method:
                 check_health(self.engine)
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
             self.result, self.error = None, error
         finally:
-            current_slot.reset(token)
+            current_slot.set(outer)
         return self.judge(slot)
 
     def judge(self, slot: Slot, body: Any = None) -> "float | None":

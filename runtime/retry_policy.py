@@ -153,13 +153,14 @@ def _tell(
     fields = {name: event[name] for name in _LOGGED}
     level = logging.ERROR if delay is None else logging.WARNING
     text = f"{engine.label}.{request.name}: request {slot.number} failed: {failure.why}; {outcome}"
-    token = current_slot.set(slot)
+    outer = current_slot.get()
     try:
+        current_slot.set(slot)
         for hear in (lambda _: engine.logger.log(level, "%s", text, extra=fields), *engine.listeners):
             with contextlib.suppress(Exception):
                 hear(dict(event))
     finally:
-        current_slot.reset(token)
+        current_slot.set(outer)
 
 
 def caller_name(engine: "RequestEngine", above: int = 0) -> str:

@@ -167,14 +167,14 @@ class HeldStream(Held):
                 if self._items is None:
                     stream = self._stream
                     self._items = stream if hasattr(stream, "__next__") else iter(stream)
-                slot = self._slot
-                token = current_slot.set(None if slot.over else slot)
-                slot.used_at = math.inf
+                slot, outer = self._slot, current_slot.get()
                 try:
+                    current_slot.set(None if slot.over else slot)
+                    slot.used_at = math.inf
                     item = next(self._items)
                 finally:
+                    current_slot.set(outer)
                     slot.used_at = monotonic()
-                    current_slot.reset(token)
             except Exception as error:
                 if request is None or isinstance(error, StopIteration):
                     raise
@@ -203,15 +203,16 @@ class HeldStream(Held):
         """Enter the stream; where that fails and is to be retried, make the call again, in its turn."""
         request = self._request
         while True:
-            token = current_slot.set(None if self._slot.over else self._slot)
+            outer = current_slot.get()
             try:
+                current_slot.set(None if self._slot.over else self._slot)
                 result, error = self._stream.__enter__(), None
             except Exception as raised:
                 if request is None:
                     raise
                 result, error = None, raised
             finally:
-                current_slot.reset(token)
+                current_slot.set(outer)
             if request is None:
                 return result
             request.result, request.error = result, error

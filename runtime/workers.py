@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 2.0
 
 
+def start_thread(thread: threading.Thread) -> bool:
+    """Start a thread; return False if it cannot be: there are no more, or the interpreter is on its way out.
+
+    Where Ctrl-C comes while `Thread.start` waits, that may raise RuntimeError in its place, for a lock that it gave back.
+    """
+    handled = sys.exc_info()[1]
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if error.__context__ is not None and error.__context__ is not handled:
+            raise error.__context__ from None
+        return False
+    return True
+
+
 class Worker(threading.Thread):
     """Runs jobs until none has come for a while. It knows the gate, never the instance."""
 
@@ -96,11 +111,10 @@ def start_worker(gate: "Gate") -> None:
     try:
         if gate.exclusively(_add_worker, gate, worker) is not True:
             return
-        worker.start()
-    except RuntimeError:  # no more threads, or the interpreter is on its way out
-        worker.has_begun()
-        gate.workers.discard(worker)
-        _run_here(gate)
+        if not start_thread(worker):
+            worker.has_begun()
+            gate.workers.discard(worker)
+            _run_here(gate)
     except BaseException:  # Ctrl-C
         if worker.ident is None:
             gate.workers.discard(worker)
@@ -181,11 +195,14 @@ class Alarm:
         self.news = new_queue()  # of (due, number, gate), and of None for a gate that was closed
         self.numbers = itertools.count()  # so that no gates are compared
         self.thread: threading.Thread | None = None
+        self.starter = 0  # the thread that starts it
 
     def is_awake(self) -> bool:
-        """Return True if its thread runs, and is not the one that asks."""
+        """Return True if its thread runs, or is being started, and is not the one that asks, nor waits for it to go on."""
         thread = self.thread
-        return thread is not None and thread.is_alive() and thread is not threading.current_thread()
+        if thread is None or thread is threading.current_thread():
+            return False
+        return thread.is_alive() or (thread.ident is None and self.starter not in (0, get_ident()))
 
     def set(self, gate: "Gate", due: float) -> None:
         """See to it that `gate.pump()` is called at `due` (`clocks.monotonic()`)."""
@@ -201,20 +218,19 @@ class Alarm:
         return thread is not None and (thread.is_alive() or thread.ident is None)
 
     def _start(self) -> None:
-        thread = None
+        if type(news := new_queue()) is not type(self.news):  # gevent has patched since
+            while not self.news.empty():
+                news.put(self.news.get_nowait())
+            self.news = news
+        thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
+        has_started = False
         try:
-            if type(news := new_queue()) is not type(self.news):  # gevent has patched since
-                while not self.news.empty():
-                    news.put(self.news.get_nowait())
-                self.news = news
-            thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
-            self.thread = thread
-            thread.start()
-        except BaseException as error:
-            if thread is not None and thread.ident is None and self.thread is thread:
+            self.starter, self.thread = get_ident(), thread
+            has_started = start_thread(thread)
+        finally:
+            self.starter = 0
+            if not has_started and self.thread is thread:  # after Ctrl-C it may run; then there are two
                 self.thread = None
-            if not isinstance(error, RuntimeError):
-                raise
 
     def forget(self, gate: "Gate") -> None:
         """No longer wake up for a gate, which was closed."""

@@ -298,121 +298,6 @@ def test_Q9_ctrl_c_ends_the_wait_at_once(state):
     assert run_python(script) == f"interrupted True\nran {0 if state == 'waiting' else 1}\n"
 
 
-INTERRUPTED_EVERYWHERE = textwrap.dedent("""
-    import contextlib, sys, threading
-    import os
-    import backend_retrofit_runtime
-    from test.runtime.conftest import *
-
-    FILES = os.path.dirname(backend_retrofit_runtime.__file__)
-    way = sys.argv[1]
-
-    class Interrupter:
-        '''Raises KeyboardInterrupt at the n-th point where CPython handles signals: when a function of the runtime
-        begins, and when a call into C that it made returns.'''
-        def __init__(self, n):
-            self.left = n
-        def __call__(self, frame, event, arg):
-            if frame.f_code.co_filename.startswith(FILES) and event in ("call", "c_return"):
-                self.left -= 1
-                if self.left == 0:
-                    sys.setprofile(None)
-                    self.where = (frame.f_code.co_name, frame.f_lineno, event, getattr(arg, "__name__", None))
-                    raise KeyboardInterrupt
-
-    def uncontended(api):
-        with interrupted():
-            api.call(len, "abc")
-
-    def fails(api):
-        with interrupted():
-            api.call(Flaky(Answer(503)))
-
-    def contended(api):
-        # This one waits behind two others, which wait for a third.
-        gated = Gated()
-        others = [caller(api.call, gated)]
-        until(lambda: gated.now == 1)
-        others += queue_up(api, gated, 2)
-        threading.Timer(0.005, gated.end, (9,)).start()
-        try:
-            with interrupted():
-                api.call(gated, 9)
-        finally:
-            for other in others:
-                other.result(10)
-
-    def releases(api):
-        # This one is in flight while two wait: it hands its slot over.
-        others = []
-        def call():
-            sys.setprofile(None)
-            others.extend(queue_up(api, len_of_abc, 2))
-            sys.setprofile(interrupter)
-        try:
-            with interrupted():
-                api.call(call)
-        finally:
-            for other in others:
-                assert other.result(10) == 3
-
-    def submits(api):
-        futures = []
-        try:
-            with interrupted():
-                futures.append(api.submit(len, "abc"))
-                futures.append(api.submit(len, "abc"))
-        finally:
-            for future in futures:
-                assert future.result(10) == 3
-
-    def streams(api):
-        with interrupted():
-            for item in api.call(three, stream=True):
-                pass
-
-    def three(stream):
-        yield from range(3)
-
-    def len_of_abc(n):
-        return 3
-
-    @contextlib.contextmanager
-    def interrupted():
-        sys.setprofile(interrupter)
-        try:
-            yield
-        finally:
-            sys.setprofile(None)
-
-    scenario = {f.__name__: f for f in (uncontended, fails, contended, releases, submits, streams)}[way]
-    count = 0
-    for n in range(1, 2000):
-        api = Api(max_concurrent_requests=1, initial_retry_delay=0.001)
-        RequestEngine.of(api)
-        interrupter = Interrupter(n)
-        try:
-            scenario(api)
-        except KeyboardInterrupt:
-            count += 1
-        try:
-            assert_at_rest(api)
-            api.close()
-        except BaseException as error:
-            sys.exit(f"after an interrupt at {interrupter.where}: {error!r}")
-        if interrupter.left > 0:
-            break
-    else:
-        sys.exit("not through")
-    print("interrupted", count > 5)
-""")
-
-
-@pytest.mark.parametrize("way", ["uncontended", "fails", "contended", "releases", "submits", "streams"])
-def test_Q9_ctrl_c_at_every_point_loses_no_slot_and_no_waiter(way):
-    assert run_python(INTERRUPTED_EVERYWHERE, way, seconds=60) == "interrupted True\n"
-
-
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
 def test_Q9_ctrl_c_at_random_moments_loses_no_slot():
     script = textwrap.dedent("""
@@ -427,14 +312,18 @@ def test_Q9_ctrl_c_at_random_moments_loses_no_slot():
         threads = [threading.Thread(target=others, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
+        came = 0
         def interrupt(*_):
+            global came
+            came += 1
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
         interrupted, end = 0, time.monotonic() + 2
         while interrupted < 300 and time.monotonic() < end:
             try:
+                so_far = came
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
-                while True:
+                while came == so_far:  # Python itself ignores one that comes in a finalizer
                     api.call(Flaky(Answer(503)))
             except KeyboardInterrupt:
                 interrupted += 1
