@@ -44,9 +44,10 @@ def run_call(
     gate = engine.gate
     slot = Slot()
     slot.gate = gate
+    token = None
     try:
         # Before it is taken, and until it was given back: a signal handler that calls us is then made from within this one.
-        current_slot.set(slot)
+        token = current_slot.set(slot)
         if not gate.enter(slot) and not borrow_from_stream(gate, slot):
             return _run_in_turn(engine, Request(engine, call, retry, args, kwargs), slot)
         try:
@@ -64,7 +65,10 @@ def run_call(
         slot.release()
         raise
     finally:
-        current_slot.set(None)  # no token, which Ctrl-C might lose
+        if token is not None:
+            current_slot.reset(token)
+        else:  # Ctrl-C
+            current_slot.set(None)
 
 
 def run_partial(

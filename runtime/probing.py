@@ -15,13 +15,13 @@ PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
 # Key of a dict that is an answer of a library -> the function that tells if it is a good one, and read. The vendors add theirs.
 ANSWER_KEYS: dict[str, Callable[[Any], bool]] = {}
-# What neither fails nor streams. Models of SDKs are added: classes of pydantic's in a module, which are there for good.
-_SETTLED_TYPES: set[type] = {*PLAIN_TYPES}
 _STATUS_NAMES = ("status_code", "status", "code")
 # What a stream of some kind has.
 _STREAMING = frozenset(
     "__next__ __anext__ __enter__ __aenter__ close aclose connection response http_response".split()
 )
+# Names of attributes that make an object a stream, or a failure perhaps.
+_TELLING = _STREAMING.union(_STATUS_NAMES, ("_content_consumed", "is_stream_consumed"))
 CO_COROUTINE = 0x80
 
 
@@ -35,6 +35,11 @@ def attribute(thing: Any, name: str) -> Any:
 
 def has_method(thing: Any, method: str) -> bool:
     return callable(attribute(thing, method))
+
+
+def has_usual_attributes(cls: Any) -> bool:
+    """Return True if the attributes of a class's instances are those of the class, and those in `__dict__`."""
+    return cls.__getattribute__ is object.__getattribute__ and not hasattr(cls, "__getattr__")
 
 
 def status_in(thing: Any) -> "int | None":
@@ -87,7 +92,8 @@ def is_settled(result: Any) -> bool:
     """Return True, quickly, for what is neither a failure nor a stream: plain data, a good response that was read."""
     cls = type(result)
     if cls in _SETTLED_TYPES:
-        return cls in PLAIN_TYPES or not _has_status(result)
+        tells = _SETTLED_TYPES[cls]
+        return tells is None or not tells(result)
     if cls is dict:
         for key, is_settled_answer in ANSWER_KEYS.items():
             if key in result:
@@ -106,14 +112,20 @@ def is_settled(result: Any) -> bool:
 
 
 def remember_settled(result: Any) -> None:
-    """Remember the class of a result that was neither a failure nor a stream, if that holds for all of its instances."""
+    """Remember the class of a result that was neither a failure nor a stream, if the same can be told of all its instances.
+
+    Only classes that a module keeps, so that none is kept alive by this.
+    """
     cls = type(result)
-    fields = cls.__dict__.get("__pydantic_fields__")
-    if not isinstance(fields, dict) or not _STREAMING.isdisjoint(fields):
-        return
-    stays = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
-    if stays and not any(hasattr(cls, name) for name in _STREAMING):
-        _SETTLED_TYPES.add(cls)
+    with contextlib.suppress(Exception):  # of a metaclass
+        if getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls:
+            return
+        fields = cls.__dict__.get("__pydantic_fields__")
+        if isinstance(fields, dict):
+            if _STREAMING.isdisjoint(fields) and not any(hasattr(cls, name) for name in _STREAMING):
+                _SETTLED_TYPES[cls] = _has_status
+        elif has_usual_attributes(cls) and not any(hasattr(cls, name) for name in _TELLING):
+            _SETTLED_TYPES[cls] = _tells_something if hasattr(result, "__dict__") else None
 
 
 def _has_status(model: Any) -> bool:
@@ -123,6 +135,14 @@ def _has_status(model: Any) -> bool:
             if type(values.get(name)) is int:
                 return True
     return False
+
+
+def _tells_something(thing: Any) -> bool:
+    return not _TELLING.isdisjoint(thing.__dict__)
+
+
+# Classes whose instances neither fail nor stream, unless this says so of one. They are added as they are met.
+_SETTLED_TYPES: dict[type, Callable[[Any], bool] | None] = dict.fromkeys(PLAIN_TYPES)
 
 
 def twin_of(thing: Any, **changes: Any) -> Any:

@@ -15,6 +15,7 @@ from .vendor import VENDORS
 _BODY_NAMES = frozenset(
     {"data", "content", "files", "file", "body", "Body", "Fileobj", "fileobj", "image", "audio"}
 )
+_CONTAINERS = frozenset({dict, list, tuple})
 _INFERENCE = re.compile(
     r"chat|complet|embed|messages|generat|rerank|rank|predict|infer|classif|tokenize|moderat|responses|similarity"
     r"|transcri|translat|invoke|invocation|count_?tokens|tokens\.count|speech|\bocr\b|\bfim\b|agents\.stream"
@@ -163,9 +164,25 @@ def without_partial(
 def may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Return False, quickly, where no argument is a file or an iterator that a second attempt would find used up."""
     for value in args:
-        if type(value) not in PLAIN_ARGUMENTS:
+        if type(value) not in PLAIN_ARGUMENTS and not _is_plain_data(value):
             return True
-    return bool(kwargs) and not _BODY_NAMES.isdisjoint(kwargs)
+    for name in kwargs:  # noqa: SIM110, it is faster
+        if name in _BODY_NAMES and not _is_plain_data(kwargs[name]):
+            return True
+    return False
+
+
+def _is_plain_data(value: Any, depth: int = 5) -> bool:
+    """Return True for what JSON is made of."""
+    kind = type(value)
+    if kind in PLAIN_ARGUMENTS:
+        return True
+    if not depth or kind not in _CONTAINERS:
+        return False
+    for item in value.values() if kind is dict else value:
+        if type(item) not in PLAIN_ARGUMENTS and not _is_plain_data(item, depth - 1):
+            return False
+    return True
 
 
 class Rewinder:

@@ -53,7 +53,8 @@ class Vendor(NamedTuple):
         is_cut: called with a good response that was read; returns True if its connection ended within its headers.
         was_kept: called with the variables of a frame in which a connection ended; returns True if it had answered before.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
-            something to be awaited or entered, though it is no coroutine function.
+            something to be awaited or entered, although its function is not `async def`.
+        owned: names of the attributes by which `handling` may know an object of any class, besides the class.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Vendor(NamedTuple):
     is_cut: "Callable[[Any], bool] | None" = None
     was_kept: "Callable[[Mapping[str, Any]], bool] | None" = None
     awaits: "Callable[[Any, type], bool] | None" = None
+    owned: "tuple[str, ...]" = ()
 
 
 VENDORS: list[Vendor] = []

@@ -5,7 +5,7 @@ Its kind is known, its library's own retries are off; nothing is called yet.
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .async_calls import AsyncCall, AsyncGeneratorCall, run_async
 from .call_kinds import ASYNC_GENERATOR, ASYNC_OTHER, COROUTINE, SYNC, is_ordinary, kind_of
 from .calls import run_call, run_partial
-from .probing import attribute, safe_log
+from .probing import attribute, has_usual_attributes, safe_log
 from .vendor import VENDORS, Handling, Prepared
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
             return partial(run_call, engine, call, retry)
         known = known or _look_at(engine, call)
     kind = known.kind
+    if known.handle is _as_it_is and kind is SYNC:
+        return partial(run_call, engine, call, retry)
     prepare = None
     if retry and engine.settings["max_retries"] is not None:
         call, retry, prepare = _handling_of(engine, call, known.handle)
@@ -81,6 +83,9 @@ class _Known(NamedTuple):
     kind: int
     handle: Any
     may_be_ordinary: bool
+    unless: "frozenset[str]" = (
+        frozenset()
+    )  # the instance has an attribute of such a name: it is to be looked at again
 
 
 def _known(engine: "RequestEngine", call: Any) -> "_Known | None":
@@ -90,7 +95,10 @@ def _known(engine: "RequestEngine", call: Any) -> "_Known | None":
         return engine.kinds.get(call)
     if type(call) is MethodType and type(call.__func__) is FunctionType:
         known = engine.kinds.get(call.__func__)
-        if known is not None and known.of() is not type(call.__self__):
+        if known is not None and (
+            known.of() is not type(call.__self__)
+            or (known.unless and not known.unless.isdisjoint(call.__self__.__dict__))
+        ):
             known = None
     return known
 
@@ -108,11 +116,35 @@ def _look_at(engine: "RequestEngine", call: Any) -> _Known:
         return _Known(lambda: None, kind, None, False)
     owner = call.__self__
     handle = next((vendor.handling for vendor in VENDORS if _handles(vendor.handling, call)), None)
-    may_be_ordinary = "adapters" in (
-        attribute(owner, "__dict__") or ()
-    )  # a session, which can be given others
-    known = engine.kinds[call.__func__] = _Known(weakref.ref(type(owner)), kind, handle, may_be_ordinary)
+    # A session can be given other adapters.
+    may_be_ordinary = "adapters" in (attribute(owner, "__dict__") or ())
+    unless: frozenset[str] = frozenset()
+    if handle is None and _is_nobodys_method(call, owned := frozenset(_names_of_vendors())):
+        handle, unless = _as_it_is, owned
+    known = engine.kinds[call.__func__] = _Known(
+        weakref.ref(type(owner)), kind, handle, may_be_ordinary, unless
+    )
     return known
+
+
+def _names_of_vendors() -> Iterator[str]:
+    for vendor in VENDORS:
+        yield from vendor.owned
+
+
+def _is_nobodys_method(call: Any, owned: "frozenset[str]") -> bool:
+    """Return True for a method that no library handles, and of which only an attribute of the instance could change that."""
+    try:
+        cls, own = type(call.__self__), call.__self__.__dict__
+        return (
+            not hasattr(call.__func__, "__wrapped__")
+            and has_usual_attributes(cls)
+            and type(own) is dict
+            and owned.isdisjoint(own)
+            and not any(hasattr(cls, name) for name in owned)
+        )
+    except Exception:
+        return False
 
 
 def _is_nobodys(function: Any) -> bool:

@@ -244,6 +244,7 @@ VENDORS.append(
         is_stream=_is_unread_by_botocore,
         hold=_hold_botocore,
         handling=_botocore_handling,
+        owned=("_endpoint", "meta"),
         repeatable=_botocore_repeatable,
         awaits=_awaits_in_aiobotocore,
     )

@@ -105,6 +105,7 @@ VENDORS.append(
         is_stream=_is_unread_by_requests,
         hold=_hold_requests,
         handling=_requests_handling,
+        owned=("adapters",),
         is_cut=_is_cut_of_requests,
     )
 )

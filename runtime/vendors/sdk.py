@@ -170,6 +170,7 @@ VENDORS.append(
         "openai, anthropic, groq, together",
         failure=_failure_in_stream,
         handling=_sdk_handling,
+        owned=("_client", "_post", "max_retries", "get_api_list"),
         repeatable=_sdk_repeatable,
     )
 )

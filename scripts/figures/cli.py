@@ -20,6 +20,8 @@ from .rows import Row, print_table
 ROWS: dict[str, Callable[[bool], Row]] = {
     "sync": overhead.sync,
     "function": overhead.function,
+    "method": overhead.method,
+    "body": overhead.body,
     "async": overhead.asynchronous,
     "openai": overhead.openai_sdk,
     "boto3": overhead.boto3_client,

@@ -86,15 +86,56 @@ def function(quick: bool) -> Row:
     def decorated(url: str) -> dict[str, int]:
         return _answer(url)
 
-    hand, queued = HandWritten(), retrofitted()(_Session())._queued
+    return _row_of_function("function", "the same, any plain function", decorated, quick, 2.5)
+
+
+def method(quick: bool) -> Row:
+    """Measure a method of somebody's own class that gives an object."""
+    return _row_of_function("method", "the same, a method of any class", _Api().get, quick, 2.5)
+
+
+def body(quick: bool) -> Row:
+    """Measure a plain function that is given a body to be sent, which may hold a file."""
+    return _row_of_function(
+        "body", "the same, with a body of dicts and lists", _post, quick, 2.5, {"data": _BODY}
+    )
+
+
+def _row_of_function(
+    key: str, what: str, call: Any, quick: bool, times_hand: float, options: dict[str, Any] | None = None
+) -> Row:
+    hand, queued, options = HandWritten(), retrofitted()(_Session())._queued, options or {}
+    tenacity = behind_semaphore(with_tenacity(call))
     calls: dict[str, Callable[[], Any]] = {
-        "nothing": lambda: decorated(URL),
-        "hand-written": lambda: hand.request(decorated, URL),
-        "ours": lambda: queued(decorated)(URL),
-        "semaphore + tenacity": _bound(behind_semaphore(with_tenacity(decorated))),
+        "nothing": lambda: call(URL, **options),
+        "hand-written": lambda: hand.request(call, URL, **options),
+        "ours": lambda: queued(call)(URL, **options),
+        "semaphore + tenacity": lambda: tenacity(URL, **options),
     }
     took = best(in_turns({name: _timed(call, 300) for name, call in calls.items()}, 3 if quick else 300))
-    return _row("function", "the same, any plain function", took, "hand-written", 2.5, 1 / 6)
+    return _row(key, what, took, "hand-written", times_hand, 1 / 6)
+
+
+class _Result:
+    """What somebody's own client gives."""
+
+    text = "hello"
+
+
+class _Api:
+    """A client of somebody's own."""
+
+    answer = _Result()
+
+    def get(self, url: str) -> _Result:
+        return self.answer
+
+
+_BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def _post(url: str, data: Any) -> dict[str, int]:
+    return {"status": 200}
 
 
 def _answer(url: str) -> dict[str, int]:

@@ -666,3 +666,28 @@ def test_B1_a_listener_whose_own_request_fails_ends_no_retries(monkeypatch):
     assert api.call(call) == "done"
     assert call.calls == 3
     assert_at_rest(api)
+
+
+class LateSession(requests.Session):
+    """A session that is none until it is opened."""
+
+    def __init__(self):
+        pass
+
+    def open(self):
+        super().__init__()
+        self.mount("http://", HTTPAdapter(max_retries=2))
+
+    def get_page(self, url):
+        return self.get(url) if "adapters" in vars(self) else "not open"
+
+
+def test_B10_an_object_that_becomes_a_session_is_looked_at_again(api):
+    session = LateSession()
+    assert api.call(session.get_page, "http://127.0.0.1/") == "not open"
+    session.open()
+    with LoopbackServer(lambda request: Reset()) as server:
+        with pytest.raises(requests.ConnectionError):
+            api.call(session.get_page, server.url)
+        assert len(server.requests) == 6
+    session.close()

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from test.loopback import Reply, Reset
-from test.runtime.conftest import assert_at_rest, until
+from test.runtime.conftest import Flaky, assert_at_rest, until
 
 BODIES = {"sized": lambda: b"abcdef", "chunked": lambda: iter([b"abc", b"def"])}
 READERS = {
@@ -96,3 +96,27 @@ def test_B7_an_iterator_in_a_request_of_urllib_is_not_sent_twice(delays, api, se
     with pytest.raises(urllib.error.HTTPError):
         api.call(urllib.request.urlopen, request)
     assert len(server.requests) == 1
+
+
+class Result:
+    """Somebody's own class, of which some instances are responses, and some are streams."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+def test_B1_a_result_with_a_status_is_a_response_though_others_of_its_class_were_none(delays, api):
+    plain, good = Result(text="hello"), Result(status_code=200)
+    flaky = Flaky(plain, plain, Result(status_code=503), good)
+    assert [api.call(flaky) for _ in range(3)] == [plain, plain, good]
+    assert flaky.calls == 4
+
+
+def test_S1_a_result_that_can_be_read_keeps_its_slot_though_others_of_its_class_did_not(api):
+    for _ in range(2):
+        api.call(Flaky(Result(text="hello")))
+    response = Result(status_code=200, _content_consumed=False, raw=io.BytesIO(b"abc"))
+    assert api.call(Flaky(response)) is response
+    assert api.current_requests == 1
+    assert response.raw.read() == b"abc"
+    assert api.current_requests == 0

@@ -16,7 +16,7 @@ import yarl
 
 from backend_retrofit_runtime.repeating import may_be_repeated
 from test.loopback import Reply
-from test.runtime.conftest import closed_later
+from test.runtime.conftest import Answer, closed_later
 from test.runtime.test_async import run
 
 AWS = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -200,3 +200,19 @@ def test_B7_an_argument_that_is_nested_deeply_is_no_obstacle(api, server):
         api.call(lambda url, messages: requests.post(url, json=messages), server.url, nested).status_code
         == 200
     )
+
+
+@pytest.mark.parametrize("place", [0, "data", "files", "body"])
+@pytest.mark.parametrize("put", [lambda f: f, lambda f: [f], lambda f: {"a": {"b": [("name", f)]}}])
+def test_B7_a_file_is_rewound_wherever_it_stands_in_a_body(api, delays, place, put):
+    """Whether a body may hold a file is looked up before each request."""
+    file, sent = io.BytesIO(b"xabc"), []
+    file.read(1)
+
+    def get_with(*args, **kwargs):
+        sent.append(file.read())
+        return Answer(503 if len(sent) < 3 else 200)
+
+    args, kwargs = ((put(file),), {}) if place == 0 else ((), {place: put(file)})
+    assert api.call(get_with, *args, **kwargs).status_code == 200
+    assert sent == [b"abc"] * 3
