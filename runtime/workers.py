@@ -222,7 +222,10 @@ class Alarm:
             while not self.news.empty():
                 news.put(self.news.get_nowait())
             self.news = news
-        thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
+        try:
+            thread = threading.Thread(target=self._run, name="request-queue-alarm", daemon=True)
+        except RuntimeError:  # an isolated sub-interpreter, which has no daemon threads
+            return
         has_started = False
         try:
             self.starter, self.thread = get_ident(), thread
