@@ -1,0 +1,122 @@
+"""What an attribute stands for: a member of a class of the file, or of a library's client; what a helper method returns."""
+
+from __future__ import annotations
+
+import ast
+
+from ..source.scopes import ClassInfo, Scope
+from ..source.syntax import decorator_name
+from ..tables.lookup import passes_through
+from .annotations import annotated
+from .elsewhere import UNKNOWN
+from .search import Search, Seen
+
+
+def attribute(search: Search, node: ast.Attribute, scope: Scope, seen: frozenset[Seen]) -> str:
+    """Resolve `thing.name`."""
+    if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "super":
+        return _of_super(search, node.attr, scope)
+    base = search.within(node.value, scope, seen)
+    info = search.own_class(base)
+    if info is not None:
+        if node.attr == "__class__":
+            return base.removesuffix("()")
+        return _member(search, info, node.attr, seen)
+    if not base or base.endswith("[]"):
+        return UNKNOWN
+    if (base, node.attr) in search.stored:
+        stored = search.stored[base, node.attr]
+        if found := search.once((id(stored), node.attr), seen, lambda s: search.best(stored, s)):
+            return found
+    return search.elsewhere.attribute(base, node.attr)
+
+
+def client_base(search: Search, info: ClassInfo) -> str:
+    """Return the library's class that a class derives from, such as `requests.Session`, or nothing."""
+    for cls in info.lineage():
+        outer = cls.scope.parent or search.module
+        for base in cls.node.bases:
+            name = search.resolve(base, outer)
+            if search.catalogue.is_known_class(name):
+                return name
+            if found := search.elsewhere.client_base(name):
+                return found
+    return UNKNOWN
+
+
+def returned(search: Search, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[Seen]) -> str:
+    """Resolve what a helper function returns: by its annotation, or by its return statements."""
+    return search.once((id(function), "()"), seen, lambda s: _search_returned(search, function, s))
+
+
+def _search_returned(
+    search: Search, function: ast.FunctionDef | ast.AsyncFunctionDef, seen: frozenset[Seen]
+) -> str:
+    scope = search.scopes[function]
+    named = annotated(search, function.returns, scope, seen) if function.returns is not None else UNKNOWN
+    if named.endswith("()") and search.catalogue.is_client(named[:-2]):
+        return named
+    returns = [(value, scope) for value in scope.returns]
+    found = search.best(returns, seen)
+    # What a helper returns is a client, a module, or a thing of the file's own; a function that it returns is
+    # wrapped there.
+    is_thing = found.endswith(("()", ":")) or search.catalogue.is_module(found)
+    return found if is_thing else named
+
+
+def _member(search: Search, info: ClassInfo, name: str, seen: frozenset[Seen]) -> str:
+    """Resolve `self.name` in a class: by assignments, by annotations, as a property, or as a client's own."""
+    return search.once((id(info), name), seen, lambda s: _search_member(search, info, name, s))
+
+
+def _search_member(search: Search, info: ClassInfo, name: str, seen: frozenset[Seen]) -> str:
+    for cls in info.lineage():
+        found = search.best_name(
+            [
+                *(search.within(value, scope, seen) for value, scope in cls.attributes.get(name, ())),
+                *(
+                    annotated(search, annotation, scope, seen)
+                    for annotation, scope in cls.annotations.get(name, ())
+                ),
+            ]
+        )
+        method = cls.methods.get(name)
+        if method is not None and any(_is_property(d) for d in method.decorator_list):
+            found = found or returned(search, method, seen)
+        if found:
+            return found
+        if method is not None:
+            return UNKNOWN
+        for annotation, scope in cls.self_types:
+            other = annotated(search, annotation, scope, seen)
+            if (found_class := search.own_class(other)) is not None and found_class is not cls:
+                found = _member(search, found_class, name, seen)
+            elif other and found_class is None:
+                found = search.elsewhere.attribute(other, name)
+            if found:
+                return found
+    maker = client_base(search, info)
+    if maker and not passes_through(name, _overridden(info)):
+        return f"{maker}().{name}"
+    return search.elsewhere.member(info, name)
+
+
+def _of_super(search: Search, name: str, scope: Scope) -> str:
+    owner: Scope | None = scope
+    while owner is not None and owner.class_info is None:
+        owner = owner.parent
+    if owner is None or owner.class_info is None:
+        return UNKNOWN
+    info = owner.class_info
+    if any(name in base.methods for base in info.lineage() if base is not info):
+        return UNKNOWN
+    maker = client_base(search, info)
+    return f"{maker}().{name}" if maker and not passes_through(name, _overridden(info)) else UNKNOWN
+
+
+def _overridden(info: ClassInfo) -> frozenset[str]:
+    return frozenset(name for cls in info.lineage() for name in cls.methods)
+
+
+def _is_property(decorator: ast.expr) -> bool:
+    return decorator_name(decorator).rpartition(".")[2] in ("property", "cached_property")
