@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name
+from ..tables import key_variables
 from ..tables.known_bases import names_of
+from . import through
 from .bindings import ANY_NAME
+from .follow import Follower
+from .key_sources import KeySource
 from .project_names import Project
 from .resolve import Names
+from .summary import Class
 
 _LIMITS = frozenset(
     """
@@ -31,11 +36,15 @@ class Kin:
         used: names that they bind, assign or read.
         out_of_sight: bases of which nothing is known.
         limits: attributes by which a base limits its requests itself -> what they are.
+        key: where the nearest base that keeps an API key keeps it.
+        has_key_block: that base has, or gets, the block for its key.
     """
 
     used: frozenset[str] = frozenset()
     out_of_sight: tuple[str, ...] = ()
     limits: tuple[tuple[str, str], ...] = ()
+    key: KeySource | None = None
+    has_key_block: bool = False
 
     @property
     def may_set_anything(self) -> bool:
@@ -64,7 +73,29 @@ def kin_of(names: Names, info: ClassInfo) -> Kin:
         for value in values
         if is_limit(value.removesuffix("()"))
     ]
-    return Kin(frozenset(used | of_libraries), tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(limits)))
+    keeper = next(((owner, cls) for owner, cls in lineage if owner != project.module and cls.key), None)
+    return Kin(
+        frozenset(used | of_libraries),
+        tuple(dict.fromkeys(unknown)),
+        tuple(dict.fromkeys(limits)),
+        keeper[1].key if keeper is not None else None,
+        keeper is not None and _has_key_block(follower, *keeper),
+    )
+
+
+def _has_key_block(follower: Follower, module: str, cls: Class) -> bool:
+    """Return True if a class of another file gets a block for its key: it makes requests, and a variable can be named."""
+    key = cls.key
+    if key is None or key.is_defined or key.comes_from or module not in follower.view.planned:
+        return False
+    name = cls.name.rpartition(".")[2]
+    named = key.variables or key_variables.vendor_named(name) or key_variables.made_up(name, key.attribute)
+    own = (f"@{module}:{cls.name}.{method}" for method in cls.methods)
+    return bool(named) and any(
+        request.module == module and request.function.name.startswith(f"{cls.name}.")
+        for place in own
+        for request in through.requests_of(follower, place)
+    )
 
 
 def is_limit(maker: str) -> bool:

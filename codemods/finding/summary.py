@@ -18,6 +18,7 @@ from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS, SDK_CALL
 from . import existing_retries
 from .bindings import build
 from .elsewhere import Elsewhere
+from .key_sources import KeySource, key_source
 from .resolve import Names
 
 Names_ = tuple[str, ...]
@@ -77,6 +78,7 @@ class Class:
         methods: names of methods that stand in its body.
         used: every name that its code binds, assigns or reads on itself.
         fields: annotated names of its body, which a dataclass or model makes parameters of.
+        key: where it keeps its API key, if it keeps one.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Class:
     methods: frozenset[str] = frozenset()
     used: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
+    key: KeySource | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ class _Reader:
             frozenset(
                 name for name, found in info.annotations.items() if any(s is info.scope for _, s in found)
             ),
+            key_source(info),
         )
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Function:

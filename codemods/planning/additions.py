@@ -19,6 +19,7 @@ from ..finding import calls
 from ..finding.calls import Site
 from ..finding.kin import kin_of
 from ..finding.resolve import Names
+from ..finding.self_documenting import shown_as_written
 from ..finding.tests import is_test_class
 from ..injection.add_blocks import NewBlocks
 from ..injection.add_functions import NewFunctions
@@ -51,6 +52,7 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
     words = _words(file)
     engine = _engine_name(file, words)
     sites = calls.find(file.tree, names, file.marks.entry_points, options.guess)
+    sites = _without_shown(file, sites)
     regions = blocks_by_class(file.source, names.classes, file.marks)
     settled = _settle(file, names, sites, regions, words, options, only_classes_with_blocks)
     blocks = [
@@ -76,6 +78,16 @@ def plan_additions(file: ReadFile, options: Options, only_classes_with_blocks: b
     classes = (*settled.told, *module_queue.told, *(planned.told for planned in blocks), *runtime.told)
     told = tuple(_told(file, decision) for decision in settled.decisions)
     return Outcome(file, edits, injections, classes, told, runtime.beside)
+
+
+def _without_shown(file: ReadFile, sites: list[Site]) -> list[Site]:
+    """Return the call sites with an obstacle to each whose text a string shows, which a wrap would change."""
+    shown = shown_as_written(file.source, file.tree) if sites else frozenset()
+    reason = 'an f-string shows its text (`f"{...=}"`), which would change'
+    return [
+        replace(site, info=None, of_module=False, obstacle=reason) if id(site.node) in shown else site
+        for site in sites
+    ]
 
 
 def _words(file: ReadFile) -> frozenset[str]:
@@ -154,6 +166,7 @@ def _settle(
             work = class_blocks.settle(
                 info,
                 [works[id(base)] for base in info.lineage() if id(base) in works],
+                kin[id(info)],
                 own,
                 options.blocks,
                 used[id(info)],
@@ -171,7 +184,8 @@ def _settle(
             told.append(ClassPlan(info.node.name, info.node.lineno, (change,)))
         else:
             libraries = frozenset(library for library in calling if library is not None)
-            works[id(info)] = replace(work, libraries=libraries, kin=kin[id(info)])
+            work = replace(work, libraries=libraries)
+            works[id(info)] = replace(work, key=class_blocks.key_of(work, options))
     for library, line in names.not_covered().items():
         note = f"{library} is not in the table of libraries: its calls are not queued; name its client in [tool.backend-retrofit]"
         told.append(ClassPlan("<module>", line, (), (note,)))
@@ -266,7 +280,7 @@ def _plan_class(
         else:
             new.append(rendered)
             changes.append(_added(info, name, was_there=name in wrapped_by.get(id(info), ())))
-            if name == "env_key" and (note := class_blocks.key_note(work, variables)):
+            if name == "env_key" and (note := class_blocks.key_note(work)):
                 notes.append(note)
     for name in dict.fromkeys(work.inherited):
         if name not in work.blocks:

@@ -54,7 +54,8 @@ class ClassWork:
         blocks: that it has or gets itself.
         names: what members of the blocks are called, where their own name is taken.
         entry_point: the method through which its calls go; empty if no block defines one.
-        inherited: blocks that a base class in the file has.
+        inherited: blocks that a base class has; those of other files count for the key only.
+        key: where its API key comes from, or why it has no block for it.
         libraries: that its calls go through.
         kin: the classes above and below it in other files.
     """
@@ -64,6 +65,7 @@ class ClassWork:
     names: dict[str, str]
     entry_point: str = ""
     inherited: tuple[str, ...] = ()
+    key: keys.Key | str = ""
     libraries: frozenset[Library] = frozenset()
     kin: Kin = Kin()  # noqa: RUF009 - it is frozen
 
@@ -72,10 +74,17 @@ class ClassWork:
         """Whether its calls go through a queue, and not only through the backoff."""
         return wraps.block_of(self.entry_point) == "queue"
 
+    @property
+    def hands_down(self) -> tuple[str, ...]:
+        """The blocks that classes have which are made of it: its own, and those of its bases."""
+        own = (block for block in self.blocks if block != "env_key" or isinstance(self.key, keys.Key))
+        return (*own, *self.inherited)
+
 
 def settle(
     info: ClassInfo,
     bases: Iterable[ClassWork],
+    kin: Kin,
     existing: Mapping[str, Region],
     asked: tuple[str, ...],
     used: Set[str],
@@ -85,13 +94,16 @@ def settle(
 
     Args:
         bases: the work for its base classes in the file.
+        kin: the classes above and below it in other files.
         existing: the blocks that it has.
         asked: the blocks that the user wants.
         used: names that the class and its kin use for their own ends (see `names_used`).
         identifiers: every word of the file.
     """
     bases = list(bases)
-    inherited = tuple(dict.fromkeys(block for base in bases for block in (*base.blocks, *base.inherited)))
+    inherited = tuple(dict.fromkeys(block for base in bases for block in base.hands_down))
+    if kin.has_key_block and "env_key" not in inherited:
+        inherited = (*inherited, "env_key")
     blocks = tuple(b for b in BLOCKS if b in existing or (b in asked and b not in inherited))
     names: dict[str, str] = {}
     for block in blocks:
@@ -103,7 +115,7 @@ def settle(
     entry = next((block for block in ENTRY_POINTS if block in blocks), "")
     entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
     entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
-    return ClassWork(info, blocks, names, entry_point, inherited)
+    return ClassWork(info, blocks, names, entry_point, inherited, kin=kin)
 
 
 def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int, set[str]]:
@@ -284,11 +296,16 @@ def _is_plain_method(node: ast.FunctionDef | ast.AsyncFunctionDef | None) -> boo
     return required == 1 and not any(default is None for default in node.args.kw_defaults)
 
 
-def _render_env_key(work: ClassWork, engine: str, options: Options) -> templates.Block | str:
+def key_of(work: ClassWork, options: Options) -> keys.Key | str:
+    """Return where the API key of a class comes from, or why it gets no block for it."""
     if is_model(work.info):
         return "the key is a field of a model or dataclass"
     libraries = frozenset(library.name.partition(".")[0] for library in work.libraries)
-    key = keys.key_of(work.info, libraries, options)
+    return keys.key_of(work.info, libraries, options, work.kin.key)
+
+
+def _render_env_key(work: ClassWork, engine: str, options: Options) -> templates.Block | str:
+    key = work.key
     if isinstance(key, str):
         return key
     known = {*map(str.lower, key.variables), f"{work.info.node.name.lower()}_api_key"}
@@ -304,17 +321,13 @@ def _render_env_key(work: ClassWork, engine: str, options: Options) -> templates
     )
 
 
-def key_note(work: ClassWork, variables: tuple[str, ...]) -> str:
-    """Return what a user has to know of a key that may be none, or nothing.
-
-    Args:
-        variables: that the class's block reads it from.
-    """
-    attribute = keys.key_attribute(work.info)
-    if not keys.is_token(attribute):
+def key_note(work: ClassWork) -> str:
+    """Return what a user has to know of a key that may be none, or nothing."""
+    key = work.key
+    if isinstance(key, str) or not keys.is_token(key.attribute):
         return ""
-    told = ", ".join(variables)
-    return f"`self.{attribute}` is taken for the API key: where none is given, it is read from {told}"
+    told = ", ".join(key.variables)
+    return f"`self.{key.attribute}` is taken for the API key: where none is given, it is read from {told}"
 
 
 def is_model(info: ClassInfo) -> bool:

@@ -10,6 +10,7 @@ from backend_retrofit.codemods.model import FilePlan
 
 from ...loopback import LoopbackServer
 from ..check import check_transformed, planned
+from ..disk.folders import plans
 from ..running import load
 
 GET = "    def get(self, url):\n        return requests.get(url, headers={'X-Key': self.api_key})\n"
@@ -270,3 +271,118 @@ def test_K5_a_class_that_refuses_to_be_without_a_key_still_does(monkeypatch, tmp
 def test_K5_the_projects_own_backends_say_what_they_give():
     assert b'missing="")' in planned(GUARD, missing_key="").after
     assert not re.search(rb"\bmissing=", planned(GUARD).after)
+
+
+# A key that a base keeps.
+
+BASES = """\
+import requests
+
+
+class Base:
+    def __init__(self, api_key=None):
+        {assigned}
+{requests}
+
+class TidesClient(Base):
+    def tides(self, url):
+        return requests.get(url, headers={{"X-Key": getattr(self, "api_key", "")}})
+"""
+ASKS = "\n    def ping(self, url):\n        return requests.get(url)\n"
+
+
+def told(plan: FilePlan, name: str) -> dict[str, str]:
+    """Return block -> what becomes of it, for one class."""
+    (cls,) = [cls for cls in plan.classes if cls.name == name]
+    return {block.block: block.change for block in cls.blocks}
+
+
+def test_a_base_without_a_key_block_hands_none_down():
+    plan = check_transformed(BASES.format(assigned="self.given = api_key", requests=ASKS))
+    assert told(plan, "Base")["env_key"] == "skipped"
+    assert told(plan, "TidesClient") == {"env_key": "skipped", "queue": "kept", "backoff": "kept"}
+
+
+def test_a_key_block_of_a_base_is_inherited():
+    code = BASES.format(assigned="self.api_key = api_key", requests=ASKS).replace("Base", "Weather")
+    plan = check_transformed(code)
+    assert told(plan, "Weather")["env_key"] == "added"
+    assert told(plan, "TidesClient")["env_key"] == "kept"
+
+
+@pytest.mark.parametrize(
+    "requests", ["", ASKS], ids=["a base without requests", "a base whose name says nothing"]
+)
+def test_a_class_whose_base_keeps_the_key_gets_the_block_if_the_base_has_none(requests):
+    plan = check_transformed(BASES.format(assigned="self.api_key = api_key", requests=requests))
+    (cls,) = [cls for cls in plan.classes if cls.name == "TidesClient"]
+    assert cls.key_variables == ("TIDES_API_KEY",)
+
+
+def test_K6_a_base_that_reads_its_own_variable_keeps_it_for_the_classes_made_of_it():
+    code = BASES.format(assigned="self.api_key = api_key or os.getenv('SEA_KEY')", requests="")
+    assert "SEA_KEY in the environment already" in why_not(
+        planned(code.replace("import", "import os\nimport", 1))
+    )
+
+
+def test_a_key_that_a_base_defines_as_a_property_is_left_to_it():
+    methods = "\n    @property\n    def api_key(self):\n        return self._api_key\n"
+    plan = planned(BASES.format(assigned="self._api_key = api_key", requests=methods))
+    assert variables(plan) == ("TIDES_API_KEY",)  # what the property gives
+    methods += "\n    @property\n    def _api_key(self):\n        return ''\n"
+    assert "defines `_api_key` itself" in why_not(
+        planned(BASES.format(assigned="self._api_key = api_key", requests=methods))
+    )
+
+
+def test_a_key_that_a_base_keeps_is_read_for_the_class_made_of_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    module = load(BASES.format(assigned="self.api_key = api_key", requests=""))
+    monkeypatch.setenv("TIDES_API_KEY", "own")
+    with LoopbackServer() as server:
+        module.TidesClient().tides(server.url)
+        module.TidesClient("given").tides(server.url)
+        assert [request.headers["x-key"] for request in server.requests] == ["own", "given"]
+
+
+# The base in another file.
+
+ELSEWHERE = """\
+import requests
+
+from .base import {base}
+
+
+class TidesClient({base}):
+    def tides(self, url):
+        return requests.get(url, headers={{"X-Key": self.api_key}})
+"""
+
+
+def in_two_files(folder, base: str, code: str) -> dict[str, FilePlan]:
+    """Return the plans of a package with the class in one file and its base in another."""
+    (folder / "sea").mkdir()
+    files = {"__init__.py": "", "base.py": code, "tides.py": ELSEWHERE.format(base=base)}
+    for name, text in files.items():
+        (folder / "sea" / name).write_text(text)
+    return {plan.path.name: plan for plan in plans(folder / "sea")}
+
+
+def test_a_class_whose_base_in_another_file_keeps_the_key_gets_the_block(tmp_path):
+    code = BASES.format(assigned="self.api_key = api_key", requests="").split("\nclass Tides")[0]
+    assert variables(in_two_files(tmp_path, "Base", code)["tides.py"]) == ("TIDES_API_KEY",)
+
+
+def test_a_key_block_of_a_base_in_another_file_is_inherited(tmp_path):
+    code = BASES.format(assigned="self.api_key = api_key", requests=ASKS).split("\nclass Tides")[0]
+    found = in_two_files(tmp_path, "SeaClient", code.replace("Base", "SeaClient"))
+    assert variables(found["base.py"]) == ("SEA_API_KEY",)
+    assert told(found["tides.py"], "TidesClient")["env_key"] == "kept"
+
+
+def test_K6_a_base_in_another_file_that_reads_its_own_variable_keeps_it(tmp_path):
+    code = BASES.format(assigned="self.api_key = api_key or os.getenv('SEA_KEY')", requests="")
+    code = "import os\n" + code.split("\nclass Tides")[0]
+    plan = in_two_files(tmp_path, "Base", code)["tides.py"]
+    assert why_not(plan) == "`self.api_key` is read from SEA_KEY in the environment already"
