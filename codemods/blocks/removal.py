@@ -11,7 +11,9 @@ from ..model import FUNCTIONS, Edit
 from ..source.text import Source, apply, parse
 from ..source.wrapping import wraps_with
 from . import markers
+from .find_markers import find_markers
 from .markers import Markers, Region
+from .strings import nodes_at
 from .wraps import mentioned, word_of
 
 _LINE_END = re.compile("[\r\n]")
@@ -20,7 +22,7 @@ _LINE_END = re.compile("[\r\n]")
 def strip(data: bytes) -> bytes:
     """Return a file without anything that the retrofit put into it."""
     source = Source.decode(data)
-    return source.encode(stripped(source, markers.find(source)))
+    return source.encode(stripped(source, find_markers(source)))
 
 
 def plain_text(source: Source, marks: Markers) -> str:
@@ -37,7 +39,7 @@ def plain_bytes(data: bytes) -> bytes:
         return data
     try:
         source = Source.decode(data)
-        return source.encode(plain_text(source, markers.find(source)))
+        return source.encode(plain_text(source, find_markers(source)))
     except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError):
         return data
 
@@ -91,7 +93,7 @@ def unwrap_edits(
     if not lines:
         return []
     edits: list[Edit] = []
-    for node in markers.nodes_at(tree or parse(markers.masked(source, marks)), lines):
+    for node in nodes_at(tree or parse(markers.masked(source, marks)), lines):
         if isinstance(node, ast.Call) and wraps_with(node) in names:
             edits += unwrap(source, node)
     return edits

@@ -16,7 +16,7 @@ from ..model import BLOCKS, Options
 from ..source.scopes import ClassInfo
 from ..source.syntax import decorator_name, shown
 from ..source.text import Source
-from ..tables.libraries import NONE, OFF, Library
+from ..tables.rows import NONE, OFF, Library
 from . import keys
 
 _MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})

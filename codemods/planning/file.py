@@ -15,6 +15,7 @@ from pathlib import Path
 import libcst as cst
 
 from ..blocks import markers, wraps
+from ..blocks.find_markers import find_markers
 from ..finding.project_names import Project
 from ..finding.tests import is_test_file
 from ..model import BESIDE, FilePlan, Options, Place, Problem, Refusal
@@ -144,7 +145,7 @@ def _plan(
         _check_lines(source)
         if source.encode(source.text) != data:
             raise Refusal(0, f"its encoding, {source.encoding}, does not give the same bytes back")
-        marks = markers.find(source)
+        marks = find_markers(source)
         if marks.problems:
             return replace(unchanged, problems=marks.problems), None
         block_states.check_blocks(marks, options)

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..blocks import markers
 from ..blocks.configured import is_edited
+from ..blocks.find_markers import find_markers
 from ..blocks.markers import Region, entry_points
 from ..blocks.owners import Owners
 from ..blocks.removal import region_removal, strip_edits, unwrap_edits
@@ -70,7 +70,7 @@ def _plan_rest(
     source = file.source.with_text(apply(file.source.text, edits))
     blocks = tuple(block for block in (*BLOCKS, FUNCTIONS) if any(region.block == block for region in kept))
     rest = plan_additions(
-        ReadFile(source, markers.find(source), file.place, file.project),
+        ReadFile(source, find_markers(source), file.place, file.project),
         replace(options, blocks=blocks, remove=False, runtime="auto"),
         only_classes_with_blocks=True,
     )

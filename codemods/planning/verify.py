@@ -13,8 +13,8 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from ..blocks import markers
 from ..blocks.configured import is_edited
+from ..blocks.find_markers import find_markers
 from ..blocks.markers import Markers
 from ..blocks.removal import stripped
 from ..injection.injections import gives_back, without_odd_end
@@ -35,7 +35,7 @@ def check_outcome(source: Source, marks: Markers, planned: FilePlan, tree: ast.M
         return
     after = Source.decode(planned.after)
     tree_after = _compiled(source, after)
-    marks_after = markers.find(after, tree_after)
+    marks_after = find_markers(after, tree_after)
     blocks = [block for cls in planned.classes for block in cls.blocks]
     kept = [b for b in blocks if b.change in ("merged", "kept") and b.state is State.EDITED]
     edited = [region for region in marks_after.regions if is_edited(region)]

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from pygments.lexers import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 
-from ...blocks import markers
+from ...blocks.find_markers import find_markers
 from ...model import CallSite, FilePlan
 from ...source.text import Source
 from ...source.visible import visible
@@ -151,7 +151,7 @@ def _runtime_lines(data: bytes) -> range:
     if b"retrofit:runtime" not in data:
         return range(0)
     try:
-        regions = markers.find(Source.decode(data)).regions
+        regions = find_markers(Source.decode(data)).regions
     except (SyntaxError, UnicodeError, LookupError):
         return range(0)
     return next((range(r.first, r.last + 1) for r in regions if r.block == "runtime"), range(0))

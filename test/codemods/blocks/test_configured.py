@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend_retrofit.codemods.blocks import configured, markers
+from backend_retrofit.codemods.blocks import configured
+from backend_retrofit.codemods.blocks.find_markers import find_markers
 from backend_retrofit.codemods.blocks.removal import strip
 from backend_retrofit.codemods.model import FilePlan, State
 from backend_retrofit.codemods.source.text import Source
@@ -98,10 +99,10 @@ def test_a_block_says_which_defaults_of_the_project_it_was_made_with():
     text = planned(CLIENT, settings=(("queue_size", 50), ("queue_timeout", 7))).after.decode()
     assert '{"defaults":{"queue_size":50,"queue_timeout":7}}' in text
     assert "    queue_timeout = RequestEngine.setting(7)\n" in text
-    (region, _) = markers.find(Source.decode(text.encode())).regions
+    (region, _) = find_markers(Source.decode(text.encode())).regions
     assert not region.changed
     changed = text.replace("setting(50)", "setting(100)")
-    (region, _) = markers.find(Source.decode(changed.encode())).regions
+    (region, _) = find_markers(Source.decode(changed.encode())).regions
     assert configured.own_defaults(region) == {"queue_size": "100"}
 
 

@@ -11,6 +11,7 @@ import isort
 import pytest
 
 from backend_retrofit.codemods.blocks import markers, templates
+from backend_retrofit.codemods.blocks.find_markers import find_markers
 from backend_retrofit.codemods.blocks.removal import strip
 from backend_retrofit.codemods.command.main import main
 from backend_retrofit.codemods.model import State
@@ -427,7 +428,7 @@ def test_the_fingerprint_of_what_is_no_python():
 
 def test_marks_are_found_with_what_they_carry():
     text = CLIENT + "\n    def other(self):\n        return self.max_retries\n"
-    found = markers.find(Source.decode(planned(text).after))
+    found = find_markers(Source.decode(planned(text).after))
     assert [region.block for region in found.regions] == ["queue", "backoff"]
     assert found.regions[1].values == {"max_retries": "retrofit_max_retries"}
     assert found.engine == "RequestEngine"
