@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .tables.libraries import Library
+from .tables.rows import Library
 
 BLOCKS = ("queue", "backoff", "env_key")
 """The blocks, in the order in which they stand in a class."""

@@ -30,7 +30,7 @@ from typing import Any
 
 from ..blocks.templates import OPTIONS
 from ..source.visible import visible_name
-from ..tables.libraries import ASYNC, BOTH, NONE, SYNC, Client, Library
+from ..tables.rows import ASYNC, BOTH, NONE, SYNC, Client, Library
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 from ..source.scopes import ClassInfo, Scope, own_nodes
 from ..source.wrapping import wraps_with
-from ..tables.libraries import ADAPTER, ADAPTERS, Library
+from ..tables.libraries import ADAPTERS
 from ..tables.lookup import Transport
 from ..tables.request_shapes import LAZY_ATTRIBUTES
+from ..tables.rows import Library
+from ..tables.transports import ADAPTER
 from . import existing_retries, module_functions, probes, through, unknown_receivers
 from .callers import Callers
 from .project_names import Project

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from ..source.scopes import Scope
 from ..source.syntax import shown
 from ..tables.known_bases import names_of
-from ..tables.libraries import Library
 from ..tables.lookup import Transport
 from ..tables.request_shapes import (
     BOTO_METHODS,
@@ -41,6 +40,7 @@ from ..tables.request_shapes import (
     SURE_SDK_CALL,
     TAKEN_FOR,
 )
+from ..tables.rows import Library
 from .advice import foreign, only_library, unknown
 from .project_names import Project
 from .resolve import Names

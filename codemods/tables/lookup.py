@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .libraries import ADAPTERS, HTTP, LIBRARIES, PAGES_LATER, Client, Library
+from .amazon import PAGES_LATER
+from .libraries import ADAPTERS, LIBRARIES
 from .not_covered import NOT_COVERED
 from .request_shapes import SHAPES
+from .rows import HTTP, Client, Library
 
 _SAME_CLIENT = re.compile(
     r"\.(with_options|copy|with_raw_response|with_streaming_response|aio|beta)(\(\))?(?=\.)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .libraries import HTTP, SDK
+from .rows import HTTP, SDK
 
 HTTP_METHODS = frozenset(HTTP.split()) | {"send"}
 _CLIENT_NAME = r"(?:session|client|http|sdk|openai|anthropic|groq|conn|s3)\d*"

@@ -9,7 +9,7 @@ import pytest
 from backend_retrofit.codemods.command import pyproject
 from backend_retrofit.codemods.command.main import main, options_of
 from backend_retrofit.codemods.command.options import parser
-from backend_retrofit.codemods.tables.libraries import BOTH, NONE
+from backend_retrofit.codemods.tables.rows import BOTH, NONE
 
 from ..check import check_noop, check_sites, client, method
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend_retrofit.codemods.tables.libraries import ASYNC, BOTH, LIBRARIES, NONE, OFF, SYNC
+from backend_retrofit.codemods.tables.libraries import LIBRARIES
+from backend_retrofit.codemods.tables.rows import ASYNC, BOTH, NONE, OFF, SYNC
 
 from ..check import check_noop, check_sites, method, planned
 
