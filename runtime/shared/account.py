@@ -8,21 +8,36 @@ that its process waits for; nothing is granted beyond `limit`.
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Callable
 
+from .line import Line
 from .members import Member, Run, numbers
-from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS, SILENCE_MS_EACH, Reply, Report
+from .messages import (
+    CONFIRM_MS,
+    LONGEST_RETRY_MS,
+    QUIET_MS,
+    RANK,
+    SILENCE_MS,
+    SILENCE_MS_EACH,
+    START_MS,
+    Reply,
+    Report,
+)
 
 Publish = Callable[[str, str], int]
 """Sends a message to a process, "" for all, and returns how many listen."""
 
 
 class Account:
-    """The state of one account, and the step that changes it."""
+    """The state of one account, and the step that changes it.
 
-    def __init__(self) -> None:
+    Args:
+        started: when its server was started, in milliseconds of its clock.
+    """
+
+    def __init__(self, started: float = -math.inf) -> None:
+        self.started = started
         self.born = 0
         self.clear(0.0)
 
@@ -35,12 +50,14 @@ class Account:
             list[float]
         ] = []  # milliseconds a unit, units at once, when the bucket is full again
         self.total = 0
-        self.virtual = 0.0  # tag of the newest grant
         self.hold = 0.0
         self.fresh = 0.0  # until then nobody gets more than its share, as not everybody may have reported
         self.quiet = 0.0  # until then nobody gets anything: those who hear the question are about to report
         self.was = 0  # processes that are to report before that
         self.heard = 0
+        self.claimed = 0  # as many there were before, say those who were there
+        self.told = 0  # of these have reported
+        self.young = 0.0  # until then those who were there before may still have to find the server again
         self.round = 0
         self.stepped_at = now
         self.longest = 0
@@ -49,9 +66,7 @@ class Account:
         self.wake_at = 0.0
         self.members: dict[str, Member] = {}
         self.places: list[str] = []
-        self.flows: dict[str, float] = {}  # flow -> tag of its next request
-        self.line: list[tuple[float, str, int, int]] = []  # score, process, rank, number; lowest first
-        self.scores: dict[tuple[str, int, int], float] = {}
+        self.line = Line()
         self.checks: dict[str, float] = {}  # process -> when it is looked for
 
     def step(self, report: Report, now: float, publish: Publish) -> Reply:
@@ -60,11 +75,12 @@ class Account:
         Args:
             now: milliseconds, by the server's clock.
         """
-        if not self.members and now >= self.hold and all(full <= now for _, _, full in self.meters):
+        newborn = not self.members and now >= self.hold and all(full <= now for _, _, full in self.meters)
+        if newborn:
             self.clear(now)
         self.now, self.publish, self.report = now, publish, report
         self.due = math.inf
-        busy = len(self.checks) > 1 and (self.total > 0 or self.line)
+        busy = len(self.checks) > 1 and (self.total > 0 or self.line.entries)
         if busy and now > self.stepped_at + report.timeout:
             self._be_careful()  # we stood still, so that some may have gone on alone, and what comes first may be old
         self.stepped_at = now
@@ -77,7 +93,7 @@ class Account:
             self._look_for_silent()
             self._hand_out()
             return self._reply(None, -1)
-        member = self._register(member)
+        member = self._register(member, newborn)
         self._look_for_silent()
         self._hand_out()
         return self._reply(member, self._wake())
@@ -88,8 +104,9 @@ class Account:
         if member is not None:
             self.step(self.report._replace(id=name, life=member.life + 1, bye=1), now, publish)
 
-    def _register(self, member: Member | None) -> Member:
+    def _register(self, member: Member | None, newborn: bool) -> Member:
         report, now = self.report, self.now
+        joins = member is None
         if member is None:
             member = self.members[report.id] = Member(len(self.places))
             self.places.append(report.id)
@@ -128,16 +145,21 @@ class Account:
         if report.longest >= self.longest or now - self.longest_at > 2 * report.lease:
             self.longest, self.longest_at = report.longest, now
         lost = report.born not in (0, self.born)
+        if newborn and report.born == 0:
+            self._look_for_others()
         if lost or report.back:
             self._be_careful()
+        if joins and not lost:
+            member.joined = self.round
         # Who does not know of this question yet may still start what was granted before, or have started it alone.
         knows = report.born == 0 or (not lost and report.round == self.round)
         if knows and member.round != self.round:
             member.round = self.round
             self.heard += 1
-        if self.heard >= self.was:
+            self.told += member.joined != self.round
+        if self.heard >= self.was and self.told >= self.claimed and (self.claimed > 0 or self.young <= now):
             self.fresh = 0.0
-        self._line_up(report.id, member)
+        self.line.take(report, member)
         busy = member.held > 0 or member.runs
         self.checks[report.id] = now + (self._silence(report.lease) if busy else report.lease)
         return member
@@ -157,71 +179,35 @@ class Account:
             for index, (interval, burst) in enumerate(zip(rates[::2], rates[1::2], strict=True))
         ]
 
+    def _look_for_others(self) -> None:
+        """The first process is one that nobody knew: others may have been there before the server forgot them."""
+        report = self.report
+        back_in = min(LONGEST_RETRY_MS, report.lease / 3) + report.timeout
+        self.young = max(0.0, self.started + back_in + START_MS)
+        if self.young > self.now or (report.trust and self.publish("", ".") > 1):
+            self._be_careful()
+
     def _be_careful(self) -> None:
         """Not all that is in flight may be known: until all have reported, nobody gets more than its share."""
         if self.fresh <= self.now:
             self.round += 1
-            self.heard = 0
+            self.heard = self.told = self.claimed = 0
             self.quiet = self.now + QUIET_MS
             self.was = self.publish("", f"? {self.round}")
-        self.fresh = self.now + self.report.lease / 2
-        self.was = max(self.was, self.report.processes)
+        self.fresh = max(self.now + self.report.lease / 2, self.young)
+        if self.report.born not in (0, self.born):  # it was there before
+            self.claimed = max(self.claimed, self.report.processes)
+        else:
+            self.was = max(self.was, self.report.processes)
         for meter in self.meters:
             meter[2] = max(meter[2], self.now + (meter[1] - 1) * meter[0])
-
-    def _line_up(self, name: str, member: Member) -> None:
-        """Let as many entries of a process stand in line as it waits for, beyond what it was granted and has not seen."""
-        if member.flow != self.report.flow:
-            self._drop_line(name, member)
-            member.flow = self.report.flow
-        on_their_way = member.granted - member.seen
-        words = self.report.waiting.split()
-        wanted: dict[int, int] = {}
-        for word, number in zip(words[::2], words[1::2], strict=True):
-            wanted[int(word)] = max(0, int(number) - on_their_way)
-            on_their_way = max(0, on_their_way - int(number))
-        for run in member.runs:
-            self._set_run(name, member, run, wanted.pop(run.rank, 0))
-        for rank, count in wanted.items():
-            run = Run(rank, 1, 0)
-            self._set_run(name, member, run, count)
-            member.runs.append(run)
-        member.runs = [run for run in member.runs if run.last >= run.first]
-        self._tidy_flow(member)
-
-    def _set_run(self, name: str, member: Member, run: Run, count: int) -> None:
-        while run.last - run.first + 1 < count:
-            run.last += 1
-            tag = max(self.virtual, self.flows.get(member.flow, 0.0))
-            self.flows[member.flow] = tag + 1
-            self.scores[name, run.rank, run.last] = run.rank * RANK + tag
-            bisect.insort(self.line, (run.rank * RANK + tag, name, run.rank, run.last))
-        while run.last - run.first + 1 > count:
-            tag = self._take_out(name, run.rank, run.last) - run.rank * RANK
-            if self.flows.get(member.flow) == tag + 1:
-                self.flows[member.flow] = tag
-            run.last -= 1
-
-    def _take_out(self, name: str, rank: int, number: int) -> float:
-        score = self.scores.pop((name, rank, number))
-        del self.line[bisect.bisect_left(self.line, (score, name, rank, number))]
-        return score
-
-    def _drop_line(self, name: str, member: Member) -> None:
-        for run in member.runs:
-            self._set_run(name, member, run, 0)
-        member.runs = []
-        self._tidy_flow(member)
-
-    def _tidy_flow(self, member: Member) -> None:
-        if member.flow and not member.runs and self.flows.get(member.flow, 0.0) <= self.virtual + 1:
-            self.flows.pop(member.flow, None)
 
     def _forget(self, name: str, member: Member) -> None:
         self.total -= member.held
         if member.round == self.round > 0:
             self.heard -= 1  # it may report again
-        self._drop_line(name, member)
+            self.told -= member.joined != self.round
+        self.line.drop(name, member)
         del self.members[name]
         self.checks.pop(name, None)
         last = self.places.pop()
@@ -241,14 +227,14 @@ class Account:
 
     def _hand_out(self) -> None:
         """Grant what is free, in the order of the line."""
-        if self.line and self.hold > self.now:
+        if self.line.entries and self.hold > self.now:
             self.due = self.hold
             return
         index = 0
-        if self.line and self.total >= self.limit > 0:
+        if self.line.entries and self.total >= self.limit > 0:
             self.due = min(self.checks.values(), default=math.inf)
-        while self.total < self.limit and index < len(self.line):
-            score, name, rank, _ = self.line[index]
+        while self.total < self.limit and index < len(self.line.entries):
+            score, name, rank, _ = self.line.entries[index]
             member = self.members[name]
             verdict = self._verdict(name, member)
             if verdict == "stop":
@@ -264,7 +250,13 @@ class Account:
             if self.quiet > now:
                 self.due = min(self.due, self.quiet)
                 return "stop"
-            if member.held >= max(1, self.limit // max(self.was, len(self.checks))):
+            if self.claimed == 0 and self.young > now:
+                self.due = min(self.due, self.young)
+                return "stop"
+            unheard = max(0, self.claimed - self.told)
+            theirs = unheard * math.ceil(self.limit / max(self.claimed, 1))
+            share = max(1, self.limit // max(self._expected(), len(self.checks)))
+            if member.held >= share or self.total + theirs >= self.limit:
                 self.due = min(self.due, self.fresh)
                 return "skip"
         ready = 0.0
@@ -284,7 +276,7 @@ class Account:
         return "grant"
 
     def _grant(self, name: str, member: Member, run: Run, score: float) -> None:
-        self._take_out(name, run.rank, run.first)
+        self.line.remove(name, run.rank, run.first)
         run.first += 1
         member.runs = [run for run in member.runs if run.last >= run.first]
         member.granted += 1
@@ -292,13 +284,13 @@ class Account:
             listening = self.publish(name, f"{self.born} {member.life} {member.granted}")
             if listening == 0 and self.report.trust:  # nobody is there to start it
                 member.granted -= 1
-                self._drop_line(name, member)
+                self.line.drop(name, member)
                 return
         self.total += 1
-        self.virtual = max(self.virtual, score - run.rank * RANK)
-        self._tidy_flow(member)
+        self.line.virtual = max(self.line.virtual, score - run.rank * RANK)
+        self.line.tidy(member)
         # Those that have not reported yet go on alone, each with its share of the rate.
-        shares = max(1.0, self.was / max(self.heard, 1)) if self.fresh > self.now else 1.0
+        shares = max(1.0, self._expected() / max(self.heard, 1)) if self.fresh > self.now else 1.0
         for meter, cost in zip(self.meters, member.costs, strict=False):
             meter[2] = max(meter[2], self.now) + cost * meter[0] * shares
 
@@ -314,9 +306,13 @@ class Account:
         self.waker, self.wake_at = self.report.id, self.due
         return math.ceil((self.due - self.now) * 1000)
 
+    def _expected(self) -> int:
+        """Return how many are to report: that listen, or that there were before."""
+        return max(self.was, self.claimed)
+
     def _place(self, member: Member | None) -> int:
         if member is None or self.fresh > self.now:
-            return len(self.checks) + self.was  # who has not reported may have its place
+            return len(self.checks) + self._expected()  # who has not reported may have its place
         return member.place
 
     def _reply(self, member: Member | None, wake: int) -> Reply:
@@ -325,7 +321,7 @@ class Account:
             self.born,
             member.granted if member is not None else 0,
             self.limit,
-            max(len(self.checks), self.was if self.fresh > self.now else 0),
+            max(len(self.checks), self._expected() if self.fresh > self.now else 0),
             self._place(member),
             math.ceil(max(0.0, self.hold - self.now) * 1000),
             wake,

@@ -7,7 +7,6 @@ has happened since the last. The listener waits for messages, and hands what was
 from __future__ import annotations
 
 import contextlib
-import heapq
 import logging
 import math
 import random
@@ -17,15 +16,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..clocks import monotonic
+from .gates import Gates
 from .holdings import Holdings
-from .messages import Terms
+from .messages import LONGEST_RETRY_MS, Terms
 from .servers import Server
 from .source import SharedLimit
 
 _BUSY_SECONDS = 1.0
 """A process that holds or waits reports at least so often, whatever it hears."""
 _PAUSE = 0.05
-_FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0
+_FIRST_RETRY = 0.05
 
 
 class Client:
@@ -39,15 +39,14 @@ class Client:
 
     def __init__(self, server: Server, terms: Terms, logger: logging.Logger) -> None:
         self.server, self.logger = server, logger
-        self.sources: list[SharedLimit] = []
+        self.gates = Gates(self.wake)
         self._begin(terms)
 
     def _begin(self, terms: Terms) -> None:
         self.holdings = Holdings(terms, self.server.channel)
         self.lock = threading.RLock()
-        self.pumping = threading.RLock()
+        self.gates.begin()
         self.news: SimpleQueue[None] = SimpleQueue()
-        self.lost_gates: SimpleQueue[SharedLimit] = SimpleQueue()
         self.signalled = False
         self.listening = False
         self.deaf_since = 0.0
@@ -57,7 +56,6 @@ class Client:
         self.retry_at = 0.0
         self.failures = 0
         self.woken = False  # from a pause longer than a lease, and the server has not answered since
-        self.closing = False
         self.ending = False  # say good-bye, whatever is in flight
         self.reason = ""  # why the server is away, while nobody was told
         self.told_of_limit = False
@@ -68,7 +66,7 @@ class Client:
         now = monotonic()
         if now >= self.asked_until:  # the reporter is stuck, in a name server say
             self._lose(None)
-        if len(self.sources) > 1 and self.holdings.alone is None and source.credit <= 0:
+        if len(self.gates.sources) > 1 and self.holdings.alone is None and source.credit <= 0:
             return False  # others of this process may have waited for longer: the reporter shares out
         source.credit -= 1
         return self.holdings.take(slot, now)
@@ -110,21 +108,21 @@ class Client:
         }
 
     def add(self, source: SharedLimit) -> None:
-        with self.lock:
-            self.sources.append(source)
-            self.closing = False
+        self.gates.add(source)
 
     def remove(self, source: SharedLimit) -> None:
-        with self.lock:
-            if source in self.sources:
-                self.sources.remove(source)
-            self.closing = not self.sources
+        self.gates.remove(source)
         self.wake()
 
     def lose_gate(self, source: SharedLimit) -> None:
         """A gate was collected. This may run inside any function: no locks."""
-        self.lost_gates.put(source)
+        self.gates.lost.put(source)
         self.wake()
+
+    @property
+    def closing(self) -> bool:
+        """All that used the account are closed."""
+        return self.gates.all_closed
 
     def change(self, terms: Terms) -> None:
         """Ask for other terms from now on."""
@@ -166,7 +164,7 @@ class Client:
                 self.retry_at = 0.0  # it is there
                 self.wake()
             elif holdings.spare > 0:
-                self._pump()
+                self.gates.pump(self.holdings)
                 if holdings.spare > 0:
                     self.wake()
 
@@ -189,8 +187,8 @@ class Client:
             wait = min(2 * wait, self._longest_retry())
 
     def _longest_retry(self) -> float:
-        """All are to be back within half a lease: so long the server is careful."""
-        return min(_LONGEST_RETRY, self.holdings.terms.lease / 3)
+        """Return after how many seconds the server is tried again at the latest; it counts on that (`young`)."""
+        return min(LONGEST_RETRY_MS / 1000, self.holdings.terms.lease / 3)
 
     def _is_over(self) -> bool:
         return self.ending or (self.closing and self.holdings.held <= 0)
@@ -202,13 +200,13 @@ class Client:
             with contextlib.suppress(Empty):
                 self.news.get(timeout=max(0.0, due - monotonic()))
             self.signalled = False
-            self._drop_lost_gates()
+            self.gates.drop_lost()
             if self._is_over():
                 self._say_goodbye()
                 return
             now = monotonic()
             if holdings.alone is not None and (now < self.retry_at or not self.listening):
-                self._pump()  # another gate may have given back what this one waits for
+                self.gates.pump(self.holdings)  # another gate may have given back what this one waits for
                 due = self.retry_at if self.listening else math.inf
             elif not self.listening and now >= self.deaf_since + holdings.terms.timeout:
                 self._lose(None)
@@ -225,8 +223,8 @@ class Client:
         """Report, and take the answer; return when the next report is due."""
         holdings, terms = self.holdings, self.holdings.terms
         if holdings.spare > 0:
-            self._pump()
-        waiting = self._waiting()
+            self.gates.pump(self.holdings)
+        waiting = self.gates.waiting(self.holdings.limit)
         wanted = sum(waiting.values())
         holdings.give_back_spare(wanted)
         holdings.trust, holdings.publish = self.server.trust, self.server.publish
@@ -254,41 +252,14 @@ class Client:
             min(_BUSY_SECONDS, terms.timeout / 2) if wanted > 0 or holdings.held > 0 else math.inf,
         )
         if holdings.spare > 0:
-            self._pump()
-            if holdings.give_back_spare(sum(self._waiting().values())):  # who waited has given up
+            self.gates.pump(self.holdings)
+            if holdings.give_back_spare(
+                sum(self.gates.waiting(self.holdings.limit).values())
+            ):  # who waited has given up
                 self.wake()
             elif holdings.spare > 0:
                 again = _PAUSE
         return min(holdings.wake_at, now + again)
-
-    def _waiting(self) -> dict[int, int]:
-        waiting: dict[int, int] = {}
-        for source in list(self.sources):
-            for rank, count in source.wanted(self.holdings.limit).items():
-                waiting[rank] = waiting.get(rank, 0) + count
-        return waiting
-
-    def _pump(self) -> None:
-        """Let the gates admit what they can, those who wait in all of them in one order."""
-        with self.pumping:
-            sources = list(self.sources)
-            if len(sources) > 1 and self.holdings.alone is None:
-                spare = max(self.holdings.spare, 0)
-                heads = (head for source in sources for head in source.heads(spare))
-                for _, _, source in heapq.nsmallest(spare, heads, key=lambda head: head[:2]):
-                    source.credit += 1
-            for source in sources:
-                gate = source.gate()
-                if gate is not None:
-                    gate.pump()
-                source.credit = 0
-
-    def _drop_lost_gates(self) -> None:
-        while not self.lost_gates.empty():
-            source = self.lost_gates.get_nowait()
-            for slot in list(source.slots):
-                source.give(slot)
-            self.remove(source)
 
     def _lose(self, error: Exception | None) -> None:
         """Go on alone. It logs nothing: the caller may hold locks."""
@@ -332,6 +303,7 @@ class Client:
     def _say_goodbye(self) -> None:
         holdings = self.holdings
         try:
+            self.server.hang_up()
             if holdings.joined:
                 self.server.step(holdings.report(monotonic(), {}, bye=True))
         except Exception as error:
@@ -350,6 +322,6 @@ class Client:
     def after_fork(self) -> None:
         """In the child of a fork: another process, which holds nothing."""
         self.server.after_fork()
-        for source in self.sources:
+        for source in self.gates.sources:
             source.slots.clear()
         self._begin(self.holdings.terms)

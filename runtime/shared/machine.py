@@ -136,7 +136,10 @@ class _Service:
             peer.name = str(said[0])
             self.peers[peer.name] = peer
             return
-        reply = self.account.step(Report(*said), monotonic() * 1000, self._publish)  # type: ignore[arg-type]
+        report = Report(*said)  # type: ignore[arg-type]
+        if report.bye and self.peers.get(peer.name) is peer:
+            del self.peers[peer.name]  # it listens no longer
+        reply = self.account.step(report, monotonic() * 1000, self._publish)
         self._send(peer, b"r " + " ".join(map(str, reply)).encode() + b"\n")
 
     def _publish(self, name: str, message: str) -> int:
@@ -269,6 +272,9 @@ class MachineServer:
             return False
         self.service.start()
         return True
+
+    def hang_up(self) -> None:
+        """The same connection takes the good-bye, and is no listener after it."""
 
     def close(self) -> None:
         """End the connection, within half a second. What this process serves to others goes on."""

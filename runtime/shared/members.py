@@ -32,6 +32,7 @@ class Member:
     spent: list[float] = field(default_factory=list)
     at: float = 0.0  # its latest report
     round: int = 0
+    joined: int = 0  # the question to all that was open when it came as one that nobody knew
     asked: float = 0.0  # since when it was asked to confirm its grants; 0: it was not
     runs: list[Run] = field(default_factory=list)
 

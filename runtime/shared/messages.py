@@ -108,5 +108,9 @@ SILENCE_MS = 250
 """While others wait, a process that says nothing for so long is looked for: without a subscription it is forgotten."""
 SILENCE_MS_EACH = 2
 """With many processes, for each of them, so that looking costs the same."""
+LONGEST_RETRY_MS = 5000
+"""A process that is alone tries again after no more than this, or a third of its lease."""
+START_MS = 1000
+"""A server says in whole seconds how long it runs."""
 RANK = 2**40
 """Scores of one rank; those of higher ranks lie above them."""

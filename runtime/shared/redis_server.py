@@ -41,6 +41,7 @@ class RedisServer:
         self.publish = "PUBLISH"
         self.closed = threading.Event()
         self._client: Any = None
+        self._pubsub: Any = None
 
     def _client_of(self, cluster: bool) -> Any:
         scheme = urlsplit(self._url).scheme
@@ -104,7 +105,7 @@ class RedisServer:
         client = self._client_of(cluster)
         sharded = cluster and self.publish == "SPUBLISH"
         try:
-            pubsub = client.pubsub()
+            self._pubsub = pubsub = client.pubsub()
             (pubsub.ssubscribe if sharded else pubsub.subscribe)(self.channel + name, self.channel)
             get_message = pubsub.get_sharded_message if sharded else pubsub.get_message
             confirmed = 0
@@ -122,9 +123,16 @@ class RedisServer:
         finally:
             client.close()
 
-    def close(self) -> None:
-        """End the connections, the listening one within half a second."""
+    def hang_up(self) -> None:
+        """End the connection that listens: who comes next is not to take this process for one that is still there."""
         self.closed.set()
+        connection = getattr(self._pubsub, "connection", None)
+        if connection is not None:
+            connection.disconnect()
+
+    def close(self) -> None:
+        """End the connections."""
+        self.hang_up()
         self._disconnect()
 
     def end(self) -> None:
@@ -134,4 +142,4 @@ class RedisServer:
     def after_fork(self) -> None:
         """In the child of a fork: the connections are the parent's."""
         self.closed = threading.Event()
-        self._client = None
+        self._client = self._pubsub = None

@@ -3,12 +3,13 @@
 Needs Redis or Valkey 6.2. All keys are declared and have one hash tag. Only the server's clock counts.
 """
 
-from .messages import CONFIRM_MS, QUIET_MS, RANK, SILENCE_MS, SILENCE_MS_EACH
+from .messages import CONFIRM_MS, LONGEST_RETRY_MS, QUIET_MS, RANK, SILENCE_MS, SILENCE_MS_EACH, START_MS
 from .script_state import STATE
 
 _CONSTANTS = (
     f"local RANK, CONFIRM, QUIET = {RANK}, {CONFIRM_MS}, {QUIET_MS}\n"
-    f"local SILENCE, SILENCE_EACH = {SILENCE_MS}, {SILENCE_MS_EACH}"
+    f"local SILENCE, SILENCE_EACH = {SILENCE_MS}, {SILENCE_MS_EACH}\n"
+    f"local LONGEST_RETRY, START = {LONGEST_RETRY_MS}, {START_MS}"
 )
 
 _STEP = r"""
@@ -25,12 +26,25 @@ end
 
 local function be_careful()
     if all.fresh <= now then
-        all.round, all.heard, all.quiet = all.round + 1, 0, now + QUIET
+        all.round, all.heard, all.told, all.claimed, all.quiet = all.round + 1, 0, 0, 0, now + QUIET
         all.was = publish('', '? ' .. all.round)
     end
-    all.fresh = now + lease / 2
-    all.was = math.max(all.was, processes)
+    all.fresh = math.max(now + lease / 2, all.young)
+    if born ~= 0 and born ~= all.born then
+        all.claimed = math.max(all.claimed, processes)
+    else
+        all.was = math.max(all.was, processes)
+    end
     for _, meter in ipairs(all.meters) do meter[3] = math.max(meter[3], now + (meter[2] - 1) * meter[1]) end
+end
+
+local function look_for_others()
+    all.young = math.max(0, started_at() + math.min(LONGEST_RETRY, lease / 3) + timeout + START)
+    if all.young > now or (trust and publish('', '.') > 1) then be_careful() end
+end
+
+local function expected()
+    return math.max(all.was, all.claimed)
 end
 
 local function line_up(it)
@@ -65,10 +79,11 @@ local function silence(of)
 end
 
 local function register(it)
+    local joins = not it
     if not it then
         it = {
             place = all.places, life = 0, seq = 0, granted = 0, seen = 0, returned = 0, unused = 0, lease = 0, config = '',
-            flow = '', costs = {}, spent = {}, at = 0, round = 0, asked = 0, runs = {},
+            flow = '', costs = {}, spent = {}, at = 0, round = 0, joined = 0, asked = 0, runs = {},
         }
         members[id] = it
         redis.call('HSET', state, 'p:' .. all.places, id)
@@ -102,12 +117,15 @@ local function register(it)
         all.longest, all.longest_at = longest, now
     end
     local lost = born ~= 0 and born ~= all.born
+    if newborn and born == 0 then look_for_others() end
     if lost or back then be_careful() end
+    if joins and not lost then it.joined = all.round end
     if (born == 0 or (not lost and known == all.round)) and it.round ~= all.round then
         it.round = all.round
         all.heard = all.heard + 1
+        if it.joined ~= all.round then all.told = all.told + 1 end
     end
-    if all.heard >= all.was then all.fresh = 0 end
+    if all.heard >= all.was and all.told >= all.claimed and (all.claimed > 0 or all.young <= now) then all.fresh = 0 end
     line_up(it)
     local busy = it.granted > it.returned or #it.runs > 0
     redis.call('ZADD', checks, now + (busy and silence(lease) or lease), id)
@@ -132,10 +150,17 @@ local function verdict(name, it)
         due = math.min(due, all.quiet)
         return 'stop'
     end
-    if all.fresh > now
-        and it.granted - it.returned >= math.max(1, math.floor(all.limit / math.max(all.was, redis.call('ZCARD', checks)))) then
-        due = math.min(due, all.fresh)
-        return 'skip'
+    if all.fresh > now then
+        if all.claimed == 0 and all.young > now then
+            due = math.min(due, all.young)
+            return 'stop'
+        end
+        local theirs = math.max(0, all.claimed - all.told) * math.ceil(all.limit / math.max(all.claimed, 1))
+        local share = math.max(1, math.floor(all.limit / math.max(expected(), redis.call('ZCARD', checks))))
+        if it.granted - it.returned >= share or all.total + theirs >= all.limit then
+            due = math.min(due, all.fresh)
+            return 'skip'
+        end
     end
     local ready = 0
     for index, meter in ipairs(all.meters) do
@@ -173,7 +198,7 @@ local function grant(name, it, run, entry, score)
     all.total = all.total + 1
     all.virtual = math.max(all.virtual, score - run[1] * RANK)
     tidy_flow(it)
-    local shares = all.fresh > now and math.max(1, all.was / math.max(all.heard, 1)) or 1
+    local shares = all.fresh > now and math.max(1, expected() / math.max(all.heard, 1)) or 1
     for index, meter in ipairs(all.meters) do
         if it.costs[index] then meter[3] = math.max(meter[3], now) + it.costs[index] * meter[1] * shares end
     end
@@ -274,8 +299,8 @@ end
 save()
 return {
     seq, all.born, it and it.granted or 0, all.limit,
-    math.max(redis.call('ZCARD', checks), all.fresh > now and all.was or 0),
-    it and all.fresh <= now and it.place or redis.call('ZCARD', checks) + all.was,
+    math.max(redis.call('ZCARD', checks), all.fresh > now and expected() or 0),
+    it and all.fresh <= now and it.place or redis.call('ZCARD', checks) + expected(),
     math.ceil(math.max(0, all.hold - now) * 1000), waker, all.longest, all.limit - all.total,
     all.round,
 }

@@ -11,7 +11,7 @@ local timeout, known, waiting = tonumber(ARGV[21]), tonumber(ARGV[22]), ARGV[23]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
 local due = math.huge
-local all, members, changed, flows = nil, {}, {}, {}
+local all, members, changed, flows, newborn = nil, {}, {}, {}, false
 
 local function publish(name, message)
     return redis.call(PUBLISH, CHANNEL .. name, message)
@@ -21,6 +21,12 @@ local function numbers(text)
     local found = {}
     for word in string.gmatch(text, '%S+') do found[#found + 1] = tonumber(word) end
     return found
+end
+
+local function started_at()
+    local info = redis.pcall('INFO', 'server')
+    local seconds = type(info) == 'string' and string.match(info, 'uptime_in_seconds:(%d+)')
+    return seconds and now - seconds * 1000 or -math.huge
 end
 
 local function load_state()
@@ -33,9 +39,10 @@ local function load_state()
         end
         redis.call('DEL', state, line)
     end
+    newborn = true
     all = {
         born = math.max(math.floor(now * 1000), all and all.born + 1 or 0), config = '', limit = 0, meters = {}, total = 0,
-        virtual = 0, hold = 0, fresh = 0, quiet = 0, was = 0, heard = 0, round = 0, stepped_at = now, longest = 0, longest_at = 0, waker = '', wake_at = 0,
+        virtual = 0, hold = 0, fresh = 0, quiet = 0, was = 0, heard = 0, told = 0, claimed = 0, young = 0, round = 0, stepped_at = now, longest = 0, longest_at = 0, waker = '', wake_at = 0,
         places = 0, ttl_at = 0,
     }
 end
@@ -90,7 +97,10 @@ end
 
 local function forget(name, it)
     all.total = all.total - (it.granted - it.returned)
-    if it.round == all.round and all.round > 0 then all.heard = all.heard - 1 end
+    if it.round == all.round and all.round > 0 then
+        all.heard = all.heard - 1
+        if it.joined ~= all.round then all.told = all.told - 1 end
+    end
     drop_line(name, it)
     members[name], changed[name] = false, nil
     redis.call('HDEL', state, 'm:' .. name)

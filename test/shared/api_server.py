@@ -104,17 +104,24 @@ class ApiServer:
 
 
 class Worker:
-    """A process whose threads call the API in a loop, through an instance with these settings."""
+    """A process whose threads call the API in a loop, through an instance with these settings.
 
-    def __init__(self, server: ApiServer, threads: int = 16, **settings: Any) -> None:
+    Args:
+        waits: it is up, and does nothing until `go`.
+    """
+
+    def __init__(self, server: ApiServer, threads: int = 16, waits: bool = False, **settings: Any) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "test.shared.worker", json.dumps([server.port, threads, settings])],
+            [sys.executable, "-m", "test.shared.worker", json.dumps([server.port, threads, waits, settings])],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         self.results: dict[str, Any] = {}
+        if waits:
+            assert self.process.stdout is not None
+            self.process.stdout.readline()
 
     @property
     def pid(self) -> int:
@@ -122,6 +129,12 @@ class Worker:
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def go(self) -> None:
+        """Let one that `waits` begin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
 
     def ask(self) -> dict[str, Any]:
         """Return `queue_stats()`, with `failed_calls` and `done`."""

@@ -17,7 +17,7 @@ from .redis_process import MISSING, SERVER, RedisProcess
 _names = itertools.count()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisProcess]:
     if SERVER is None:
         pytest.skip(MISSING)

@@ -20,10 +20,14 @@ pytestmark = [needs_redis, pytest.mark.timeout(300)]
 KEYS = ["{a}state", "{a}line", "{a}checks"]
 
 # The script with the test's clock, and with a list in place of subscribers.
-TESTED = LUA.replace("redis.call('TIME')", "{0, ARGV[24] * 1000}").replace(
-    "return redis.call(PUBLISH, CHANNEL .. name, message)",
-    "redis.call('RPUSH', 'log', name .. ' ' .. message)\n"
-    "    return name == '' and 2 or redis.call('SISMEMBER', 'deaf', name) == 1 and 0 or 1",
+TESTED = (
+    LUA.replace("redis.call('TIME')", "{0, ARGV[24] * 1000}")
+    .replace("redis.pcall('INFO', 'server')", "ARGV[25]")
+    .replace(
+        "return redis.call(PUBLISH, CHANNEL .. name, message)",
+        "redis.call('RPUSH', 'log', name .. ' ' .. message)\n"
+        "    return name == '' and 2 or redis.call('SISMEMBER', 'deaf', name) == 1 and 0 or 1",
+    )
 )
 CONFIGS = ["1", "2", "5", "0", "8 100.0 3", "3 250.5 1 2.0 500"]
 
@@ -92,8 +96,9 @@ class Process:
 def test_lua_and_python_answer_and_publish_the_same(server: Any, data: st.DataObject) -> None:
     server.flushall()
     script = server.register_script(TESTED)
-    account = Account()
     now = 1_000_000
+    started = now - 1000 * data.draw(st.sampled_from([1, 3, 8, 900]))
+    account = Account(started)
     processes = [Process(name) for name in ("a", "b", "c")]
     deaf: set[str] = set()
     for _ in range(data.draw(st.integers(1, 60))):
@@ -106,7 +111,7 @@ def test_lua_and_python_answer_and_publish_the_same(server: Any, data: st.DataOb
                 server.sadd("deaf", *deaf)
         if data.draw(st.integers(0, 39)) == 0:
             server.delete(*KEYS)
-            account = Account()
+            account = Account(started)
         report = process.report(data.draw)
         published: list[str] = []
 
@@ -116,13 +121,16 @@ def test_lua_and_python_answer_and_publish_the_same(server: Any, data: st.DataOb
             published.append(f"{name} {message}")
             return int(name not in deaf) if name else 2
 
+        account.started = now - (now - started) // 1000 * 1000  # as a server in whole seconds has it
         expected = account.step(report, now, publish)
         server.delete("log")
-        answer = script(keys=KEYS, args=[*report.arguments(), now])
+        answer = script(
+            keys=KEYS, args=[*report.arguments(), now, f"uptime_in_seconds:{(now - started) // 1000}"]
+        )
         assert answer == list(expected), report
         assert server.lrange("log", 0, -1) == published
         process.granted, process.born = expected.granted, expected.born
         assert account.total == sum(member.held for member in account.members.values())
-        assert len(account.line) == sum(
+        assert len(account.line.entries) == sum(
             run.last - run.first + 1 for member in account.members.values() for run in member.runs
         )

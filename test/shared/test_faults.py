@@ -22,18 +22,15 @@ class Company:
     def __init__(self, redis: RedisProcess | None, api: ApiServer, **settings: Any) -> None:
         self.redis, self.api = redis, api
         where = "machine" if redis is None else redis.url
-        self.workers = [
-            Worker(
-                api,
-                shared_queue=where,
-                shared_account=f"company-{api.port}",
-                max_concurrent_requests=LIMIT,
-                shared_lease=3,
-                shared_timeout=0.5,
-                **settings,
-            )
-            for _ in range(4)
-        ]
+        self.settings: dict[str, Any] = {
+            "shared_queue": where,
+            "shared_account": f"company-{api.port}",
+            "max_concurrent_requests": LIMIT,
+            "shared_lease": 3,
+            "shared_timeout": 0.5,
+            **settings,
+        }
+        self.workers = [Worker(api, **self.settings) for _ in range(4)]
         for worker in self.workers:
             until(lambda worker=worker: worker.ask()["processes"] == 4 and worker.ask()["done"] > 3)
         api.forget()
@@ -203,6 +200,26 @@ def test_R13_redis_forgets_or_hangs_up(company: Callable[..., Company], api: Api
         four.goes_on(100)
     four.shared_again()
     four.goes_on(100)
+    assert api.above == 0
+    four.end()
+
+
+@needs_redis
+def test_R13_a_newcomer_at_a_restarted_redis_takes_no_slot_of_those_that_come_back_later(
+    company: Callable[..., Company], api: ApiServer
+) -> None:
+    four = company()
+    newcomer = Worker(api, waits=True, **four.settings)
+    for _ in range(3):
+        four.redis.kill()
+        four.goes_on(100)  # so that the others try again but rarely
+        four.redis.start()
+        newcomer.go()
+        four.workers.append(newcomer)
+        newcomer = Worker(api, waits=True, **four.settings)
+        four.goes_on(100)
+        four.shared_again()
+    newcomer.kill()
     assert api.above == 0
     four.end()
 

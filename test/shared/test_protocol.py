@@ -84,7 +84,7 @@ def test_R12_while_the_server_is_away_the_shares_add_up_to_the_limit(
         world.up = False
 
     def start() -> None:
-        world.account = Account()
+        world.account = Account(world.now * 1000)
         world.up = True
 
     world.at(down, stop)
@@ -92,3 +92,39 @@ def test_R12_while_the_server_is_away_the_shares_add_up_to_the_limit(
     world.run(300)
     assert joined in ([], [True])
     assert [p.finished for p in processes] == [120] * count
+
+
+@thorough
+@given(
+    randoms, st.integers(1, 12), st.integers(1, 6), st.integers(1, 4), st.floats(0.5, 4.0), st.floats(0, 3)
+)
+def test_R13_a_newcomer_at_an_empty_server_takes_no_slot_of_those_that_are_still_to_come_back(
+    random: Random, limit: int, count: int, newcomers: int, away: float, later: float
+) -> None:
+    world = World(random, max(limit, count), Network())
+    share = WAIT._replace(limit=limit, fallback="share")
+    processes_of(world, share, count, left=200)
+    joined: list[bool] = []
+
+    def stop() -> None:
+        joined.append(all(p.holdings.joined for p in world.processes.values()))
+        world.up = False
+
+    def start() -> None:
+        world.account = Account(world.now * 1000)
+        world.up = True
+
+    world.at(2, stop)
+    world.at(2 + away, start)
+    world.at(2 + away + later, lambda: processes_of(world, share, newcomers, left=60))
+    world.run(2 + away + later)
+    world.run(300)
+    assert joined in ([], [True])
+    assert all(p.finished == (200 if n < count else 60) for n, p in enumerate(world.processes.values()))
+
+
+def test_R13_a_process_that_is_the_first_waits_for_nobody() -> None:
+    world = World(Random(1), 8, Network())
+    (process,) = processes_of(world, WAIT._replace(limit=8), 1, left=40, callers=8)
+    world.run(1)
+    assert process.finished == 40

@@ -23,7 +23,7 @@ Make = Callable[..., SharedApi]
 
 LEAST_ACL = (
     "+evalsha +eval +hget +hset +hdel +zadd +zrem +zcard +zscore +zrange +zrangebyscore +del +pexpire +time +publish "
-    "+subscribe +unsubscribe +ping +hello +auth +select"
+    "+subscribe +unsubscribe +ping +hello +auth +select +info"
 )
 """As docs/sharing.md says it."""
 

@@ -1,4 +1,4 @@
-"""What `api_server.Worker` runs: `python -m test.shared.worker '[port, threads, settings]'`."""
+"""What `api_server.Worker` runs: `python -m test.shared.worker '[port, threads, waits, settings]'`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .apis import SharedApi
 
 
 def main() -> None:
-    port, threads, settings = json.loads(sys.argv[1])
+    port, threads, waits, settings = json.loads(sys.argv[1])
     rest = settings.pop("rest", 0.0)
     api = SharedApi(queue_size=100_000, **settings)
     stop = threading.Event()
@@ -39,6 +39,9 @@ def main() -> None:
                     counts[what] += 1
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
+    if waits:
+        print("ready", flush=True)
+        sys.stdin.readline()
     for worker in workers:
         worker.start()
     for line in sys.stdin:
