@@ -19,6 +19,7 @@ from backend_retrofit.codemods.model import BLOCKS, FUNCTIONS
 
 from ..loopback import LoopbackServer, Reply
 from .check import check_transformed, planned
+from .command_line import command_as_text
 
 ASKED = (*BLOCKS, FUNCTIONS)
 BOUND = 30.0
@@ -167,10 +168,7 @@ def test_the_summary_offers_it_with_the_number_of_calls(tmp_path: Path):
     (tmp_path / "tasks.py").write_text("import requests\n\n\ndef read(url):\n    return requests.get(url)\n")
 
     def run(*options: str) -> str:
-        command = [sys.executable, "-m", "backend_retrofit", "tasks.py", "--check", *options]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
-        ).stdout
+        return command_as_text("tasks.py", "--check", *options, cwd=tmp_path).stdout
 
     assert "\n1 call in module functions: --functions would reach it.\n" in run()
     assert "would reach" not in run("--functions")

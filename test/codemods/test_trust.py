@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from .command_line import command
 from .planning.test_file import CLIENT
 
 BROKEN = b"def (\nimport requests\n"
@@ -44,10 +45,7 @@ def git(*arguments: str, cwd: Path) -> str:
 
 
 def tool(*arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "backend_retrofit.codemods.command.entry", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(**more), capture_output=True, timeout=100, check=False
-    )
+    return command(*arguments, cwd=cwd, environment=environment(**more))
 
 
 def clients(folder: Path, *names: str) -> None:
@@ -316,6 +314,13 @@ def test_C12_the_patch_of_files_with_odd_names_is_still_a_patch(odd):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_name_that_the_terminal_cannot_show_does_no_harm(tmp_path, encoding):
     clients(tmp_path, "\u00e9\u20ac.py")
-    done = tool(".", cwd=tmp_path, PYTHONIOENCODING=encoding)
+    done = subprocess.run(
+        [sys.executable, "-m", "backend_retrofit.codemods.command.entry", "."],
+        cwd=tmp_path,
+        env=environment(PYTHONIOENCODING=encoding),
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert rb"\u20ac.py" in done.stdout

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ..command_line import command_as_text as run
+
 CLIENT = """\
 import requests
 
@@ -29,11 +31,6 @@ def ping(url):
 def pong(url):
     return requests.head(url)
 """
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "backend_retrofit", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
 
 
 @pytest.fixture
@@ -156,5 +153,6 @@ def test_C11_reasons_that_differ_only_in_a_name_or_a_line_are_counted_together(t
 def test_python_m_runs_the_command_in_several_processes(tmp_path):
     for number in range(40):
         (tmp_path / f"c{number}.py").write_text(CLIENT * 60)
-    done = run(".", "--check", "--jobs", "2", "-q", cwd=tmp_path)
+    command = [sys.executable, "-m", "backend_retrofit", ".", "--check", "--jobs", "2", "-q"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 1, done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from backend_retrofit.codemods.finding.tests import is_test_file
 from backend_retrofit.codemods.model import Run
 
 from ..check import check_noop, check_transformed
+from ..command_line import command as run
 from ..planning.test_file import CLIENT
 
 FILES = "pkg/client.py pkg/vendored_http.py pkg/gen/made.py pkg/gen/keep.py lib/pkg/gen/made.py"
@@ -31,11 +30,6 @@ def write(folder: Path, names: str, code: str = CLIENT) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code)
-
-
-def run(*arguments: str, cwd: Path | None = None, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "backend_retrofit.codemods.command.entry", *arguments]
-    return subprocess.run(command, cwd=cwd, input=data, capture_output=True, timeout=100, check=False)
 
 
 def looked_at(*paths: str, exclude: tuple[str, ...] = (), base: str = ".") -> set[str]:

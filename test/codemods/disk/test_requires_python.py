@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from backend_retrofit.codemods.disk.requires_python import allowed_too_old, allows
 
+from ..command_line import command_as_text as run
 from ..planning.test_file import CLIENT
 
 
@@ -111,11 +110,6 @@ def test_setup_py_is_not_run(tmp_path):
 
 
 # The command.
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "backend_retrofit.codemods.command.entry", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
 
 
 @pytest.fixture
