@@ -1,13 +1,15 @@
 """Servers that others wrote, started on a free port of 127.0.0.1. Where one is not installed, its tests skip themselves.
 
-All but moto are in the extra `servers-test`.
+Some come with the extras of the tests (`runtime-test`, `servers-test`); the others `scripts/servers` installs, each apart from all else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -19,7 +21,7 @@ from typing import Any
 
 import pytest
 
-_SECONDS = 60
+_SECONDS = 180
 VOCABULARY = [
     "<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)),
     *(f"▁{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"), "▁",
@@ -78,16 +80,15 @@ def llama_cpp(folder: Path, keys: list[str], models: list[str]) -> Iterator[str]
         "--grammar", "root ::= [a-z]+", "--embeddings", "--reranking",
     ]  # fmt: skip
     with _process(command, port, folder / "log", LD_LIBRARY_PATH=str(binaries)) as url:
-        _wait_until_loaded(url)
+        _wait_until_well(url + "/health")  # 503 until it has read its model
         yield url
 
 
-def _wait_until_loaded(url: str) -> None:
-    """llama.cpp answers 503 until it has read its model."""
+def _wait_until_well(url: str) -> None:
     import requests
 
     end = time.monotonic() + _SECONDS
-    while requests.get(url + "/health", timeout=10).status_code != 200:
+    while requests.get(url, timeout=10).status_code != 200:
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -159,3 +160,127 @@ def moto(folder: Path, key: str, secret: str) -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def _installed(name: str, program: str) -> str:
+    """Return the path of a program that `scripts/servers` installs."""
+    path = Path(sys.prefix) / "servers" / name / program
+    if not path.exists():
+        pytest.skip(f"needs `scripts/servers {name}`")
+    return str(path)
+
+
+@contextlib.contextmanager
+def aimock(folder: Path, keys: list[str]) -> Iterator[str]:
+    """Run aimock, which speaks the formats of OpenAI, Claude, Gemini, Groq and Ollama, and answers all alike.
+
+    `/v1/_requests` of it tells what it has seen. `keys` are those that it accepts.
+    """
+    program = _installed("aimock", "node_modules/.bin/llmock")
+    answers = [
+        ({"endpoint": "embedding"}, {"embedding": [0.5, 0.25]}),
+        ({"endpoint": "transcription"}, {"transcription": {"text": "Hello there"}}),
+        ({"endpoint": "translation"}, {"transcription": {"text": "Hello there"}}),
+        ({"endpoint": "speech"}, {"audio": "UklGRg=="}),
+        ({"endpoint": "image"}, {"image": {"b64Json": "UE5H"}}),
+        ({}, {"content": "Hello yourself"}),
+    ]
+    fixtures = [{"match": match, "response": response} for match, response in answers]
+    (folder / "fixtures.json").write_text(json.dumps({"fixtures": fixtures}))
+    port = _free_port()
+    command = [
+        program,
+        "--port",
+        str(port),
+        "--fixtures",
+        str(folder / "fixtures.json"),
+        "--log-level",
+        "warn",
+    ]
+    with _process(command, port, folder / "log", AIMOCK_API_KEYS=",".join(keys)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def litellm(
+    folder: Path, keys: list[str], models: list[str], upstream: str, upstream_model: str
+) -> Iterator[str]:
+    """Run litellm's proxy in front of `upstream`, a server with OpenAI's API; it answers by `upstream_model` for all `models`.
+
+    It accepts `keys`; and all that begin with `limited-`, for two requests a minute each.
+    """
+    program = _installed("litellm", "bin/litellm")
+    # It has completions only for what is named so.
+    kinds = {model: "text-completion-openai" if model == "gpt-oss-20b" else "openai" for model in models}
+    target = {"api_key": keys[0], "api_base": f"{upstream}/v1"}
+    configuration = {
+        "model_list": [
+            {"model_name": model, "litellm_params": {"model": f"{kind}/{upstream_model}", **target}}
+            for model, kind in kinds.items()
+        ],
+        # It starts only with a key of its own, which nobody uses here.
+        "general_settings": {"master_key": f"sk-{secrets.token_hex(32)}", "custom_auth": "keys.known"},
+        "litellm_settings": {"drop_params": True},
+    }
+    (folder / "configuration.yaml").write_text(json.dumps(configuration))  # JSON is YAML
+    (folder / "keys.py").write_text(
+        "from fastapi import HTTPException, Request\n"
+        "from litellm.proxy._types import UserAPIKeyAuth\n\n"
+        "async def known(request: Request, api_key: str) -> UserAPIKeyAuth:\n"
+        "    if api_key.startswith('limited-'):\n"
+        "        return UserAPIKeyAuth(api_key=api_key, rpm_limit=2)\n"
+        f"    if api_key in {keys!r}:\n"
+        "        return UserAPIKeyAuth(api_key=api_key)\n"
+        "    raise HTTPException(401, 'No such key')\n"
+    )
+    port = _free_port()
+    command = [
+        program,
+        "--config",
+        str(folder / "configuration.yaml"),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with _process(
+        command, port, folder / "log", HOME=str(folder), LITELLM_LOCAL_MODEL_COST_MAP="True"
+    ) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def mlserver(folder: Path, model: str) -> Iterator[str]:
+    """Run MLServer, which speaks KServe v2, with a model that sums each row of the tensor `data`."""
+    program = _installed("mlserver", "bin/mlserver")
+    ports = {name: _free_port() for name in ("http_port", "grpc_port", "metrics_port")}
+    settings = {"host": "127.0.0.1", "parallel_workers": 0, **ports}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / model).mkdir()
+    described = {"name": model, "implementation": "sums.Sums"}
+    (folder / model / "model-settings.json").write_text(json.dumps(described))
+    (folder / "sums.py").write_text(
+        "from mlserver import MLModel\n"
+        "from mlserver.codecs import NumpyCodec\n"
+        "from mlserver.types import InferenceResponse\n\n"
+        "class Sums(MLModel):\n"
+        "    async def predict(self, payload):\n"
+        "        sums = NumpyCodec.decode_input(payload.inputs[0]).sum(axis=1)\n"
+        "        output = NumpyCodec.encode_output('sum', sums)\n"
+        "        return InferenceResponse(model_name=self.name, outputs=[output])\n"
+    )
+    port = ports["http_port"]
+    with _process([program, "start", str(folder)], port, folder / "log", PYTHONPATH=str(folder)) as url:
+        _wait_until_well(url + "/v2/health/ready")
+        yield url
+
+
+@contextlib.contextmanager
+def oai2ollama(folder: Path, key: str, upstream: str) -> Iterator[str]:
+    """Run a proxy in front of `upstream`, a server with OpenAI's API, that speaks some of Ollama's."""
+    python = _installed("oai2ollama", "bin/python")
+    port = _free_port()
+    command = [python, "-m", "uvicorn", "oai2ollama:app", "--port", str(port), "--host", "127.0.0.1"]
+    target = {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{upstream}/v1"}
+    with _process(command, port, folder / "log", **target) as url:
+        yield url
