@@ -8,7 +8,7 @@ import difflib
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..disk import find, processes, write
 from ..disk.exclusion import Exclusion
-from ..disk.requires_python import OLDEST, allowed_too_old
 from ..disk.runtime_files import runtime_plans
 from ..model import FUNCTIONS, FilePlan, Options, Run
 from ..reporting import terminal
 from ..reporting.annotations import commands
-from ..reporting.diff import shown_path
 from ..reporting.facts import Facts, as_json, facts_of
 from ..reporting.page import document
 from ..reporting.sarif import sarif_log
 from ..source.visible import visible_name
 from . import baseline, own_backends, pyproject, stdin
+from .before_writing import before_writing
 from .ctrl_c import INTERRUPTED, interruptible
 from .options import Parser, key_variables, parser
 
@@ -97,7 +96,7 @@ class _Command:
                 stdin.write(self.results.plans[0])
         else:
             self._plan(arguments, options, names)
-            self.results.warnings = list(_warnings(self.results.plans, options))
+            self.results.warnings = list(before_writing(self.results.plans, options))
             terminal.print_warnings(self.err, self.results.warnings)
             if not dry:
                 self._write()
@@ -238,25 +237,6 @@ class _Command:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
             self.parser.error(f"--report {visible_name(path)} cannot be written: {error.strerror}")
-
-
-def _warnings(plans: Sequence[FilePlan], options: Options) -> Iterator[str]:
-    """Yield what the user has to know before anything is written."""
-    told = set()
-    for planned in plans if not options.remove else ():
-        gets_blocks = planned.changed and planned.classes and not planned.problems
-        if gets_blocks and (said := allowed_too_old(planned.path)) and said not in told:
-            told.add(said)
-            file, specifiers, version = said
-            oldest = ".".join(map(str, OLDEST))
-            yield (
-                f"{visible_name(shown_path(file))} says requires-python {specifiers!r}, which allows Python {version}; what is "
-                f"put into the code needs Python {oldest} or newer, and fails there when it is imported"
-            )
-    names = {cls.name for planned in plans for cls in planned.classes}
-    for name, _ in options.key_variables_of:
-        if name not in names:
-            yield f"--key-env {name}=...: there is no class {name} with calls to wrap"
 
 
 def _exclusion(arguments: argparse.Namespace) -> Exclusion:

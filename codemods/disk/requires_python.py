@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import re
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .project_metadata import nearest, option, table_in, toml
 
 OLDEST = (3, 10)
 """The runtime's and the blocks' syntax is that of this version."""
 _TOO_OLD = [(3, minor) for minor in range(OLDEST[1])]
 _PATCHES = range(40)
 """More releases than a minor version ever had."""
-_LARGEST = 1_000_000
-"""Bytes of a file that is looked into."""
 _CLAUSE = re.compile(r"(===|==|!=|~=|<=|>=|<|>|\^|~)?\s*v?(\d+(?:\.\d+)*)((?:\.\*)?)$")
 
 
@@ -37,41 +29,23 @@ def allowed_too_old(file: Path) -> tuple[Path, str, str] | None:
 
 @cache
 def _allowed_in(folder: Path) -> tuple[Path, str, str] | None:
-    for name, read in (
-        ("pyproject.toml", _of_pyproject),
-        ("setup.cfg", _of_setup_cfg),
-        ("setup.py", _of_setup_py),
-    ):
-        try:
-            if (folder / name).stat().st_size > _LARGEST:
-                continue
-            said = read((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, SyntaxError, configparser.Error, RecursionError, MemoryError):
-            continue
-        if said:
-            version = next((v for v in reversed(_TOO_OLD) if allows(said, v)), None)
-            return (folder / name, said, ".".join(map(str, version))) if version else None
-    if folder.parent == folder or (folder / ".git").exists():
+    readers = {"pyproject.toml": _of_pyproject, "setup.cfg": _of_setup_cfg, "setup.py": _of_setup_py}
+    found = nearest(folder, readers)
+    if found is None:
         return None
-    return _allowed_in(folder.parent)
+    version = next((v for v in reversed(_TOO_OLD) if allows(found[1], v)), None)
+    return (*found, ".".join(map(str, version))) if version else None
 
 
 def _of_pyproject(text: str) -> str:
-    table: dict[str, Any] = tomllib.loads(text)
-    poetry = _table(_table(table, "tool"), "poetry")
-    said = _table(table, "project").get("requires-python") or _table(poetry, "dependencies").get("python")
+    table = toml(text)
+    said = table_in(table, "project").get("requires-python")
+    said = said or table_in(table, "tool", "poetry", "dependencies").get("python")
     return said if isinstance(said, str) else ""
 
 
-def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
-    value = table.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _of_setup_cfg(text: str) -> str:
-    parser = configparser.RawConfigParser()
-    parser.read_string(text)
-    return parser.get("options", "python_requires", fallback="")
+    return option(text, "python_requires")
 
 
 def _of_setup_py(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from ..model import ClassPlan, Decision, FilePlan, Run
 from ..source.visible import visible_name
+from .added_lines import AddedLines, added_lines
 from .diff import changed_lines, line_map, shown_path
 from .safe_text import redact
 from .statistics import Count, counted
@@ -88,6 +89,7 @@ class Facts(TypedDict):
     tool: dict[str, str]
     written: bool
     summary: dict[str, int]
+    lines: AddedLines
     statistics: list[Count]
     files: list[FileFacts]
     notes: list[str]
@@ -115,6 +117,7 @@ def facts_of(run: Run, written: bool) -> Facts:
         "tool": {"name": "add-queue-backoff", "version": tool_version()},
         "written": written,
         "summary": summary(run),
+        "lines": added_lines(run.plans),
         "statistics": statistics(run),
         "files": [file_facts(plan, written) for plan in run.plans],
         "notes": [redact(note) for note in run.notes],

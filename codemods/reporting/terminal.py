@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..model import Decision, FilePlan
 from ..source.visible import visible, visible_name
+from .added_lines import lines_sentence
 from .diff import inner_changes, unified_diff
 from .facts import ClassFacts, Facts, FileFacts, SiteFacts
 
@@ -165,12 +166,14 @@ def print_problems(console: Terminal, facts: Facts) -> None:
 def print_summary(
     console: Terminal, facts: Facts, removing: bool = False, functions_asked: bool = False
 ) -> None:
-    """Print one line that sums the run up, below another where `--functions` would reach more calls."""
+    """Print what sums the run up: which calls `--functions` would reach, how many lines come where, and the numbers."""
     if not removing:
         _print_keys(console, facts)
     number = sum(site["of_module"] and _is_open(site) for file in facts["files"] for site in file["sites"])
     if number and not removing and not functions_asked:
         console.put(f"{_count(number, 'call')} in module functions: --functions would reach {_them(number)}.")
+    if added := lines_sentence(facts["lines"], facts["written"]):
+        console.put(added)
     console.put(summary_line(facts, removing), style="bold")
 
 

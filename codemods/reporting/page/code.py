@@ -13,10 +13,10 @@ from markupsafe import Markup
 from pygments.lexers import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 
-from ...blocks.find_markers import find_markers
 from ...model import CallSite, FilePlan
 from ...source.text import Source
 from ...source.visible import visible
+from ..added_lines import runtime_lines
 from ..diff import Row, inner_changes, rows
 from ..safe_text import redact
 
@@ -143,18 +143,8 @@ def _folds(plan: FilePlan, paired: list[Row]) -> list[bool]:
     """Return for each row whether it belongs to the runtime, which nobody needs to read in every file."""
     if plan.is_runtime:
         return [True] * len(paired)
-    old, new = _runtime_lines(plan.before), _runtime_lines(plan.after)
+    old, new = runtime_lines(plan.before), runtime_lines(plan.after)
     return [row.new in new if row.new else row.old in old for row in paired]
-
-
-def _runtime_lines(data: bytes) -> range:
-    if b"retrofit:runtime" not in data:
-        return range(0)
-    try:
-        regions = find_markers(Source.decode(data)).regions
-    except (SyntaxError, UnicodeError, LookupError):
-        return range(0)
-    return next((range(r.first, r.last + 1) for r in regions if r.block == "runtime"), range(0))
 
 
 def _stretches(shown: list[bool], folds: list[bool]) -> Iterable[tuple[int, int, bool]]:

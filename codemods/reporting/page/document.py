@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from ...model import BLOCKS, Decision, FilePlan
 from ...source.visible import visible_name
+from ..added_lines import lines_sentence
 from ..diff import line_map
 from ..facts import ClassFacts, Facts, FileFacts, SiteFacts
 from ..terminal import summary_line
@@ -73,6 +74,7 @@ def render(facts: Facts, plans: Sequence[FilePlan]) -> str:
         blocks=BLOCKS,
         decisions=[decision.value for decision in Decision],
         headline=summary_line(facts),
+        added=lines_sentence(facts["lines"], facts["written"]),
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
