@@ -24,7 +24,7 @@ from .health import Health
 from .jobs import map_calls, submit_call
 from .options import queue_server
 from .probing import logger_of
-from .slots import RANKS, Ticket, ranks
+from .slots import RANKS, Ticket, movers, ranks
 from .testing_mode import TestingMode
 from .wrap import wrap_call
 
@@ -80,6 +80,7 @@ class RequestEngine:
     CircuitOpen: "ClassVar[_CircuitOpen]"
     QueueFull: "ClassVar[_RequestQueueFull]"
     testing = TestingMode
+    movable = movers  # for `pool`, which has to reach the runtime of each member
     wrap = wrap_call
     submit = submit_call
     map = map_calls

@@ -240,6 +240,16 @@ def is_final(headers: Any, body: Any) -> bool:
     return False
 
 
+def says_no_money(body: Any) -> bool:
+    """Return True if an error says that the account has no money, in a code (`insufficient_quota`)."""
+    first = body[0] if isinstance(body, list) and body else body
+    parts = (first, first.get("error"), first.get("detail")) if isinstance(first, dict) else ()
+    words = [
+        word for part in parts if isinstance(part, dict) for word in (part.get("code"), part.get("type"))
+    ]
+    return any(isinstance(word, str) and _NO_MONEY.fullmatch(word) is not None for word in words)
+
+
 def _is_daily(body: Any) -> bool:
     """Return True if Google says that a quota of a day is used up: its RetryInfo speaks of another one then."""
     error = error_in(body)

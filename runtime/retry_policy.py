@@ -14,7 +14,7 @@ from .failures import HOLDING_STATUSES, LOST_ANSWERS, Failure, is_unanswered
 from .probing import attribute, header, is_coroutine_function
 from .repeating import may_be_repeated, sent_request
 from .server_delay import backoff_delay, requested_delay
-from .slots import Slot, current_slot
+from .slots import Slot, current_slot, movers
 from .testing_mode import TestingMode
 
 if TYPE_CHECKING:
@@ -58,10 +58,14 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
             if request.error is not None and hasattr(request.error, "add_note"):
                 request.error.add_note(f"{engine.label}.{request.name} gave up: {reason}")
         return None
-    request.retries += 1
-    request.holds = holds
+    mover = movers.get()
+    leaves = mover is not None and mover.leaves(failure, delay, holds)
     if request.error is None:
         _discard(request.result)
+    if leaves:
+        mover.leave()
+    request.retries += 1
+    request.holds = holds
     turn = f"{request.retries}/{retries}"
     _tell(engine, failure, request, slot, delay, source, f"retry {turn} in {delay:.3g} s ({source})")
     slot.over = True

@@ -22,6 +22,10 @@ ranks: "contextvars.ContextVar[Mapping[Gate, int]]" = contextvars.ContextVar(
 )
 
 
+# What may take the requests that this context makes to another backend: a `RequestPool`'s call.
+movers: "contextvars.ContextVar[Any]" = contextvars.ContextVar("movers", default=None)
+
+
 class Slot:
     """One request's right to have an attempt in flight, while it is held. Giving it back twice does no harm.
 
@@ -107,11 +111,12 @@ class Watch(weakref.ref[Any]):
 class Ticket:
     """A place in line. The subclasses say who is told when it is handed a slot."""
 
-    __slots__ = ("is_abandoned", "ready_at", "request", "since", "slot", "state")
+    __slots__ = ("is_abandoned", "mover", "ready_at", "request", "since", "slot", "state")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.request: Any = None  # what waits, to tell of it
+        self.mover = movers.get()
         if slot.rank is None:
             slot.rank = ranks.get().get(slot.gate, 0)
         self.since = 0.0  # when it began to wait for a slot

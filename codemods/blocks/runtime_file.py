@@ -24,7 +24,7 @@ MODULES = """
     wrap engine settings keys members module_queue __init__
 """.split()  # fmt: skip
 """In the order in which they import from one another."""
-INSTALLED_ONLY = ("instrumentation", "shared")
+INSTALLED_ONLY = ("instrumentation", "pool", "shared")
 """Modules and folders that only the installed runtime has; they may import any of the others, and none imports them."""
 _WIDTH = 110
 

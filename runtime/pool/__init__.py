@@ -1,0 +1,133 @@
+"""Several backends as one: several keys of a vendor, or several vendors. Only in the installed runtime.
+
+A pool has no line of its own: each call waits in that of the member which can start it first. It moves to another one
+when that member is held back, cannot be reached, or refuses its key. What a member retries, and whether a request may
+be sent twice, is the member's business as ever.
+
+    from backend_retrofit_runtime.pool import RequestPool
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, Literal, TypeVar
+
+from ..clocks import monotonic
+from ..slots import WAITING
+from .calls import PATIENCE, Member, Moved, PoolCall
+from .methods import Method, PoolFuture
+
+__all__ = ["RequestPool"]
+
+_T = TypeVar("_T")
+
+
+class RequestPool(Generic[_T]):
+    """Makes each call with the backend that may start it first.
+
+    The methods of the backends are its own: `pool.chat(…)`, `await pool.achat(…)`, `for part in pool.stream(…)`.
+
+    Args:
+        members: instances of retrofitted classes, of one class or of several that have the same methods.
+        order: "turn": whoever may start first (limit, `Retry-After`), in turn among equals. "fallback": the first in the
+            list, and the next only while those before it cannot: held back for more than a second, not reached, full,
+            or refused.
+
+    A member whose key is refused (401, 403, no money left) gets no more calls, and an ERROR names its place, until it
+    is put back, or all are out.
+
+    Raises:
+        TypeError: if a member has no request queue.
+        ValueError: if there is no member, or no such order.
+    """
+
+    def __init__(self, members: Sequence[_T], order: Literal["turn", "fallback"] = "turn") -> None:
+        if order not in ("turn", "fallback"):
+            raise ValueError(f'order must be "turn" or "fallback", not {order!r}')
+        self._members = [Member(api, place) for place, api in enumerate(members, 1)]
+        if not self._members:
+            raise ValueError("a pool needs at least one member")
+        self._order = order
+        self._lock = threading.Lock()
+        self._turns = itertools.count(1)
+
+    def __repr__(self) -> str:
+        out = sum(member.is_out for member in self._members)
+        return f"<RequestPool of {len(self._members)}, {out} of them out>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        for member in self._members:
+            if not callable(getattr(member.api, name, None)):
+                raise AttributeError(
+                    f"member {member.place} of the pool, {type(member.api).__name__}, has no method {name!r}"
+                )
+        return Method(self, name)
+
+    @property
+    def members(self) -> list[_T]:
+        """The backends, in the order in which they were given."""
+        return [member.api for member in self._members]
+
+    def put_back(self, member: _T) -> None:
+        """Give calls again to a backend that was put out: it has another key, or money."""
+        for one in self._members:
+            if one.api is member:
+                one.worked()
+                one.rest_until = 0.0
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Queue a call of a method of the pool, `pool.submit(pool.chat, …)`, and return its future at once.
+
+        Raises:
+            TypeError: if it is none of the pool's methods.
+            RequestQueueFull: if all members' queues are full.
+        """
+        if not isinstance(call, Method) or call.pool is not self:
+            raise TypeError("submit takes a method of the pool, such as pool.chat")
+        return PoolFuture(PoolCall(self, args, kwargs), call.name, args, kwargs)
+
+    def queue_stats(self) -> list[dict[str, Any]]:
+        """Return `queue_stats()` of each member, and whether it is `out`."""
+        return [{**member.engine.stats(), "out": member.is_out} for member in self._members]
+
+    def close(self) -> None:
+        """Close all members: see their `close`."""
+        for member in self._members:
+            member.engine.close()
+
+    def choose_member(self, avoid: set[Member]) -> Member:
+        with self._lock:
+            now = monotonic()
+            known = [m for m in self._members if not m.is_out] or self._members
+            here = [m for m in known if m not in avoid] or known
+            if self._order == "fallback":
+                able = [m for m in here if m.ready_in(now) <= PATIENCE]
+                chosen = able[0] if able else min(here, key=lambda m: m.ready_in(now))
+            else:
+                chosen = min(here, key=lambda m: (m.ready_in(now), m.rounds(), m.turn))
+            chosen.turn = next(self._turns)
+            return chosen
+
+    def _move_those_who_wait(self, member: Member) -> None:
+        """Let calls of this pool leave the line of a member that cannot start them soon."""
+        gate, rest = member.engine.gate, member.ready_in(monotonic())
+        if rest <= PATIENCE:
+            return
+        for ticket in gate.line():
+            call = getattr(ticket, "mover", None)
+            mine = isinstance(call, PoolCall) and call.pool is self and call.could_move(rest)
+            if mine and gate.exclusively(_withdraw, gate, ticket) is True:
+                call.moves += 1
+                ticket.fail(Moved())
+
+
+def _withdraw(gate: Any, ticket: Any) -> bool:
+    if ticket.state != WAITING:
+        return False
+    gate._withdraw(ticket)
+    return True
