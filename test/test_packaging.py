@@ -48,7 +48,12 @@ def tracked_files() -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the sdist, and with the wheel that was built from it."""
+    """Return a folder with the sdists, and with the wheels that were built from them.
+
+    `DISTRIBUTIONS` names one where they are already, of this checkout.
+    """
+    if "DISTRIBUTIONS" in os.environ:
+        return Path(os.environ["DISTRIBUTIONS"])
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a checkout")
     folder = tmp_path_factory.mktemp("built")
