@@ -20,7 +20,7 @@ from ..disk.runtime_files import runtime_plans
 from ..model import FUNCTIONS, FilePlan, Options, Run
 from ..reporting import terminal
 from ..reporting.annotations import commands
-from ..reporting.facts import Facts, as_json, facts_of
+from ..reporting.facts import Facts, as_json, facts_of, json_report
 from ..reporting.page import document
 from ..reporting.sarif import sarif_log
 from ..source.visible import visible_name
@@ -200,7 +200,7 @@ class _Command:
         if arguments.diff:
             terminal.print_diff(self.out, self.results.plans)
         elif arguments.format == "json":
-            print(as_json(facts))
+            print(json_report(facts))
         elif arguments.format == "sarif":
             print(as_json(sarif_log(facts, self.status)))
         elif arguments.format == "github":

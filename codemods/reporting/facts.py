@@ -77,6 +77,8 @@ class FileFacts(TypedDict):
     path: str
     state: str
     changed: bool
+    is_runtime: bool
+    """It is generated: the runtime that files of this run import."""
     problems: list[ProblemFacts]
     classes: list[ClassFacts]
     sites: list[SiteFacts]
@@ -177,6 +179,7 @@ def file_facts(plan: FilePlan, written: bool) -> FileFacts:
         "path": shown_path(plan.path),
         "state": state(plan, written),
         "changed": plan.changed,
+        "is_runtime": plan.is_runtime,
         "problems": [
             {
                 "line": problem.line,
@@ -223,6 +226,13 @@ def _class(cls: ClassPlan, moved: dict[int, int], added: str) -> ClassFacts:
         ],
         "key_variables": list(cls.key_variables),
     }
+
+
+def json_report(facts: Facts) -> str:
+    """Return what `--format json` prints: the facts, with the files of the runtime apart from those that somebody wrote."""
+    files = [file for file in facts["files"] if not file["is_runtime"]]
+    runtime_files = [file for file in facts["files"] if file["is_runtime"]]
+    return as_json({**facts, "files": files, "runtime_files": runtime_files})
 
 
 def as_json(data: Any) -> str:

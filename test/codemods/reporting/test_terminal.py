@@ -70,6 +70,12 @@ def test_the_facts_are_plain_data(found):
     assert json.loads(json.dumps(told(found))) == told(found)
 
 
+def test_json_has_the_runtime_apart_from_what_somebody_wrote(package, capsys):
+    data = json.loads(told_of(capsys, "--check", "--format", "json"))
+    assert [Path(file["path"]).name for file in data["files"]] == ["__init__.py", "a.py"]
+    assert [Path(file["path"]).name for file in data["runtime_files"]] == ["_request_engine.py"]
+
+
 def test_the_numbers_are_those_of_the_lists(found):
     data = told(found)
     sites = [site for file in data["files"] for site in file["sites"]]
@@ -124,7 +130,8 @@ def told_of(capsys, *arguments: str) -> str:
 def test_the_runtime_is_added_and_removed_rather_than_changed(package, capsys):
     def states_of(*arguments: str) -> tuple[dict[str, str], dict[str, int]]:
         data = json.loads(told_of(capsys, "--format", "json", *arguments))
-        return {Path(file["path"]).stem: file["state"] for file in data["files"]}, data["summary"]
+        files = [*data["files"], *data["runtime_files"]]
+        return {Path(file["path"]).stem: file["state"] for file in files}, data["summary"]
 
     states, numbers = states_of("--check")
     assert states == {"__init__": "unchanged", "_request_engine": "would be added", "a": "would change"}
