@@ -167,7 +167,9 @@ class claude:
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        return succeeds(self.list_models, ClaudeError)
+        return succeeds(
+            lambda: json_object(self._ask("GET", "/v1/models", as_query({})), ClaudeError), ClaudeError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -180,13 +182,26 @@ class claude:
         return self._request("POST", path, as_json(_with_betas(body)), stream)
 
     def _request(self, method: str, path: str, content: Json, stream: bool = False) -> requests.Response:
-        own = {"anthropic-version": API_VERSION, **bearer(self.api_key)}
-        headers = merged_headers(own, self.headers, content.pop("headers"))
+        headers = merged_headers(self._own_headers(), content.pop("headers"))
         with failures_as(ClaudeError):
             response = self._queued(self.session.request)(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
             )
         return checked(response, ClaudeError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(self._own_headers(), content.pop("headers"))
+        with failures_as(ClaudeError):
+            # retrofit: no-retry
+            response = self._queued(self.session.request, retry=False)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
+            )
+        return checked(response, ClaudeError)
+
+    def _own_headers(self) -> dict[str, str]:
+        own = {"anthropic-version": API_VERSION, **bearer(self.api_key)}
+        return merged_headers(own, self.headers)
 
     # >>> retrofit:queue v2 886b9fbe70
     queue_enabled = RequestEngine.setting(True)  # first in, first out

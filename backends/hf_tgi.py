@@ -130,14 +130,17 @@ class hf_tgi:
 
     def health(self, **options: Any) -> bool:
         """Return True if the server can generate, False if it says that it cannot."""
-        return succeeds(lambda: self._get("/health", options), TGIError, no={503})
+        return succeeds(lambda: self._ask("GET", "/health", as_query(options)), TGIError, no={503})
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and accepts the key.
 
         A text is tokenized for that, because `/health` and `/info` answer without a key.
         """
-        return succeeds(lambda: self.tokenize("Hello"), TGIError)
+        return succeeds(
+            lambda: read_json(self._ask("POST", "/tokenize", as_json({"inputs": "Hello"})), TGIError, list),
+            TGIError,
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -154,6 +157,16 @@ class hf_tgi:
         with failures_as(TGIError):
             response = self._queued(self.session.request)(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
+            )
+        return checked(response, TGIError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(TGIError):
+            # retrofit: no-retry
+            response = self._queued(self.session.request, retry=False)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, TGIError)
 

@@ -145,7 +145,9 @@ class llvm:
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and lists its models to this key (llama.cpp's does so to any)."""
-        return succeeds(self.list_models, LLVMError)
+        return succeeds(
+            lambda: read_json(self._ask("GET", "/models", as_query({})), LLVMError, model_ids), LLVMError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -169,6 +171,16 @@ class llvm:
                 timeout=self.timeout,
                 stream=stream,
                 **content,
+            )
+        return checked(response, LLVMError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(LLVMError):
+            # retrofit: no-retry
+            response = self._queued(self.session.request, retry=False)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, LLVMError)
 

@@ -140,7 +140,9 @@ class ollama:
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached. ollama.com lists its models to all, whatever their key."""
-        return succeeds(self.list_models, OllamaError)
+        return succeeds(
+            lambda: json_object(self._ask("GET", "/api/tags", as_query({})), OllamaError), OllamaError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -157,6 +159,16 @@ class ollama:
         with failures_as(OllamaError):
             response = self._queued(self.session.request)(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
+            )
+        return checked(response, OllamaError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(OllamaError):
+            # retrofit: no-retry
+            response = self._queued(self.session.request, retry=False)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, OllamaError)
 

@@ -141,7 +141,9 @@ class opea:
 
     def test_connection(self) -> bool:
         """Return True if the gateway can be reached and accepts the key."""
-        return succeeds(self.health, OPEAError)
+        return succeeds(
+            lambda: json_object(self._ask("GET", "/v1/health_check", as_query({})), OPEAError), OPEAError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -167,6 +169,16 @@ class opea:
         with failures_as(OPEAError):
             response = self._queued(self.session.request)(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
+            )
+        return checked(response, OPEAError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(OPEAError):
+            # retrofit: no-retry
+            response = self._queued(self.session.request, retry=False)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, OPEAError)
 

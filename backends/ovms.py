@@ -190,14 +190,16 @@ class ovms:
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and lets this client list its models."""
-        return succeeds(self.list_models, OVMSError)
+        return succeeds(
+            lambda: json_object(self._ask("GET", "/v1/config", as_query({})), OVMSError), OVMSError
+        )
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
 
     def _is_up(self, path: str, options: Json) -> bool:
-        return succeeds(lambda: self._get(path, options), OVMSError, NOT_READY)
+        return succeeds(lambda: self._ask("GET", path, as_query(options)), OVMSError, NOT_READY)
 
     def _get(self, path: str, options: Json) -> requests.Response:
         return self._request("GET", path, as_query(options))
@@ -210,6 +212,16 @@ class ovms:
         with failures_as(OVMSError):
             response = self._queued(self.session.request)(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
+            )
+        return checked(response, OVMSError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(OVMSError):
+            # retrofit: no-retry
+            response = self._queued(self.session.request, retry=False)(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, OVMSError)
 

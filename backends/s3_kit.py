@@ -255,7 +255,8 @@ class s3_kit:
     def test_connection(self) -> bool:
         """Return True if S3 can be reached and accepts the credentials."""
         try:
-            self.list_buckets()
+            with _s3_call({}):
+                self._queued(self.client.list_buckets, retry=False)()
         except S3Error:
             return False
         return True

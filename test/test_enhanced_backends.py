@@ -283,3 +283,27 @@ def test_s3_503_for_ever_counts_six_requests(monkeypatch):
         assert type(caught.value).__name__ == "S3Error"
         assert len(server.requests) == 6
         api.close()
+
+
+def test_a_question_whether_the_server_is_well_is_asked_once(case, api, server):
+    """B13: whoever asks that would wait half a minute for a no."""
+    server.script(Reply(503))
+    assert not api.test_connection()
+    assert len(server.requests) == 1
+    assert (api.queue_stats()["sent"], api.queue_stats()["retried"]) == (1, 0)
+
+
+WELL = {
+    "hf_tgi": ("health",),
+    "hf_tei": ("health",),
+    "ovms": ("server_live", "server_ready", "model_ready"),
+}
+
+
+def test_a_server_that_is_not_ready_yet_is_asked_once(case, api, server):
+    """B13, as above. The server says it by 503, with nothing wrong."""
+    for method in WELL.get(case.name, ()):
+        server.requests.clear()
+        server.script(Reply(503))
+        assert getattr(api, method)(*["resnet"] * (method == "model_ready")) is False
+        assert len(server.requests) == 1

@@ -270,7 +270,9 @@ class gemini:
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        return succeeds(self.list_models, GeminiError)
+        return succeeds(
+            lambda: json_object(self._ask("GET", "/models", as_query({})), GeminiError), GeminiError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -291,6 +293,16 @@ class gemini:
 
     def _request(self, method: str, path: str, content: Json, stream: bool = False) -> requests.Response:
         return self._send(method, self.base_url + path, content, self._own_headers(), stream)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(self._own_headers(), content.pop("headers"))
+        with failures_as(GeminiError):
+            # retrofit: no-retry
+            response = self.session.request(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
+            )
+        return checked(response, GeminiError)
 
     def _own_headers(self) -> dict[str, str]:
         return merged_headers(key_header("x-goog-api-key", self.api_key), self.headers)

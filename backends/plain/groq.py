@@ -172,7 +172,9 @@ class groq:
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        return succeeds(self.list_models, GroqError)
+        return succeeds(
+            lambda: read_json(self._ask("GET", "/models", as_query({})), GroqError, model_ids), GroqError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -189,6 +191,16 @@ class groq:
         with failures_as(GroqError):
             response = self.session.request(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
+            )
+        return checked(response, GroqError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(GroqError):
+            # retrofit: no-retry
+            response = self.session.request(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, GroqError)
 

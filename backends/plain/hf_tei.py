@@ -127,11 +127,11 @@ class hf_tei:
 
     def health(self, **options: Any) -> bool:
         """Return True if the server can answer, False if it says that it cannot."""
-        return succeeds(lambda: self._get("/health", options), TEIError, no={503})
+        return succeeds(lambda: self._ask("GET", "/health", as_query(options)), TEIError, no={503})
 
     def test_connection(self) -> bool:
         """Return True if the server can be reached and accepts the key."""
-        return succeeds(self.info, TEIError)
+        return succeeds(lambda: json_object(self._ask("GET", "/info", as_query({})), TEIError), TEIError)
 
     def close(self) -> None:
         """Close the connections."""
@@ -146,6 +146,16 @@ class hf_tei:
     def _request(self, method: str, path: str, content: Json) -> requests.Response:
         headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
         with failures_as(TEIError):
+            response = self.session.request(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
+            )
+        return checked(response, TEIError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(TEIError):
+            # retrofit: no-retry
             response = self.session.request(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )

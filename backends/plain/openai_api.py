@@ -247,7 +247,9 @@ class openai_api:
 
     def test_connection(self) -> bool:
         """Return True if the API can be reached and accepts the key."""
-        return succeeds(self.list_models, OpenAIError)
+        return succeeds(
+            lambda: read_json(self._ask("GET", "/models", as_query({})), OpenAIError, model_ids), OpenAIError
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -270,5 +272,15 @@ class openai_api:
         with failures_as(OpenAIError):
             response = self.session.request(
                 method, self.base_url + path, headers=headers, timeout=self.timeout, stream=stream, **content
+            )
+        return checked(response, OpenAIError)
+
+    def _ask(self, method: str, path: str, content: Json) -> requests.Response:
+        """Send a request once: to a question whether the server is well, a failure is an answer."""
+        headers = merged_headers(bearer(self.api_key), self.headers, content.pop("headers"))
+        with failures_as(OpenAIError):
+            # retrofit: no-retry
+            response = self.session.request(
+                method, self.base_url + path, headers=headers, timeout=self.timeout, **content
             )
         return checked(response, OpenAIError)
