@@ -30,18 +30,9 @@ from .wrap import wrap_call
 
 if TYPE_CHECKING:
     from .keys import ApiKey
-    from .members import (
-        Closing,
-        Context,
-        CurrentRequestsView,
-        Map,
-        Priority,
-        QueueStats,
-        RequestQueueView,
-        Submit,
-    )
+    from .members import Closing, Context, Methods, Views
     from .module_queue import ModuleQueue
-    from .settings import EntryPoint, Setting
+    from .settings import EntryPoint, MakeSetting
 
 # id(owner) -> its engine. By id, because instances may be unhashable or compare equal; a weak reference's callback
 # takes an entry out before the id can be used again. Entries are added and removed by single, atomic operations.
@@ -63,12 +54,12 @@ class RequestEngine:
     """
 
     # Of modules that come after this one, hence put here by the last.
-    setting: "ClassVar[type[Setting[Any, Any]]]"
+    setting: "ClassVar[MakeSetting]"
     api_key: "ClassVar[type[ApiKey]]"
     entry_point: "ClassVar[type[EntryPoint]]"
     of: "ClassVar[Callable[[Any], RequestEngine]]"
-    views: "ClassVar[Callable[[], tuple[RequestQueueView, CurrentRequestsView]]]"
-    methods: "ClassVar[Callable[[], tuple[Submit, Map, Priority, QueueStats]]]"
+    views: "ClassVar[Views]"
+    methods: "ClassVar[Methods]"
     context: "ClassVar[Context]"
     closing: "ClassVar[Closing]"
     for_module: "ClassVar[Callable[..., ModuleQueue]]"

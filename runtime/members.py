@@ -39,6 +39,12 @@ class CurrentRequestsView(Protocol):
     def __get__(self, instance: object, owner: type) -> int: ...
 
 
+class Views(Protocol):
+    """The type of `RequestEngine.views`."""
+
+    def __call__(self) -> tuple[RequestQueueView, CurrentRequestsView]: ...
+
+
 def views() -> tuple[RequestQueueView, CurrentRequestsView]:
     """Return `request_queue` and `current_requests` for a class."""
 
@@ -110,6 +116,12 @@ class QueueStats(Protocol):
     def __get__(self, instance: None, owner: type) -> Callable[[Any], dict[str, Any]]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> Callable[[], dict[str, Any]]: ...
+
+
+class Methods(Protocol):
+    """The type of `RequestEngine.methods`."""
+
+    def __call__(self) -> tuple[Submit, Map, Priority, QueueStats]: ...
 
 
 def _submit_to_queue(self: Any, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":

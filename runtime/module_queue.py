@@ -66,7 +66,8 @@ def for_module(name: str, **settings: Any) -> ModuleQueue:
     for setting, value in settings.items():
         if setting not in OPTIONS:
             raise TypeError(f"there is no setting {setting!r}; there are {', '.join(OPTIONS)}")
-        members[setting] = default = Setting(value, setting)
+        default: Setting[Any, Any] = Setting(value, setting)
+        members[setting] = default
         default.attribute = setting
         default.checked(value)  # here, as Python before 3.12 hides what is raised while a class is made
     # The settings that are not named are declared by the entry point, as in a class.

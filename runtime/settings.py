@@ -33,22 +33,6 @@ class Setting(property, Generic[GetT, SetT]):
             a value that makes no sense as a setting; the default of the setting is in force then.
     """
 
-    @overload
-    def __init__(
-        self: "Setting[bool, bool]", default: bool, option: str = "", shared: bool = False
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Setting[int, float | None]", default: int, option: str = "", shared: bool = False
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Setting[float, float | None]", default: float, option: str = "", shared: bool = False
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Setting[Any, Any]", default: object = ..., option: str = "", shared: bool = False
-    ) -> None: ...
     def __init__(self, default: Any = USUAL, option: str = "", shared: bool = False) -> None:
         super().__init__()
         self.given = default, option, shared
@@ -115,6 +99,27 @@ class Setting(property, Generic[GetT, SetT]):
     def __delete__(self, instance: Any) -> None:
         self.__set__(instance, self.default)
         del values_of(instance)[self.attribute]
+
+
+class MakeSetting(Protocol):
+    """The type of `RequestEngine.setting`: what a setting gives, and what it takes, follows from its default."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a bool is an int, too
+        self, default: bool, option: str = "", shared: bool = False
+    ) -> Setting[bool, bool]: ...
+    @overload
+    def __call__(
+        self, default: int, option: str = "", shared: bool = False
+    ) -> Setting[int, "float | None"]: ...
+    @overload
+    def __call__(
+        self, default: float, option: str = "", shared: bool = False
+    ) -> Setting[float, "float | None"]: ...
+    @overload
+    def __call__(
+        self, default: object = ..., option: str = "", shared: bool = False
+    ) -> Setting[Any, Any]: ...
 
 
 _NOTHING = object()

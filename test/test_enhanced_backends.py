@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -30,7 +31,21 @@ KEY_VARIABLES = {
 }
 VARIABLES = {variable for variables in KEY_VARIABLES.values() for variable in variables}
 
+ENHANCED = Path(__file__).resolve().parent.parent / "backends"
+
 streaming = pytest.mark.parametrize("case", STREAMING, ids=lambda case: case.name, indirect=True)
+
+
+MARK = re.compile(r" *# (>>>|<<<) retrofit:")
+
+
+@pytest.mark.parametrize("path", sorted(ENHANCED.glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_C4_the_blocks_of_a_class_have_at_most_22_lines(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    marks = [number for number, line in enumerate(lines) if MARK.match(line)]
+    blocks = lines[marks[0] : marks[-1] + 1]
+    assert 0 < len(blocks) <= 22
+    assert len(marks) in (4, 6)  # s3_kit has no key
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
