@@ -7,12 +7,34 @@ import gc
 import os
 import signal
 import sys
+from typing import Any
 
 import pytest
 
 # The tests start hundreds of processes: what one has compiled, the next ones need not.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+TOGETHER = (
+    "test/backends/test_s3_kit.py",
+    "test/codemods/reporting/page/test_document.py",
+    "test/docs/test_blocks.py",
+    "test/docs/test_examples.py",
+    "test/docs/test_links.py",
+    "test/servers/test_llama_cpp.py",
+    "test/servers/test_s3_servers.py",
+    "test/shared/test_servers.py",
+    "test/test_packaging.py",
+    "test/test_pre_commit.py",
+)
+"""The files whose tests share something expensive: a wheel, a browser, a server."""
+LONG = (
+    "test/runtime_package/test_assembled.py",
+    "test/shared/",
+    "test/test_figures.py",
+    "test/test_runtime_and_tools.py",
+)
+"""Where else tests take long: they run other suites, benchmarks, or tools over the whole runtime."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,13 +55,25 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(cores + 1, 8)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests first that share something expensive (a wheel, a browser, a server of moto's).
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand the tests of a file that is in `TOGETHER` to one process, and all others one by one.
 
-    Where several processes run the tests (pytest-xdist), those of a group stay together in one. They take longest,
-    and at the end all others would wait for them.
+    xdist's own groups (`loadgroup`) would do, but they are not seen with pytest 9.2, where a test's ID cannot be set.
     """
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return Together(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those first that take longest, as at the end the other processes would wait for them."""
+    items.sort(key=lambda item: not item.nodeid.startswith((*TOGETHER, *LONG)))
 
 
 def pytest_collection_finish() -> None:

@@ -24,7 +24,7 @@ class WeatherClient:
         return requests.get("http://127.0.0.1:9/today", timeout=5).json()
 """
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("packaging")]
+pytestmark = pytest.mark.timeout(400)
 
 
 def run(*command: str | Path, **options: object) -> str:

@@ -23,7 +23,6 @@ class Weather:
 
 pytestmark = [
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("pre-commit"),
     pytest.mark.skipif(not MANIFEST.exists(), reason="this is not a checkout"),
 ]
 

@@ -16,8 +16,6 @@ from moto.server import ThreadedMotoServer
 from ..loopback import LoopbackServer, Reply, Reset
 from .cases import public_methods
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 SECRET = "test-canary-secret"
 # A line break, too, may stand in a key; but not in moto's.
 ODD_NAMES = [

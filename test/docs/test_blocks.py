@@ -23,7 +23,7 @@ from .blocks import PAGES, ROOT, RUN, SHOWN, Runner, blocks_of
 NOT_RUN = 3
 """How many blocks, or lines of them, are marked as not run. Think twice before raising it."""
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("blocks of the pages")]
+pytestmark = pytest.mark.timeout(400)
 
 
 def app(request: Request) -> Reply:

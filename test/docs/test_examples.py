@@ -27,7 +27,7 @@ DELAY_20 = (
 )
 FILES = {block.notes["file"]: block.code for block in blocks_of(ROOT / "docs" / "examples.md")}
 
-pytestmark = [pytest.mark.timeout(2 * SECONDS), pytest.mark.xdist_group("examples")]
+pytestmark = pytest.mark.timeout(2 * SECONDS)
 
 
 def needs(*modules: str) -> pytest.MarkDecorator:

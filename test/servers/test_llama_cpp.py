@@ -10,7 +10,7 @@ import pytest
 from ..backends.cases import CASES, HELLO
 from .conftest import is_enhanced, made
 
-pytestmark = [pytest.mark.xdist_group("llama.cpp"), pytest.mark.timeout(200)]
+pytestmark = pytest.mark.timeout(200)
 
 OPENAI = next(case for case in CASES if case.name == "openai_api")
 

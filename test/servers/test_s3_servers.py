@@ -16,7 +16,7 @@ from . import processes
 from .gateway import Gateway
 from .methods import BUCKET, S3, TEXT
 
-pytestmark = [pytest.mark.xdist_group("S3 servers"), pytest.mark.timeout(200)]
+pytestmark = pytest.mark.timeout(200)
 
 TRANSFERS = frozenset(
     ("upload_file", "upload_stream", "upload_folder", "download_file", "download_stream", "copy_file")

@@ -18,8 +18,6 @@ from backend_retrofit.codemods.model import Options, Run
 from backend_retrofit.codemods.reporting.facts import facts_of
 from backend_retrofit.codemods.reporting.page.document import render
 
-pytestmark = pytest.mark.xdist_group("page")
-
 CANARY = "C4n4ryC4n4ryC4n4ryC4n4ryC4n4ryC4n4ry"
 WEATHER = f'''\
 """A client."""
