@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .clocks import monotonic
 from .failures import HOLDING_STATUSES
 from .probing import attribute, has_method, is_coroutine_function, is_settled, status_in
-from .request import Request, check_health
+from .request import Request, begin_attempt
 from .retry_policy import caller_name
 from .slots import RUNNING, Slot, Ticket, reset_current_slot, slot_in_hand, take_in_hand
-from .waiting import take_slot, timed_out
+from .waiting import refuse_what_is_too_late, take_slot, timed_out
 from .workers import alarm
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ async def make_async(
     """
     parent = slot_in_hand(engine.gate)
     held = slot or engine.gate.new_slot()
+    held.tokens = request.tokens
     outermost = take_in_hand(held)
     try:
         if slot is not None:
@@ -173,7 +174,7 @@ async def _attempt_in_task(
     """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""
     slot.over = slot.judged = False
     try:
-        check_health(engine)
+        begin_attempt(engine, slot)
         result = request.call(*request.args, **request.kwargs) if attempt is None else attempt()
         request.result, request.error = await result, None
     except Exception as error:
@@ -202,6 +203,7 @@ async def _wait_in_task(engine: "RequestEngine", slot: Slot, delay: "float | Non
             engine.gate.join(ticket)
             if engine.settings["queue_timeout"] is not None:
                 limits["queue_timeout"] = monotonic() + engine.settings["queue_timeout"]
+                refuse_what_is_too_late(engine, ticket, limits["queue_timeout"])
         else:
             engine.gate.rejoin(ticket, delay, request.holds)
         due = max(ticket.ready_at, engine.gate.own_wake_up() if delay is None else 0)

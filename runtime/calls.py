@@ -23,6 +23,7 @@ from .slots import (
 from .streams import finish
 from .waiting import (
     borrow_from_stream,
+    refuse_what_is_too_late,
     take_slot,
     timed_out,
     timeout_until,
@@ -81,6 +82,7 @@ def run_partial(
 def _run_request(engine: "RequestEngine", request: Request) -> Any:
     gate, outer = engine.gate, current_slot.get()
     slot, parent = gate.new_slot(), slot_in_hand(gate)
+    slot.tokens = request.tokens
     try:
         take_in_hand(slot)
         if not take_slot(gate, slot, parent):
@@ -119,6 +121,7 @@ def _run_in_background(engine: "RequestEngine", request: Request) -> Any:
     queue_deadline = math.inf if queue_timeout is None else monotonic() + queue_timeout
     try:
         engine.gate.join(job)
+        refuse_what_is_too_late(engine, job, queue_deadline)
         while not job.done.acquire(
             timeout=timeout_until(min(queue_deadline, request.deadline, engine.gate.own_wake_up()))
         ):

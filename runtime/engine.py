@@ -16,15 +16,16 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from .clocks import monotonic
 from .connections import Connections
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .gate import Gate
 from .health import Health
 from .jobs import map_calls, submit_call
 from .options import queue_server
+from .pacing import regulate
 from .probing import logger_of
-from .slots import RANKS, Ticket, movers, ranks
+from .showing import WaitingRequests, stats_of
+from .slots import RANKS, movers, ranks
 from .testing_mode import TestingMode
 from .wrap import wrap_call
 
@@ -75,6 +76,7 @@ class RequestEngine:
     wrap = wrap_call
     submit = submit_call
     map = map_calls
+    stats = stats_of
     # What blocks of version 1 name.
     Waiting = Sequence[Any]
     Call = Callable[..., Any]
@@ -100,7 +102,10 @@ class RequestEngine:
         self.gate = Gate()
         self.settings: dict[str, Any] = {}
         self.held_by = ""  # the method whose answer held all back last, and where that was said
-        self.careful = False  # requests have deadlines, count for the health, or are judged by their owner
+        self.cautious = (
+            False  # requests have deadlines or a rate, count for the health, or are judged by their owner
+        )
+        self.careful = False  # or they count for the window after a refusal
         self.health: Health | None = None  # where a setting asks for it
         self.connections: Connections | None = None  # where `reuse_connections` asks for it
         # Held while settings are read and put to use: of two that are assigned at once, the later one stays.
@@ -126,8 +131,8 @@ class RequestEngine:
                 self.health.configure(
                     settings["retry_budget"], settings["circuit_breaker"], settings["max_retry_delay"]
                 )
-            self.careful = self.health is not None or settings["total_timeout"] is not None
-            self.careful = self.careful or settings["retry_if"] is not None
+            self.cautious = self.health is not None or settings["total_timeout"] is not None
+            self.cautious = self.cautious or settings["retry_if"] is not None
             if settings["reuse_connections"]:
                 self.connections = self.connections or Connections()
             elif self.connections is not None:
@@ -135,11 +140,10 @@ class RequestEngine:
                 self.connections = None
             enabled = settings["queue_enabled"]
             bounded = enabled and settings["queue_full"] == "raise" and settings["queue_size"] is not None
-            self.gate.resize(
-                settings["max_concurrent_requests"] if enabled else math.inf,
-                settings["queue_size"] if bounded else math.inf,
-            )
             server = queue_server(settings) if enabled else ""
+            most = regulate(self, bool(server))
+            self.careful = self.cautious or self.gate.pace is not None
+            self.gate.resize(most, settings["queue_size"] if bounded else math.inf)
             if server or self.gate.source is not None:
                 _share_limit(self, server)
 
@@ -151,11 +155,12 @@ class RequestEngine:
         if self.health is not None:
             self.health.lock = threading.RLock()
         self.gate.reset()
+        regulate(self, self.gate.source is not None)
 
     @property
     def waiting(self) -> Sequence[Any]:
         """The requests that wait, oldest first."""
-        return _WaitingRequests(self.gate)
+        return WaitingRequests(self.gate)
 
     @property
     def in_flight(self) -> int:
@@ -163,26 +168,6 @@ class RequestEngine:
         if self.gate.deferred:
             self.gate.pump()
         return self.gate.active
-
-    def stats(self) -> dict[str, Any]:
-        """Return counts since the first request, and how things stand now.
-
-        `requests`: accepted; `sent`: attempts made; `retried`: attempts that were made again; `failed`: requests whose
-        last attempt failed; `refused`: found the queue full; `waiting` and `in_flight`: now; `waited_seconds`: for a
-        slot, and `backoff_seconds`: between attempts, of all requests together. `backing_off`: how many of those that
-        wait do so between attempts; `hold_seconds`: how long the server has asked all to wait from now on, and `held_by`:
-        which method's answer, and where in it. Where the limit is shared, `shared`:
-        the server is there; `processes`: how many share it; `alone_seconds`: how long this one had to go on alone.
-        """
-        if self.gate.deferred:
-            self.gate.pump()
-        now, until = monotonic(), self.gate.hold_until
-        return {
-            **self.gate.stats(),
-            "backing_off": sum(ticket.ready_at > now for ticket in self.gate.line()),
-            "hold_seconds": max(until - now, 0.0) if until else 0.0,
-            "held_by": self.held_by if until > now else "",
-        }
 
     @contextlib.contextmanager
     def priority(self, level: "str | int") -> Iterator[None]:
@@ -220,42 +205,6 @@ def _share_limit(engine: RequestEngine, server: str) -> None:
             "A shared queue needs the installed runtime: pip install backend-retrofit-runtime"
         ) from None
     accounts.share_limit(engine, server)
-
-
-class _WaitingRequests(Sequence[Any]):
-    """A live view of the requests that wait, oldest first; each is shown as a dict."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    def __len__(self) -> int:
-        return self._gate.waiting
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self[:])
-
-    def __getitem__(self, index: Any) -> Any:
-        now = monotonic()
-        return [_shown(ticket, now) for ticket in self._gate.line()][index]
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} waiting requests>"
-
-
-def _shown(ticket: Ticket, now: float) -> dict[str, Any]:
-    """Return a request that waits, as `request_queue` shows it.
-
-    Its `id`, the `method` that makes it, its `state`, the `attempt` that it waits for, and the `seconds` that it has
-    waited for a slot or, while it is "backing off", has to wait still.
-    """
-    request, rest = ticket.request, ticket.ready_at - now
-    return {
-        "id": f"req_{ticket.slot.number}",
-        "method": "" if request is None else request.name,
-        "state": "backing off" if rest > 0 else "waiting for a slot",
-        "attempt": 1 if request is None else request.retries + 1,
-        "seconds": rest if rest > 0 else now - ticket.since,
-    }
 
 
 def _forget(key: int, reference: Any) -> None:

@@ -38,8 +38,6 @@ class Gate(HeldSlots):
         """Start empty, with fresh locks: at first, and in the child of a fork, where no other thread lives on."""
         super().reset()
         self.delayed: list[tuple[float, int, Ticket]] = []
-        self.waited = 0.0  # seconds that requests have waited for a slot, in all
-        self.backed_off = 0.0  # seconds of backoff, in all
         self.jobs: Any = new_queue()
         self.workers: set[threading.Thread] = set()
         self.idle = 0  # workers that wait for a job which was not put yet
@@ -71,7 +69,7 @@ class Gate(HeldSlots):
         if (
             self.waiting >= self.size
             and not (always or ticket.slot.parent)
-            and (self.ready or self.hold_until or self.active >= self.limit)
+            and (self.ready or self.hold_until or self.active >= min(self.limit, self.window))
         ):
             self.counts["refused"] += 1
             raise RequestQueueFull(
@@ -172,6 +170,7 @@ class Gate(HeldSlots):
         was_running = ticket.state == RUNNING
         if ticket.state == WAITING:
             self.waiting -= 1
+            self.pay_back(ticket.slot)  # where Ctrl-C came when it was about to start
             if self.source is not None:
                 self.source.withdrawn()
         elif ticket.state == GRANTED:
@@ -215,6 +214,14 @@ class Gate(HeldSlots):
         """
         return math.inf if alarm.is_awake() else self._due()
 
+    def could_start(self, ticket: Ticket) -> float:
+        """Return when a ticket that waits could start at the earliest, by the rates; 0: now."""
+        return 0.0 if (due := self.exclusively(self._could_start, ticket)) is INTERRUPTED else due
+
+    def _could_start(self, ticket: Ticket) -> float:
+        place, pace = ticket.place, self.pace if ticket.state == WAITING else None
+        return 0.0 if pace is None else pace.due(ticket.slot, sum(other < place for other, _ in self.ready))
+
     def is_backing_off(self) -> bool:
         """Return True if a request waits out its backoff now."""
         return any(ticket.state == WAITING for _, _, ticket in list(self.delayed))
@@ -223,26 +230,6 @@ class Gate(HeldSlots):
         """Count one more of something."""
         with self.lock:
             self.counts[what] += 1
-
-    def stats(self) -> dict[str, Any]:
-        """Return what happened so far, and how things stand now."""
-        return self._stats() if (stats := self.exclusively(self._stats)) is INTERRUPTED else stats
-
-    def _stats(self) -> dict[str, Any]:
-        counts = self.counts
-        started = self.number - counts["joined"] + counts["granted"] - counts["unsent"]
-        return {
-            "requests": self.number + counts["nested"],
-            "sent": started + counts["nested"],
-            "retried": counts["retried"],
-            "failed": counts["failed"],
-            "refused": counts["refused"],
-            "waiting": self.waiting,
-            "in_flight": self.active,
-            "waited_seconds": self.waited,
-            "backoff_seconds": self.backed_off,
-            **(self.source.stats() if self.source is not None else {}),
-        }
 
     def line(self) -> list[Ticket]:
         """Return the tickets that wait, oldest first."""
@@ -368,15 +355,19 @@ class Gate(HeldSlots):
                         break
                     self.take_over(slot, parent)
                     has_one = True
-                elif self.hold_until or (
-                    self.active >= self.limit and not has_one and not find_spare(self, slot)
-                ):
+                elif self.hold_until:
                     break
-                elif not has_one and slot.held != self.generation and not self._take(slot):
-                    self.source_due = (
-                        self.source.want(len(self.ready)) if self.source is not None else math.inf
-                    )
-                    break
+                elif not has_one:
+                    if not self._is_due(slot) or (
+                        self.active >= min(self.limit, self.window) and not find_spare(self, slot)
+                    ):
+                        break
+                    if slot.held != self.generation and not self._take(slot):
+                        if self.source is not None:
+                            self.source_due = self.source.want(len(self.ready))
+                        break
+                    if self.pace is not None:
+                        self.pace.begin(slot)
                 ticket.state = GRANTED
                 if slot.held != self.generation:
                     slot.held = self.generation
@@ -394,6 +385,15 @@ class Gate(HeldSlots):
                 ticket.state = GONE
             if self.ready[0][1] is ticket:  # and none that has what this one's spare was taken from
                 heapq.heappop(self.ready)
-        self.calm = self.source is None and not (
-            self.ready or self.delayed or self.hold_until or self.unstaffed or self.closed or self.deferred
+        self.calm = (
+            self.source is None
+            and self.pace is None
+            and not (
+                self.ready
+                or self.delayed
+                or self.hold_until
+                or self.unstaffed
+                or self.closed
+                or self.deferred
+            )
         )

@@ -13,13 +13,14 @@ from typing import Any
 
 from .clocks import monotonic
 from .errors import QueueClosed
-from .slots import WAITING, Slot, Source, Ticket, Watch
+from .slots import WAITING, Slot, Ticket, Watch
+from .starts import Starts
 
 # What `Gate.exclusively` returns to who has interrupted the gate's own work.
 INTERRUPTED = object()
 
 
-class HeldSlots:
+class HeldSlots(Starts):
     """The slots of a gate.
 
     `active` of them are held. `keepers` are those that are held by what was submitted and by open streams.
@@ -33,31 +34,33 @@ class HeldSlots:
     """
 
     def __init__(self) -> None:
-        self.limit: float = math.inf
+        super().__init__()
         self.size: float = math.inf
         self.number = 0  # of the newest request
         self.generation = 0
-        self.source: Source | None = None  # of the limit that other processes share
         self.reset()
 
     def reset(self) -> None:
         """Start with no slot held, and a fresh lock."""
+        super().reset()
         self.generation += 1
         # For a few lines each time: no code of a user's runs under it, but signal handlers and finalizers.
         self.lock = _thread.RLock()
         self.busy = False
-        self.active = 0
         self.waiting = 0
         self.calm = True
         self.closed = False
-        self.hold_until = 0.0
-        self.source_due = math.inf  # when to ask the source again, unless it tells us before
+        self.waited = 0.0  # seconds that requests have waited for a slot, in all
+        self.backed_off = 0.0  # seconds of backoff, in all
         self.alarm_at = 0.0  # when the alarm pumps us next, as far as we know
         self.ready: list[tuple[tuple[float, int, int], Ticket]] = []
         self.counts = dict.fromkeys(
             ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
         )
         self.deferred: deque[Slot | Ticket | Watch] = deque()  # to be given back, withdrawn, or put in line
+        self.strays: tuple[
+            int, ...
+        ] = ()  # how many attempts had ended at the latest of the 503 that may be strays
         self.watches: set[Watch] = set()  # a weak reference calls back only if it lives on itself
         self.keepers: dict[Slot, None] = {}
         self.look_at = math.inf  # when to look next whether one of them can spare its slot
@@ -69,12 +72,6 @@ class HeldSlots:
     def _pump(self) -> float:
         """With the lock held: the same, but for what needs threads; return what is due next."""
         raise NotImplementedError
-
-    def new_slot(self) -> Slot:
-        """Return a slot that is not held yet."""
-        slot = Slot()
-        slot.gate = self  # type: ignore[assignment]  # it is always a Gate
-        return slot
 
     def exclusively(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function that makes calls itself, with the lock held, and return what it returns.
@@ -105,7 +102,7 @@ class HeldSlots:
     def _enter(self, slot: Slot) -> bool:
         self._pump()
         self._refuse_if_closed()
-        if self.ready or self.hold_until or self.active >= self.limit or not self._take(slot):
+        if self.ready or not self._may_begin(slot):
             return False
         self.number += 1
         slot.number = self.number
@@ -136,7 +133,7 @@ class HeldSlots:
         if (holder := self._holder(parent)) is not None:
             self.take_over(slot, holder)
             return True
-        if self.ready or self.active >= self.limit or not self._take(slot):
+        if self.ready or not self._may_begin(slot):
             return False
         slot.held = self.generation
         self.active += 1
@@ -157,6 +154,7 @@ class HeldSlots:
         slot.taken_from = holder
         slot.held, holder.held, slot.lease, holder.lease = holder.held, 0, holder.lease, None
         self.keepers.pop(holder, None)
+        slot.paid, slot.cuts, slot.sent_at, holder.paid = holder.paid, holder.cuts, holder.sent_at, None
 
     def leave(self, slot: Slot) -> None:
         """Give a slot back, for good; the oldest ready ticket has it at once."""
@@ -176,21 +174,6 @@ class HeldSlots:
         self.give_back(slot)
         slot.over = slot.ended = True
         self._forget(slot)
-
-    def _take(self, slot: Slot) -> bool:
-        """Take a slot from those that other processes share, if they do."""
-        if self.source is None:
-            return True
-        slot.lease = self.new_slot()  # first, so that Ctrl-C loses none
-        if self.source.take(slot.lease):
-            return True
-        slot.lease = None
-        return False
-
-    def _return_lease(self, slot: Slot, unused: bool = False) -> None:
-        lease, slot.lease = slot.lease, None
-        if lease is not None and lease.lender is not None:
-            lease.lender.give(lease, unused)
 
     def let_go(self, slot: Slot) -> None:
         """Give back the slot of a request that goes on, and from now on makes requests like anybody."""
@@ -227,6 +210,7 @@ class HeldSlots:
         slot.held = 0
         slot.taken_from = None
         self._return_lease(slot, unused)
+        self.pay_back(slot)
         self.keepers.pop(slot, None)
 
     def _lend_on(self, owner: Slot) -> None:
@@ -244,6 +228,31 @@ class HeldSlots:
         if slot.watch is not None:
             self.watches.discard(slot.watch)
             slot.watch = None
+
+    def begun(self) -> int:
+        """Return how many attempts were begun so far."""
+        counts = self.counts
+        return self.number - counts["joined"] + counts["granted"] - counts["unsent"] + counts["nested"]
+
+    def stats(self) -> dict[str, Any]:
+        """Return what happened so far, and how things stand now."""
+        return self._stats() if (stats := self.exclusively(self._stats)) is INTERRUPTED else stats
+
+    def _stats(self) -> dict[str, Any]:
+        counts, pace = self.counts, self.pace
+        return {
+            "requests": self.number + counts["nested"],
+            "sent": self.begun(),
+            "retried": counts["retried"],
+            "failed": counts["failed"],
+            "refused": counts["refused"],
+            "waiting": self.waiting,
+            "in_flight": self.active,
+            "waited_seconds": self.waited,
+            "backoff_seconds": self.backed_off,
+            **({"window": min(self.limit, self.window), **pace.stats()} if pace is not None else {}),
+            **(self.source.stats() if self.source is not None else {}),
+        }
 
     def _count_nested(self, slot: Slot) -> None:
         """Count a request that is made from within another; the first one of a submitted method was counted with it."""

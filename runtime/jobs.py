@@ -39,6 +39,7 @@ class Job(Ticket):
     def __init__(self, slot: Slot, request: Request, future: "Future[Any] | None" = None) -> None:
         super().__init__(slot)
         self.request = request
+        slot.tokens = request.tokens
         self.future = future
         self.context = contextvars.copy_context()
         self.done = new_signal()

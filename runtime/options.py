@@ -58,6 +58,30 @@ def _positive(value: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
+def _positive_or_none(value: Any) -> "float | None":
+    return None if value is None else _positive(value)
+
+
+def _rate(value: Any) -> Any:
+    return value if isinstance(value, str) and value == "auto" else _positive_or_none(value)
+
+
+def _burst(value: Any) -> float:
+    if _positive(value) < 1:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+def _some(value: Any) -> int:
+    if _count(value) == 0:
+        raise ValueError
+    return value  # type: ignore[no-any-return]
+
+
+def _cost(value: Any) -> Any:
+    return value if value is None or callable(value) else _seconds(value)
+
+
 class QueueURL(str):
     """The URL of a server that holds a shared queue. Its password is in no `repr` and in no pickle."""
 
@@ -152,134 +176,52 @@ _ABOVE_0 = (_positive, "seconds, above 0")
 _ON_FULL = _one_of("raise", "wait"), '"raise" or "wait"'
 _THREAD = _one_of("caller", "background"), '"caller" or "background"'
 _FRACTION = (_seconds, "a fraction, 0 or more")
+_RATE = (_rate, 'a number above 0, "auto", or None')
+_MAYBE_POSITIVE = (_positive_or_none, "a number above 0, or None")
+_BURST = (_burst, "a number, 1 or more")
+_COST = (_cost, "a number, 0 or more, a function, or None")
+_SOME = (_some, "a whole number, 1 or more")
 
+# fmt: off
 # name, check and what is allowed, neutral, block, default, about
 OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
         Option("queue_enabled", *_FLAG, False, "queue", True, "limit how many requests run at once"),
         Option("max_concurrent_requests", *_COUNT, 5, "queue", 5, "how many requests run at once"),
-        Option(
-            "queue_size",
-            _count_or_unbounded,
-            "a whole number, 0 or more, or None",
-            100,
-            "queue",
-            100,
-            "how many requests may wait; another one is refused; None: no bound",
-        ),
-        Option(
-            "queue_full", *_ON_FULL, "raise", "queue", "raise", "what a request does when the queue is full"
-        ),
-        Option(
-            "queue_execution", *_THREAD, "caller", "queue", "caller", "whose thread runs what had to wait"
-        ),
+        Option("queue_size", _count_or_unbounded, "a whole number, 0 or more, or None", 100, "queue", 100, "how many requests may wait; another one is refused; None: no bound"),
+        Option("queue_full", *_ON_FULL, "raise", "queue", "raise", "what a request does when the queue is full"),
+        Option("queue_execution", *_THREAD, "caller", "queue", "caller", "whose thread runs what had to wait"),
         Option("queue_timeout", *_MAYBE_SECONDS, None, "queue", None, "longest wait for a slot, in seconds"),
-        Option(
-            "total_timeout",
-            *_MAYBE_SECONDS,
-            None,
-            "queue",
-            None,
-            "longest time for a request with its retries, in seconds",
-        ),
-        Option(
-            "reuse_connections",
-            *_FLAG,
-            False,
-            "queue",
-            False,
-            "let `requests.get` and similar functions reuse connections",
-        ),
+        Option("total_timeout", *_MAYBE_SECONDS, None, "queue", None, "longest time for a request with its retries, in seconds"),
+        Option("reuse_connections", *_FLAG, False, "queue", False, "let `requests.get` and similar functions reuse connections"),
+        Option("requests_per_minute", *_RATE, None, "queue", None, "how many requests may start in a minute; \"auto\": as the server says"),
+        Option("requests_per_day", *_MAYBE_POSITIVE, None, "queue", None, "how many requests may start in 24 hours"),
+        Option("tokens_per_minute", *_RATE, None, "queue", None, "how many tokens requests may use in a minute; \"auto\": as the server says"),
+        Option("input_tokens_per_minute", *_RATE, None, "queue", None, "the same of input tokens, where they are counted apart"),
+        Option("output_tokens_per_minute", *_RATE, None, "queue", None, "the same of output tokens"),
+        Option("rate_burst", *_BURST, 3, "queue", 3, "how many requests may start at once, if none did before"),
+        Option("token_cost", *_COST, None, "queue", None, "tokens of a request: a number, or a function of its arguments; None: the mean of the last ones"),
+        Option("adaptive_concurrency", *_FLAG, False, "queue", False, "let the limit follow what the server's answers allow"),
+        Option("adaptive_concurrency_max", *_SOME, 64, "queue", 64, "how many requests run at once at most where the limit adapts"),
         Option("max_retries", *_COUNT, None, "backoff", 5, "how often a failed request is retried"),
         Option("initial_retry_delay", *_SECONDS, 1, "backoff", 1, "the first backoff, in seconds"),
         Option("backoff_factor", *_FACTOR, 2, "backoff", 2, "each backoff is the previous one times this"),
         Option("max_retry_delay", *_SECONDS, 60, "backoff", 60, "longest backoff, in seconds"),
-        Option(
-            "max_retry_after",
-            *_SECONDS,
-            120,
-            "backoff",
-            120,
-            "longest wait that a server may ask for, in seconds",
-        ),
-        Option(
-            "retry_jitter",
-            *_FRACTION,
-            0.1,
-            "backoff",
-            0.1,
-            "random part of a backoff while others back off too",
-        ),
-        Option(
-            "retry_budget",
-            *_MAYBE_COUNT,
-            None,
-            "backoff",
-            None,
-            "how many retries until successes refill the budget",
-        ),
-        Option(
-            "circuit_breaker",
-            *_MAYBE_COUNT,
-            None,
-            "backoff",
-            None,
-            "how many failures in a row stop all requests for a while",
-        ),
-        Option(
-            "retry_if",
-            *_MAYBE_FUNCTION,
-            None,
-            "backoff",
-            None,
-            "(result, exception) -> True, False, seconds, or None for the usual judgement",
-        ),
-        Option(
-            "shared_queue",
-            _queue,
-            '"machine", or a redis://, rediss:// or unix:// URL',
-            "",
-            "sharing",
-            None,
-            "where the processes of an account share one limit",
-            secret=True,
-        ),
-        Option(
-            "shared_account",
-            _name_or_none,
-            "a name, or None",
-            None,
-            "sharing",
-            None,
-            "name of the account that has the limit; None for the API's host and key",
-        ),
-        Option(
-            "shared_lease", *_ABOVE_0, 15, "sharing", 15, "silence after which a process is dead, in seconds"
-        ),
-        Option(
-            "shared_timeout", *_ABOVE_0, 1, "sharing", 1, "longest wait for the queue's server, in seconds"
-        ),
-        Option(
-            "shared_fallback",
-            _fallback,
-            '"share", "wait" or "local"',
-            "share",
-            "sharing",
-            "share",
-            "what runs while that server is away: a share of the limit, nothing, or all of it",
-        ),
-        Option(
-            "shared_fairness",
-            _name,
-            '"fifo", "process", or the name of a tenant',
-            "fifo",
-            "sharing",
-            "fifo",
-            "who takes turns: nobody, processes, or tenants",
-        ),
+        Option("max_retry_after", *_SECONDS, 120, "backoff", 120, "longest wait that a server may ask for, in seconds"),
+        Option("retry_jitter", *_FRACTION, 0.1, "backoff", 0.1, "random part of a backoff while others back off too"),
+        Option("retry_budget", *_MAYBE_COUNT, None, "backoff", None, "how many retries until successes refill the budget"),
+        Option("circuit_breaker", *_MAYBE_COUNT, None, "backoff", None, "how many failures in a row stop all requests for a while"),
+        Option("retry_if", *_MAYBE_FUNCTION, None, "backoff", None, "(result, exception) -> True, False, seconds, or None for the usual judgement"),
+        Option("shared_queue", _queue, '"machine", or a redis://, rediss:// or unix:// URL', "", "sharing", None, "where the processes of an account share one limit", secret=True),
+        Option("shared_account", _name_or_none, "a name, or None", None, "sharing", None, "name of the account that has the limit; None for the API's host and key"),
+        Option("shared_lease", *_ABOVE_0, 15, "sharing", 15, "silence after which a process is dead, in seconds"),
+        Option("shared_timeout", *_ABOVE_0, 1, "sharing", 1, "longest wait for the queue's server, in seconds"),
+        Option("shared_fallback", _fallback, '"share", "wait" or "local"', "share", "sharing", "share", "what runs while that server is away: a share of the limit, nothing, or all of it"),
+        Option("shared_fairness", _name, '"fifo", "process", or the name of a tenant', "fifo", "sharing", "fifo", "who takes turns: nobody, processes, or tenants"),
     )
 }
+# fmt: on
 
 
 def queue_server(settings: Mapping[str, Any]) -> str:

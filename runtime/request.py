@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic
 from .errors import CircuitOpen
-from .failures import Failure, failure_by_status, failure_in_exception, failure_in_result
+from .failures import HOLDING_STATUSES, Failure, failure_by_status, failure_in_exception, failure_in_result
+from .pacing import heed
 from .probing import attribute, status_in
 from .repeating import Rewinder, may_hold_a_body, without_partial
 from .retry_policy import delay_after, may_try_afresh
@@ -24,7 +25,7 @@ class Request:
 
     __slots__ = (
         "args", "call", "deadline", "engine", "error", "holds", "is_method", "kwargs", "name", "result",
-        "retries", "retry", "rewinder", "tried_afresh",
+        "retries", "retry", "rewinder", "tokens", "tried_afresh",
     )  # fmt: skip
 
     def __init__(self, engine: "RequestEngine", call: Any, retry: bool, args: Any, kwargs: Any) -> None:
@@ -40,6 +41,8 @@ class Request:
         self.name = ""
         total = engine.settings["total_timeout"]
         self.deadline = math.inf if total is None else monotonic() + total
+        cost = engine.settings["token_cost"]
+        self.tokens: float | None = None if cost is None else _cost_of(cost, args, kwargs)
         self.rewinder: Rewinder | None = None
         if retry:
             _, args, kwargs = without_partial(call, args, kwargs)
@@ -53,8 +56,7 @@ class Request:
         outer = current_slot.get()
         try:
             take_in_hand(slot)
-            if not self.is_method:
-                check_health(self.engine)
+            begin_attempt(self.engine, slot, self.is_method)
             self.result, self.error = self.call(*self.args, **self.kwargs), None
         except BaseException as error:
             self.result, self.error = None, error
@@ -92,6 +94,8 @@ class Request:
         delay = None if failure is None else delay_after(self.engine, failure, self, slot)
         if parent is not None and not parent.is_stream:
             parent.judged = failure is not None and delay is None
+        if slot.gate.pace is not None or (failure is not None and failure.status in HOLDING_STATUSES):
+            heed(self.engine, self, slot, failure)
         if failure is None:
             return None
         slot.gate.count("failed" if delay is None else "retried")
@@ -123,11 +127,25 @@ def _as_told(word: Any, failure: "Failure | None", result: Any) -> "Failure | No
     raise ValueError(f"retry_if must return True, False, seconds (0 or more) or None, not {word!r}")
 
 
-def check_health(engine: "RequestEngine") -> None:
-    """Raise CircuitOpen while the circuit breaker is open; the attempt is not counted as sent."""
+def begin_attempt(engine: "RequestEngine", slot: Slot, is_method: bool = False) -> None:
+    """Note that an attempt is made now: what it has paid is spent.
+
+    Raises:
+        CircuitOpen: while the circuit breaker is open; the attempt is not counted as sent.
+    """
     try:
-        if engine.health is not None:
+        if engine.health is not None and not is_method:
             engine.health.check()
     except CircuitOpen:
         engine.gate.count("unsent")
         raise
+    if slot.fee is not None:
+        slot.paid, slot.fee = slot.fee, None
+
+
+def _cost_of(cost: Any, args: Any, kwargs: Any) -> float:
+    """Return what `token_cost` says that a request costs."""
+    tokens = cost(*args, **kwargs) if callable(cost) else cost
+    if not isinstance(tokens, int | float) or isinstance(tokens, bool) or not 0 <= tokens < math.inf:
+        raise ValueError(f"token_cost must return a number, 0 or more, not {tokens!r}")
+    return float(tokens)

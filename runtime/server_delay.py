@@ -137,7 +137,7 @@ def _reset_of_ietf(headers: Any, date: Any) -> "tuple[float, str] | None":
         if seconds:
             return seconds, "RateLimit"
     if _is_used_up(headers, "ratelimit-remaining"):
-        seconds = _reset_time(header(headers, "ratelimit-reset"), date) or 0.0
+        seconds = reset_time(header(headers, "ratelimit-reset"), date) or 0.0
         if seconds:
             return seconds, "RateLimit-Reset"
     return None
@@ -154,12 +154,12 @@ def _reset_of_vendor(headers: Any, date: Any) -> "tuple[float, str] | None":
     resets = [
         (seconds, reset)
         for remaining, reset in names
-        if _is_used_up(headers, remaining) and (seconds := _reset_time(header(headers, reset), date))
+        if _is_used_up(headers, remaining) and (seconds := reset_time(header(headers, reset), date))
     ]
     return max(resets, default=None)
 
 
-def _reset_time(value: Any, date: Any) -> "float | None":
+def reset_time(value: Any, date: Any) -> "float | None":
     """Return the seconds until a reset: `1m12s`, seconds, seconds or milliseconds since the epoch, or an RFC 3339 time."""
     if isinstance(value, str):
         value = value.strip()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .gate import Gate
+    from .rates import Fee
 
 WAITING, GRANTED, RUNNING, GONE = range(4)
 RANKS = {"high": -1, "normal": 0, "low": 1}
@@ -56,6 +57,12 @@ class Slot:
     watch: "Watch | None" = None  # of the stream that holds it
     lease: "Slot | None" = None  # what was taken from the gate's source for it, where processes share a limit
     lender: "Source | None" = None  # of a lease: of whom it was taken
+    fee: "Fee | None" = None  # what it has paid for a start that was not made yet, where there is a rate
+    paid: "Fee | None" = None  # for the latest one that was made
+    headers: Any = None  # of the answer, where the result does not show them
+    tokens: "float | None" = None  # what it costs, where `token_cost` says that
+    cuts = 0  # how often the window was cut before it was sent, and when it was sent: see `adaptive`
+    sent_at = 0.0
     gate: "Gate"
 
     def release(self) -> None:

@@ -77,6 +77,7 @@ def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: "float | None", re
                 limits["queue_timeout"] = monotonic() + engine.settings["queue_timeout"]
             if not gate.join(ticket):
                 return
+            refuse_what_is_too_late(engine, ticket, limits.get("queue_timeout", math.inf))
         name = min(limits, key=limits.__getitem__)
         own_wake_up = ticket.ready_at or gate.own_wake_up()
         while not ticket.signal.acquire(timeout=timeout_until(min(limits[name], own_wake_up))):
@@ -90,6 +91,15 @@ def wait_for_slot(engine: "RequestEngine", slot: Slot, delay: "float | None", re
     except BaseException:
         gate.withdraw(ticket)
         raise
+
+
+def refuse_what_is_too_late(engine: "RequestEngine", ticket: Ticket, deadline: float) -> None:
+    """Raise RequestTimeout at once where the rate lets a request start after its `queue_timeout` only."""
+    if deadline < math.inf and (due := engine.gate.could_start(ticket)) > deadline:
+        raise RequestTimeout(
+            f"By the rate that is set or learnt, the request could start in {due - monotonic():.0f} s at the earliest: "
+            f"longer than queue_timeout ({engine.settings['queue_timeout']} s)."
+        )
 
 
 def warn_of_a_blocked_loop(engine: "RequestEngine", request: Request) -> None:

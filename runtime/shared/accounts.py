@@ -49,7 +49,7 @@ def share_limit(engine: RequestEngine, server: str) -> None:
 
 def _terms_of(settings: dict[str, Any]) -> Terms:
     fairness = settings["shared_fairness"]
-    rate, burst = settings.get("requests_per_minute"), settings.get("rate_burst", 3)
+    rate, burst = settings["requests_per_minute"], settings["rate_burst"]
     return Terms(
         limit=settings["max_concurrent_requests"],
         rates=((60 / rate, float(burst)),) if isinstance(rate, int | float) else (),

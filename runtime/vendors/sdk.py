@@ -5,12 +5,14 @@ resource, whose functions say `max_retries=0` with each request. The client itse
 """
 
 import uuid
+import weakref
 from functools import partial, wraps
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from ..failures import Failure, failure_by_status
 from ..probing import attribute, has_method
+from ..slots import current_slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
@@ -23,6 +25,8 @@ _POLL_NAMES = """
 _POLLS = frozenset(_POLL_NAMES.split())
 _NUMBERS = (int, float)
 _ONE_ATTEMPT_OF_SDK = {"max_retries": 0}
+# Class of a client -> the one that keeps the headers of its answers.
+_HEARING: "weakref.WeakKeyDictionary[type, type]" = weakref.WeakKeyDictionary()
 _SENDERS = ("_get", "_post", "_put", "_patch", "_delete")
 
 
@@ -69,7 +73,7 @@ def _once(call: Any, owner: Any, options: dict[str, Any]) -> Any:
     own.update(given)
     for name in _SENDERS:
         if name in given:
-            own[name] = partial(_send_once, given[name], options)
+            own[name] = partial(_send_once, _heard(given[name], owner._client), options)
     if "_get_api_list" in given:
         own["_get_api_list"] = partial(_list_once, given["_get_api_list"], owner._client, options)
     if type(call) is MethodType:
@@ -77,6 +81,44 @@ def _once(call: Any, owner: Any, options: dict[str, Any]) -> Any:
     if call.__name__ not in given and type(again := getattr(twin, call.__name__)) is type(call):
         return again  # a wrapper that somebody has put into the class, as tools that trace do
     return _around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin))
+
+
+def _heard(send: Any, client: Any) -> Any:
+    """Return a client's function for sending, as one that keeps the headers of the answer, which its result does not show.
+
+    It sends as an object of a subclass, which has its attributes in common with the client: what is changed there later
+    holds here, and the client knows nothing of it.
+    """
+    cls = type(client)
+    if (
+        type(send) is not MethodType
+        or send.__self__ is not client
+        or not has_method(client, "_process_response")
+    ):
+        return send
+    hearing = _HEARING.get(cls)
+    if hearing is None:
+        try:
+            hearing = type(
+                cls.__name__, (cls,), {"_process_response": _process_and_hear, "__del__": _end_in_silence}
+            )
+        except TypeError:  # it is not to be derived from
+            return send
+        _HEARING[cls] = hearing
+    twin: Any = object.__new__(hearing)
+    twin.__dict__ = client.__dict__
+    return MethodType(send.__func__, twin)
+
+
+def _process_and_hear(self: Any, *args: Any, **kwargs: Any) -> Any:
+    slot = current_slot.get()
+    if slot is not None:
+        slot.headers = attribute(kwargs.get("response"), "headers")
+    return super(type(self), self)._process_response(*args, **kwargs)
+
+
+def _end_in_silence(self: Any) -> None:
+    """Do not close what belongs to the client."""
 
 
 def _send_once(send: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import callers, memory, overhead, storms, tls
+from . import callers, memory, overhead, rates, storms, tls
 from .plots import draw_rows
 from .rows import Row, print_table
 
@@ -29,6 +29,9 @@ ROWS: dict[str, Callable[[bool], Row]] = {
     "unavailable": storms.unavailable,
     "storm": storms.at_once,
     "rate": storms.per_second,
+    "rates": rates.requests_a_second,
+    "tokens": rates.tokens_a_second,
+    "adapting": rates.adapting,
     "tls": tls.measure,
     "memory": memory.measure,
 }

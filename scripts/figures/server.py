@@ -36,6 +36,10 @@ class Behaviour:
         at_once: it answers 429 where more than so many requests are in flight; 0: no such limit.
         per_second: it answers 429 where more than so many came within the last second; 0: no such limit.
         retry_after: its `Retry-After` with a 429, in seconds; 0: it says nothing.
+        bucket: a token bucket of so many, and how many a second fill it: what it does not hold is a 429. A request takes one,
+            or as many as the last part of its path says. (0, 0): there is none.
+        says_bucket: of what the bucket's state is told in OpenAI's headers: "requests" or "tokens".
+        capacity_of: (seconds, at_once), ...: `at_once` until so many seconds after the first request.
         says_milliseconds: with `per_second`, say in `retry-after-ms` when there is room again, as OpenAI does.
         unavailable, limited, reset, stall, truncate: the fraction of requests that it answers with a 503, with a
             429, with a reset connection, not at all, or with half a body.
@@ -49,6 +53,9 @@ class Behaviour:
     at_once: int = 0
     per_second: int = 0
     retry_after: int = 1
+    bucket: tuple[float, float] = (0.0, 0.0)
+    says_bucket: str = ""
+    capacity_of: tuple[tuple[float, int], ...] = ()
     says_milliseconds: bool = False
     unavailable: float = 0.0
     limited: float = 0.0
@@ -72,6 +79,8 @@ class _Server:
         self.random = random.Random(5)
         self.in_flight = self.most = self.requests = self.refused = 0
         self.recent: deque[float] = deque()
+        self.began = self.filled_at = 0.0
+        self.held = behaviour.bucket[0]
         self.events: list[
             tuple[float, int, bool]
         ] = []  # when it came, how many were in flight then, refused?
@@ -85,14 +94,48 @@ class _Server:
         names = ("requests", "refused", "most", "in_flight", "events", "excesses")
         return {name: getattr(self, name) for name in names}
 
-    def _refusal(self) -> tuple[int, str] | None:
+    def _takes(self, units: float) -> bool:
+        """Take so many out of the bucket, if it holds them."""
+        now, (size, rate) = time.monotonic(), self.behaviour.bucket
+        self.held = min(size, self.held + (now - self.filled_at) * rate) if self.filled_at else size
+        self.filled_at = now
+        if self.held < min(units, size):
+            return False
+        self.held -= units
+        return True
+
+    def _bucket_says(self) -> str:
+        """Return the headers that tell the bucket's state."""
+        (size, rate), what = self.behaviour.bucket, self.behaviour.says_bucket
+        if not what:
+            return ""
+        values = {
+            "limit": f"{size:.0f}",
+            "remaining": f"{max(self.held, 0):.0f}",
+            "reset": f"{(size - self.held) / rate * 1000:.2f}ms",
+        }
+        return "".join(f"x-ratelimit-{name}-{what}: {value}\r\n" for name, value in values.items())
+
+    def _at_once(self) -> int:
+        now = time.monotonic()
+        self.began = self.began or now
+        for until, at_once in self.behaviour.capacity_of:
+            if now < self.began + until:
+                return at_once
+        return self.behaviour.at_once
+
+    def _refusal(self, path: str) -> tuple[int, str] | None:
         """Return the status and headers with which a request is turned away now, or None."""
         behaviour, chance = self.behaviour, self.random.random()
         wait = f"Retry-After: {behaviour.retry_after}\r\n" if behaviour.retry_after else ""
         if behaviour.retry_after_ms:
             wait += f"retry-after-ms: {behaviour.retry_after_ms}\r\n"
-        if behaviour.at_once and self.in_flight > behaviour.at_once:
+        if (at_once := self._at_once()) and self.in_flight > at_once:
             return 429, wait
+        if behaviour.bucket[1]:
+            last = path.rpartition("/")[2]
+            if not self._takes(float(last) if last.isdecimal() else 1.0):
+                return 429, wait + self._bucket_says()
         if behaviour.per_second:
             now = time.monotonic()
             while self.recent and self.recent[0] <= now - 1:
@@ -158,7 +201,7 @@ class _Server:
             count_out()
 
     async def _answer(self, path: str, writer: asyncio.StreamWriter, count_out: Callable[[], None]) -> bool:
-        refusal = self._refusal()
+        refusal = self._refusal(path)
         if self.behaviour.remember:
             self.events.append((time.monotonic(), self.in_flight, refusal is not None))
         if refusal is not None:
@@ -174,8 +217,14 @@ class _Server:
             return await self._stream(writer, count_out)
         count_out()
         if mischief == "good":
-            body = json.dumps({"path": path}).encode()
-            writer.write(_head(200, "Content-Type: application/json\r\n", len(body)) + body)
+            last = path.rpartition("/")[2]
+            answer = (
+                {"path": path, "usage": {"total_tokens": int(last)}} if last.isdecimal() else {"path": path}
+            )
+            body = json.dumps(answer).encode()
+            writer.write(
+                _head(200, f"Content-Type: application/json\r\n{self._bucket_says()}", len(body)) + body
+            )
             return True
         if mischief == "truncate":
             writer.write(_head(200, "", 2 * len(BODY)) + BODY)

@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from backend_retrofit_runtime import RequestEngine
-from backend_retrofit_runtime.options import OPTIONS, Option
 from test.runtime.conftest import Api
-
-for _name, _default in (("requests_per_minute", None), ("rate_burst", 3)):
-    OPTIONS.setdefault(
-        _name, Option(_name, lambda value: value, "a number", _default, "sharing", _default, "a rate")
-    )
 
 
 class SharedApi(Api):
-    requests_per_minute = RequestEngine.setting(None)
-    rate_burst = RequestEngine.setting(3)
     shared_queue = RequestEngine.setting(None)
     shared_account = RequestEngine.setting(None)
     shared_lease = RequestEngine.setting(15)

@@ -1,0 +1,215 @@
+"""What an engine's pace hears: its settings, and of each answer whether it is a refusal, what it says of rates and of use.
+
+Between the requests, which it reads, and `rates` and `adaptive`, which know nothing of requests.
+"""
+
+import json
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from .adaptive import AdaptiveWindow, Window
+from .failures import HOLDING_STATUSES, Failure
+from .held_slots import INTERRUPTED
+from .learnt_rates import readings_in
+from .probing import attribute, safe_log
+from .rates import COUNTED_BY, Pace
+from .slots import Slot
+from .testing_mode import TestingMode
+
+if TYPE_CHECKING:
+    from .engine import RequestEngine
+    from .gate import Gate
+    from .request import Request
+
+# So many 503 in a row, and nothing else between them, are no strays: a gateway says with them that there are too many.
+_IN_A_ROW = 3
+# How it is called what was used: OpenAI and its like, Anthropic and Cohere, Gemini, Bedrock, Ollama.
+_INPUT_NAMES = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokenCount",
+    "prompt_token_count",
+    "inputTokens",
+    "prompt_eval_count",
+)
+_OUTPUT_NAMES = (
+    "completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens", "eval_count",
+)  # fmt: skip
+_TOTAL_NAMES = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
+_USAGE_NAMES = ("usage", "usageMetadata", "usage_metadata")
+_LARGEST_BODY = 1 << 20  # that is looked into for what was used
+
+
+def regulate(engine: "RequestEngine", is_shared: bool = False) -> float:
+    """Put the settings of rates and of the limit that adapts to use; return how many may be in flight at most.
+
+    Args:
+        is_shared: all processes of the account have one `requests_per_minute` together, which is seen to elsewhere.
+    """
+    settings, gate = engine.settings, engine.gate
+    if is_shared and settings["requests_per_minute"] != "auto":
+        settings = {**settings, "requests_per_minute": None}
+    most = settings["max_concurrent_requests"] if settings["queue_enabled"] else math.inf
+    adapts = settings["adaptive_concurrency"] and 0 < most < math.inf
+    first, most = most, (settings["adaptive_concurrency_max"] if adapts else most)
+    paced = most < math.inf and any(settings[name] is not None for name in (*COUNTED_BY, "requests_per_day"))
+    engine.cautious = engine.cautious or paced or adapts
+    if paced or adapts or gate.pace is not None:
+        gate.exclusively(_regulate, gate, settings if paced else None, (first, most) if adapts else None)
+    return most
+
+
+def _regulate(gate: "Gate", rates: "dict[str, Any] | None", adapting: "tuple[float, float] | None") -> None:
+    pace = gate.pace or Pace()
+    pace.configure(rates)
+    window = pace.window
+    if adapting is None:
+        if isinstance(window, AdaptiveWindow):
+            pace.window = None
+    elif not isinstance(window, AdaptiveWindow) or window.between != adapting:
+        pace.window = AdaptiveWindow(*adapting)
+    _put_in_force(gate, pace)
+
+
+def _put_in_force(gate: "Gate", pace: Pace) -> None:
+    gate.window, gate.calm = pace.room(), False
+    gate.pace = pace if pace.rates or pace.window is not None else None
+
+
+def heed(engine: "RequestEngine", request: "Request", slot: Slot, failure: "Failure | None") -> None:
+    """Let the gate's pace hear of an answer, if it is of any interest."""
+    gate = slot.gate
+    is_refusal = failure is not None and failure.retry and failure.status in HOLDING_STATUSES
+    if (gate.pace is None and not is_refusal) or gate.limit == math.inf or not TestingMode.waits:
+        return
+    pace, readings, used = gate.pace, [], {}
+    thing = request.result if request.error is None else request.error
+    if pace is not None and pace.rates and slot.paid is not None:
+        if pace.learns:
+            headers = failure.headers if failure is not None else headers_of(thing) or slot.headers
+            readings = list(readings_in(headers))
+        if failure is None:
+            used = tokens_used(thing)
+        elif failure.status == 429:
+            used = dict.fromkeys(("tokens", "input tokens", "output tokens"), 0.0)
+    first = pace is not None and pace.learns and not pace.has_answer and slot.paid is not None
+    if (
+        gate.exclusively(_heed, engine, slot, failure, is_refusal, request.holds, readings, used)
+        is not INTERRUPTED
+    ):
+        if first:
+            _tell_what_is_learnt(engine)
+        gate.pump()
+
+
+def _heed(
+    engine: "RequestEngine",
+    slot: Slot,
+    failure: "Failure | None",
+    is_refusal: bool,
+    holds: bool,
+    readings: "list[Any]",
+    used: "dict[str, float]",
+) -> None:
+    gate = slot.gate
+    pace = gate.pace or Pace()
+    fee, slot.paid = slot.paid, None
+    if fee is not None:
+        if used:
+            pace.settle(fee, used)
+            if failure is None:
+                pace.note_costs(used)
+        if pace.learns:
+            pace.learn(fee, readings, engine.settings["max_retry_after"])
+    if is_refusal:
+        is_doubtful = _may_be_stray(gate, failure, holds)
+        if pace.window is None and (is_doubtful or gate.active + gate.waiting < 2):
+            return  # who is alone only has to wait
+        if pace.window is None:
+            pace.window = Window(gate.limit)
+            engine.careful = True
+        pace.window.refuse(slot, gate.active, holds or gate.hold_until > 0, is_doubtful)
+    elif pace.window is not None and failure is None:
+        pace.window.succeed(slot, gate.active)
+    if pace.window is not None and pace.window.is_over(gate.limit):
+        pace.window = None
+        engine.careful = engine.cautious
+    _put_in_force(gate, pace)
+
+
+def _may_be_stray(gate: "Gate", failure: "Failure | None", holds: bool) -> bool:
+    """Return True for a 503 that may well mean nothing: any server has one now and then, with whatever load."""
+    if holds or failure is None or failure.status != 503:
+        return False
+    gate.strays = (*gate.strays, gate.begun() - gate.active)[-_IN_A_ROW:]
+    return len(gate.strays) < _IN_A_ROW or gate.strays[-1] - gate.strays[0] >= _IN_A_ROW
+
+
+def _tell_what_is_learnt(engine: "RequestEngine") -> None:
+    """Say once what the server lets pass, or that it does not say."""
+    stats = engine.stats()
+    learnt = ", ".join(
+        f"{number:.0f} {what[7:].replace('_', ' ')}"
+        for what, number in stats.items()
+        if what.startswith("learnt_")
+    )
+    word = (
+        f"the server allows {learnt}" if learnt else "the server's answers say no rate, so that there is none"
+    )
+    safe_log(engine.logger, logging.INFO, "%s: %s", engine.label, word)
+
+
+def headers_of(result: Any) -> Any:
+    """Return the headers of a result, or of the response that an SDK's object came with."""
+    headers = attribute(result, "headers")
+    if headers is None:
+        headers = attribute(attribute(result, "http_response") or attribute(result, "response"), "headers")
+    if headers is None and type(result) is dict:
+        headers = attribute(result.get("ResponseMetadata"), "get") and result["ResponseMetadata"].get(
+            "HTTPHeaders"
+        )
+    return headers
+
+
+def tokens_used(result: Any) -> "dict[str, float]":
+    """Return what an answer says was used: "tokens", "input tokens", "output tokens" -> how many; {} if it does not."""
+    body = result if type(result) is dict else _body_in_memory(result)
+    usage = None
+    for name in _USAGE_NAMES:
+        usage = usage or (body.get(name) if type(body) is dict else attribute(result, name))
+    usage = usage or (body if type(body) is dict and "eval_count" in body else None)
+    if usage is None:
+        return {}
+    read, written, total = (_how_many(usage, names) for names in (_INPUT_NAMES, _OUTPUT_NAMES, _TOTAL_NAMES))
+    if total is None and read is None and written is None:
+        return {}
+    used = {"tokens": total if total is not None else (read or 0.0) + (written or 0.0)}
+    if read is not None:
+        used["input tokens"] = read
+    if written is not None:
+        used["output tokens"] = written
+    return used
+
+
+def _how_many(usage: Any, names: "tuple[str, ...]") -> "float | None":
+    for name in names:
+        value = usage.get(name) if type(usage) is dict else attribute(usage, name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+            return float(value)
+    return None
+
+
+def _body_in_memory(response: Any) -> Any:
+    """Return the decoded body of a response that was read already, where it says what was used; else None."""
+    content = (attribute(response, "__dict__") or {}).get("_content", attribute(response, "_body"))
+    if (
+        not isinstance(content, bytes)
+        or len(content) > _LARGEST_BODY
+        or (b"oken" not in content and b"_count" not in content)
+    ):
+        return None
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None

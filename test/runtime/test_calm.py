@@ -1,0 +1,192 @@
+"""B16: after a refusal fewer go out; a stray one changes nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from backend_retrofit_runtime import RequestEngine
+from backend_retrofit_runtime.adaptive import Window
+from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, caller, until
+
+
+def busy(api, others=4):
+    """Keep so many requests in flight; return what ends them."""
+    gated = Gated()
+    callers = [caller(api.call, gated, n) for n in range(others)]
+    until(lambda: gated.now == others)
+    return gated, callers
+
+
+def refused(api, *answers, retries=0):
+    """Let requests be refused, one after the other, without another attempt."""
+    before, api.max_retries = api.max_retries, retries
+    for answer in answers:
+        assert api.call(Flaky(answer)).status_code == answer.status_code
+    api.max_retries = before
+
+
+@pytest.fixture
+def api():
+    api = Api(initial_retry_delay=0.001, max_retries=1, queue_full="wait")
+    yield api
+    RequestEngine.of(api).gate.close(join=False)
+
+
+def window(api):
+    return RequestEngine.of(api).gate.window
+
+
+def test_B16_a_429_lets_one_out_then_more_as_answers_succeed(api):
+    gated, callers = busy(api)
+    refused(api, Answer(429))
+    assert window(api) == 1
+    late = [caller(api.call, gated, "late") for _ in range(5)]
+    until(lambda: len(api.request_queue) == 5)
+    gated.end(9)
+    for each in callers + late:
+        each.result(10)
+    assert window(api) > 1
+    while RequestEngine.of(api).gate.pace is not None:
+        api.call(len, "abc")
+    assert RequestEngine.of(api).gate.calm
+    assert_at_rest(api)
+
+
+def test_B16_the_next_refusal_halves_what_was_reached():
+    window = Window(16)
+    window.refuse(Sent(window), 16, is_held=False, is_doubtful=False)
+    reached = window.size
+    window.refuse(Sent(window), 16, is_held=False, is_doubtful=False)
+    assert window.size == reached / 2
+
+
+def test_B16_refusals_of_what_was_sent_before_count_once():
+    window = Window(16)
+    sent = [Sent(window) for _ in range(5)]
+    for each in sent:
+        window.refuse(each, 16, is_held=False, is_doubtful=False)
+    assert window.cuts == 1
+
+
+def test_B16_a_single_503_changes_nothing(api):
+    gated, callers = busy(api)
+    refused(api, Answer(503))
+    assert window(api) == float("inf")
+    gated.end(4)
+    for each in callers:
+        each.result(10)
+    assert RequestEngine.of(api).gate.calm
+
+
+def test_B16_three_503_in_a_row_are_a_refusal(api):
+    gated, callers = busy(api)
+    refused(api, Answer(503), Answer(503), Answer(503))
+    assert window(api) == 1
+    gated.end(4)
+    for each in callers:
+        each.result(10)
+
+
+def test_B16_strays_among_good_answers_change_nothing(api):
+    gated, callers = busy(api)
+    for _ in range(10):
+        refused(api, Answer(503), Answer(503))
+        api.call(len, "abc")
+    assert window(api) == float("inf")
+    gated.end(4)
+    for each in callers:
+        each.result(10)
+
+
+def test_B16_a_lone_request_only_backs_off(api):
+    assert api.call(Flaky(Answer(429))) == "done"
+    assert RequestEngine.of(api).gate.pace is None
+
+
+def test_B16_a_window_that_does_not_help_is_given_up():
+    """One in ten answers is a 503, however many are sent: fewer at once would not change that."""
+    window = Window(5)
+    window.refuse(Sent(window), 5, is_held=False, is_doubtful=False)
+    for _ in range(3):
+        for _ in range(5):
+            window.succeed(Sent(window), 2)
+        window.refuse(Sent(window), 2, is_held=False, is_doubtful=True)
+    assert window.is_over(5)
+
+
+def test_B16_after_a_hold_it_opens_one_by_one(api):
+    gated, callers = busy(api)
+    held = caller(api.call, Flaky(Answer(429, {"retry-after-ms": "50"})))
+    late = [caller(api.call, gated, n) for n in range(3)]
+    until(lambda: api.queue_stats()["window"] == 1)
+    gated.end(7)
+    assert held.result(10) == "done"
+    for each in callers + late:
+        each.result(10)
+    assert window(api) > 1
+
+
+@pytest.mark.parametrize("capacity", [1, 3, 7])
+def test_B16_the_window_settles_where_the_server_refuses_no_more(capacity):
+    """A server that takes so many at once, seen by the window alone: rarely refused, mostly full."""
+    window, flying, refused, used, turns = Window(16), [], 0, 0, 3000
+    window.refuse(Sent(window), 16, is_held=False, is_doubtful=False)
+    for _ in range(turns):
+        while len(flying) < window.room:
+            sent = Sent(window)
+            if len(flying) >= capacity:
+                refused += 1
+                window.refuse(sent, len(flying) + 1, is_held=False, is_doubtful=False)
+            else:
+                flying.append(sent)
+        used += len(flying)
+        window.succeed(flying.pop(0), len(flying) + 1)
+    assert refused < turns / 20
+    assert used / turns > 0.85 * capacity
+
+
+def test_B16_the_window_comes_back_soon_after_an_outage():
+    window = Window(5)
+    for _ in range(200):
+        window.refuse(Sent(window), 1, is_held=False, is_doubtful=False)
+    answers = 0
+    while not window.is_over(5):
+        window.succeed(Sent(window), 1)
+        answers += 1
+        assert answers < 100
+
+
+def test_B16_no_request_fails_while_younger_ones_are_served():
+    """A server that takes two at once, and says only 503."""
+    api = Api(initial_retry_delay=0.005, queue_size=None)
+    lock, now, served = threading.Lock(), [0], []
+
+    def serve(number):
+        with lock:
+            now[0] += 1
+            full = now[0] > 2
+        try:
+            if full:
+                return Answer(503)
+            threading.Event().wait(0.002)
+            served.append(number)
+            return number
+        finally:
+            with lock:
+                now[0] -= 1
+
+    callers = [caller(lambda n=n: [api.call(serve, (n, i)) for i in range(10)]) for n in range(16)]
+    for n, each in enumerate(callers):
+        assert each.result(60) == [(n, i) for i in range(10)]
+    assert len(served) == 160
+
+
+class Sent:
+    """What the window is told of, in place of a slot."""
+
+    sent_at = 0.0
+
+    def __init__(self, window):
+        self.cuts = window.cuts
