@@ -191,6 +191,8 @@ class Run:
     """What was passed over as a whole, such as vendored folders."""
     warnings: list[str] = field(default_factory=list)
     """What the user has to know before anything is written."""
+    for_callers: str = ""
+    """What a queue that this run adds changes for those who call; nothing if it adds none."""
 
 
 class Refusal(Exception):

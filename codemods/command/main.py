@@ -21,6 +21,7 @@ from ..model import FUNCTIONS, FilePlan, Options, Run
 from ..reporting import terminal
 from ..reporting.annotations import commands
 from ..reporting.facts import Facts, as_json, facts_of, json_report
+from ..reporting.for_callers import for_callers
 from ..reporting.page import document
 from ..reporting.sarif import sarif_log
 from ..source.visible import visible_name
@@ -100,6 +101,7 @@ class _Command:
             terminal.print_warnings(self.err, self.results.warnings)
             if not dry:
                 self._write()
+        self.results.for_callers = for_callers(self.results.plans, options)
         facts = facts_of(self.results, written=not dry)
         self.status = self._status(arguments, self._new_skips(arguments.baseline, accepted, facts))
         self._print(arguments, facts)

@@ -39,7 +39,7 @@ class Callers:
         return through.repeated(project.follower, f"@{project.module}:{scope.path}")
 
     def _through_calls(self, scope: Scope, seen: frozenset[int]) -> str:
-        """Return what retries a function as a whole: if every call of it in the file is retried."""
+        """Return what retries a function as a whole: if any call of it in the file is retried, as attempts would multiply."""
         if id(scope) in seen or len(seen) > 5:
             return ""
         # Whatever it is asked through, what it comes back to is not retried. How far it looks makes a difference.
@@ -49,18 +49,18 @@ class Callers:
         return self._through[key]
 
     def _search_calls(self, scope: Scope, seen: frozenset[int]) -> str:
-        uses = self._uses().get(scope.node, [])
         found = ""
-        for node, where, call in uses:
+        others: list[int] = []
+        for node, where, call in self._uses().get(scope.node, []):
             by = ""
             if call.func is not node:
                 by = existing_retries.retrying_call(self.names, where, call)
             by = by or self.retried_by(where, node, seen | {id(scope)})
-            if not by:
-                return ""
+            if not by and where is not scope:
+                others.append(call.lineno)
             found = found or by
         name = getattr(scope.node, "name", "this lambda")
-        return f"{found}, which calls `{name}`" if found and ", which calls" not in found else found
+        return through.by_callers(found, name, [f"line {line}" for line in others])
 
     def _uses(self) -> dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]]:
         """Return, for each function of the file, where it is called or handed on to a call."""

@@ -68,6 +68,8 @@ class Follower:
         """Modules that a name led to and of which there is no summary."""
         self.requests: dict[str, bool] = {}
         """Function -> whether it makes requests."""
+        self.repeats: dict[tuple[str, int], str] = {}
+        """Function, and how many callers it is asked through -> what repeats it."""
         self.unsure = 0
         """How often something was asked that more summaries may change."""
         self._found: dict[tuple[str, str], str] = {}
@@ -79,6 +81,7 @@ class Follower:
         """Forget what more summaries may change."""
         self._tentative.clear()
         self.requests = {place: True for place, makes_some in self.requests.items() if makes_some}
+        self.repeats.clear()
         self.wanted.clear()
 
     def summary(self, module: str) -> Summary:

@@ -6,7 +6,7 @@ multiply the attempts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .follow import Follower
@@ -16,6 +16,7 @@ _DEEPEST = 3
 """Functions between a call and the request that it leads to."""
 _MOST_CALLERS = 5
 """Functions between a loop that repeats and the request in it."""
+_CALLS = ", which calls "
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,19 @@ def methods_named(follower: Follower, method: str) -> list[str]:
 
 
 def repeated(follower: Follower, place: str, seen: frozenset[str] = frozenset()) -> str:
-    """Return what repeats a function when it fails: its decorator, or each of its calls in the project; or nothing."""
+    """Return what repeats a function when it fails: its decorator, or a call of it in the project; or nothing."""
+    if place in seen or len(seen) > _MOST_CALLERS:
+        return ""
+    # Whatever it is asked through, what it comes back to is not retried. How far it looks makes a difference.
+    key = (place, len(seen))
+    if key not in follower.repeats:
+        follower.repeats[key] = _search_callers(follower, place, seen)
+    return follower.repeats[key]
+
+
+def _search_callers(follower: Follower, place: str, seen: frozenset[str]) -> str:
     found = follower.function(place)
-    if found is None or place in seen or len(seen) > _MOST_CALLERS:
+    if found is None:
         return ""
     module, function = found
     own = place[1:].partition(":")[0]
@@ -128,13 +139,32 @@ def repeated(follower: Follower, place: str, seen: frozenset[str] = frozenset())
             name = decorator[1].name
             return f"@{name}, by {decorator[1].repeats} of {follower.view.shown(decorator[0])}"
     told = ""
-    for caller_module, caller, _, again in follower.view.callers.get(place, ()):
+    others: list[str] = []
+    for caller_module, caller, line, again in follower.view.callers.get(place, ()):
         where = "" if caller_module == own else f" of {follower.view.shown(caller_module)}"
         by = f"{again}{where}" if again else ""
         by = by or (repeated(follower, f"@{caller_module}:{caller}", seen | {place}) if caller else "")
-        if not by:
-            return ""
+        if not by and f"@{caller_module}:{caller}" != place:
+            others.append(f"line {line}{where}")
         told = told or by
-    if told and ", which calls" not in told:
-        told += f", which calls `{function.name.rpartition('.')[2]}`"
+    return by_callers(told, function.name.rpartition(".")[2], others)
+
+
+def by_callers(retried: str, name: str, others: Sequence[str]) -> str:
+    """Return what retries a function through its callers; nothing if none of them does.
+
+    One caller that retries is enough: with a backoff inside, its attempts would multiply. The others are named, as their
+    calls are then not retried by anything, which is what they were before.
+
+    Args:
+        retried: what retries one of its calls, or nothing.
+        name: of the function.
+        others: where it is called and not retried.
+    """
+    if not retried or _CALLS in retried:
+        return retried
+    told = f"{retried}{_CALLS}`{name}`"
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        told += f" (its call in {others[0]}{more} is not retried; `--existing wrap` would retry all)"
     return told

@@ -21,6 +21,7 @@ from ..finding.tests import is_test_file
 from ..model import BESIDE, FilePlan, Options, Place, Problem, Refusal
 from ..source.text import Source
 from ..tables.lookup import catalogue
+from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS
 from . import block_states
 from .additions import plan_additions
 from .reading import Outcome, ReadFile
@@ -29,6 +30,7 @@ from .verify import check_outcome
 
 _MOST_TOKENS = 2_000_000
 """Of a large file; some seconds."""
+_ASKS = re.compile(rf"(\w+)(?:\(\))?\.(?:{'|'.join(sorted(HTTP_METHODS))})\(")
 _LONGEST_WITH_FSTRING = 100_000
 _FSTRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])['\"]")
 
@@ -84,23 +86,52 @@ def _plan_gated(
 
 
 def _is_candidate_without_texts(data: bytes, options: Options) -> bool:
-    """Return False for a large file that only speaks of requests: in its strings and comments, as data does.
+    """Return False for a large file that makes no request: it only speaks of some, or imports a library and never uses it.
 
     Its tokens are looked at one by one; the tree of such a file would take long, and much memory.
     """
     if markers.MENTION.encode() in data:
         return True
+    known = catalogue(options.transports)
     pieces: list[str] = []
+    imported: set[str] = set()
     try:
-        text = Source.decode(data).text
-        for number, token in enumerate(tokenize.generate_tokens(io.StringIO(text).readline)):
-            if number > _MOST_TOKENS:
-                return True
-            if token.type in (tokenize.NAME, tokenize.OP, tokenize.NEWLINE):
-                pieces.append(f" {token.string}" if token.type == tokenize.NAME else token.string)
+        for line in _lines_of_code(Source.decode(data).text):
+            if not line.startswith(("import ", "from ")):
+                pieces.append(line)
+            else:
+                imported.update(name for part, name in _bound_by(line) if known.mentioned_in(part.encode()))
     except (SyntaxError, UnicodeError, LookupError, tokenize.TokenError, RecursionError, MemoryError):
         return True
-    return is_candidate("".join(pieces).replace(". ", ".").encode(errors="replace"), options)
+    code = "\n".join(pieces)
+    uses_library = "*" in imported or any(re.search(rf"(?<![\w.]){name}\b", code) for name in imported)
+    return uses_library or known.mentioned_in(code.encode(errors="replace")) or _asks_a_client(code)
+
+
+def _lines_of_code(text: str) -> Iterator[str]:
+    """Yield the logical lines of a file without its texts and numbers; raise LookupError if it has too many tokens."""
+    pieces: list[str] = []
+    for number, token in enumerate(tokenize.generate_tokens(io.StringIO(text).readline)):
+        if number > _MOST_TOKENS:
+            raise LookupError
+        if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+            yield "".join(pieces).replace(". ", ".").strip()
+            pieces = []
+        elif token.type in (tokenize.NAME, tokenize.OP):
+            pieces.append(f" {token.string}" if token.type == tokenize.NAME else token.string)
+
+
+def _bound_by(line: str) -> Iterator[tuple[str, str]]:
+    """Yield each import that a line makes, and the name that it binds."""
+    start, names = re.split(r"\bimport\b", line, maxsplit=1)
+    for part in names.strip("() ").split(","):
+        if words := part.split():
+            yield f"{start}import {part.strip()}", words[-1].partition(".")[0]
+
+
+def _asks_a_client(code: str) -> bool:
+    """Return True if something that is called like a client is asked for something: `session.get(`."""
+    return any(CLIENT_WORDS.search(found[1]) for found in _ASKS.finditer(code))
 
 
 def _too_large(data: bytes, options: Options) -> str:

@@ -96,6 +96,8 @@ class Facts(TypedDict):
     files: list[FileFacts]
     notes: list[str]
     warnings: list[str]
+    for_callers: str
+    """What a queue that this run adds changes for those who call; empty if it adds none."""
 
 
 def tool_version() -> str:
@@ -124,6 +126,7 @@ def facts_of(run: Run, written: bool) -> Facts:
         "files": [file_facts(plan, written) for plan in run.plans],
         "notes": [redact(note) for note in run.notes],
         "warnings": [redact(warning) for warning in run.warnings],
+        "for_callers": run.for_callers,
     }
 
 

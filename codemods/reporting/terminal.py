@@ -172,6 +172,8 @@ def print_summary(
     number = sum(site["of_module"] and _is_open(site) for file in facts["files"] for site in file["sites"])
     if number and not removing and not functions_asked:
         console.put(f"{_count(number, 'call')} in module functions: --functions would reach {_them(number)}.")
+    if facts["for_callers"]:
+        console.put(facts["for_callers"])
     if added := lines_sentence(facts["lines"], facts["written"]):
         console.put(added)
     console.put(summary_line(facts, removing), style="bold")

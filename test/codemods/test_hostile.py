@@ -123,7 +123,31 @@ def test_C9_a_large_file_that_only_speaks_of_requests_is_no_problem(run, text):
     assert after.decode() == data
 
 
-@pytest.mark.parametrize("code", [CLIENT, "import requests\n", "x = lambda session: session.get('x')\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import requests\n",
+        "import httpx, json as j\nfrom requests.exceptions import (\n    ConnectionError,\n    Timeout as Late,\n)\nj.loads('1')\n",
+        "from openai import OpenAI  # for those who import this\nd = {}\nd.get('x')\n",
+    ],
+)
+def test_C9_a_large_file_that_imports_a_library_and_makes_no_call_is_no_problem(run, text):
+    status, said, after = run(data := text + "x = '" + "1" * 2_000_000 + "'\n")
+    assert status == 0, said
+    assert after.decode() == data
+
+
+USES = [
+    CLIENT,
+    "import requests as r\nx = lambda u: r.get(u)\n",
+    "from requests import get, post as p\nx = p\n",
+    "from requests import *\nget('x')\n",
+    "x = lambda session: session.get('x')\n",
+    "x = lambda make: make.chat.completions.create(model='x')\n",
+]
+
+
+@pytest.mark.parametrize("code", USES)
 def test_a_large_file_that_may_have_a_request_is_named(run, code):
     status, said, _ = run(code + "x = '" + "1" * 2_000_000 + "'\n", "--check")
     assert status == 3

@@ -181,6 +181,45 @@ def test_K6_the_summary_lists_each_class_with_the_variables_of_its_key(folder, r
     assert "API keys" not in out
 
 
+CALLERS = (
+    "For callers: at most 5 requests of an instance run at once (max_concurrent_requests), and up to 100 more wait "
+    '(queue_size); beyond that RequestQueueFull is raised: set queue_full = "wait" to wait instead.'
+)
+
+
+def test_Q4_the_run_that_adds_a_queue_says_what_it_changes_for_callers(folder, run):
+    assert json.loads(run("clients", "--check", "--format", "json")[1])["for_callers"] == CALLERS
+    assert CALLERS in run("clients")[1].splitlines()
+    assert "For callers" not in run("clients")[1]
+    assert json.loads(run("clients", "--check", "--format", "json")[1])["for_callers"] == ""
+    assert "For callers" not in run("clients", "--remove")[1]
+    assert "For callers" not in run("clients", "--blocks", "backoff,env_key")[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("max_concurrent_requests = 3", "at most 3 requests of an instance run at once"),
+        (
+            'queue_full = "wait"',
+            "up to 100 more wait (queue_size); beyond that they wait for room (queue_full).",
+        ),
+        (
+            "queue_enabled = false",
+            "For callers nothing changes yet: the queue is off until queue_enabled is set.",
+        ),
+    ],
+)
+def test_Q4_what_is_said_to_callers_goes_by_the_project_s_own_defaults(folder, run, settings, said):
+    (folder / "pyproject.toml").write_text(f"[tool.backend-retrofit.settings]\n{settings}\n")
+    assert said in run("clients", "--check")[1]
+
+
+def test_Q4_a_queue_of_a_module_is_told_as_one(folder, run):
+    said = run("clients", "--check", "--functions")[1]
+    assert "at most 5 requests of an instance or a module run at once" in said
+
+
 def test_quiet_prints_only_what_went_wrong(folder, run):
     assert run("-q", "clients")[1:] == ("", "")
     (folder / "broken.py").write_text("import requests\nclass A(:\n")

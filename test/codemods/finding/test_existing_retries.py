@@ -216,10 +216,15 @@ def test_a_method_whose_every_call_is_retried():
     assert "which calls `_get`" in site.reason
 
 
-def test_a_method_with_a_call_that_is_not_retried():
-    check_sites(
-        client(RETRYING_CALLER, CALLED, "def peek(self):\n    return self._get('x')"), "wrapped requests.get"
-    )
+def test_one_caller_that_retries_is_enough_and_the_others_are_named():
+    peek = "def peek(self):\n    return self._get('x')"
+    (site,) = check_sites(client(RETRYING_CALLER, CALLED, peek), "queued only requests.get").sites
+    assert "the loop in line 6, which calls `_get` (its call in line 16 is not retried; " in site.reason
+    (site,) = check_sites(
+        client(RETRYING_CALLER, CALLED, peek, peek.replace("peek", "see")), "queued only requests.get"
+    ).sites
+    assert "its call in line 16 and 1 more is not retried" in site.reason
+    check_sites(client(RETRYING_CALLER, CALLED, peek), "wrapped requests.get", existing="wrap")
 
 
 def test_methods_that_call_one_another():

@@ -109,6 +109,15 @@ def test_text_that_turns_the_line_around_is_shown_by_number(html):
     assert "U+2066" in html
 
 
+def test_what_has_to_be_known_before_is_on_the_page(folder):
+    plans = [plan_file(folder / "weather.py", Options())]
+    run = Run(plans, warnings=["`requires-python` allows <3.10>"], for_callers="For callers: they may wait.")
+    html = render(facts_of(run, written=False), run.plans)
+    assert "<li><code>requires-python</code> allows &lt;3.10&gt;</li>" in html
+    assert '<p class="for-callers">For callers: they may wait.</p>' in html
+    assert "Warnings" not in page_of(folder)
+
+
 def test_a_removal_is_shown_as_well(folder, tmp_path):
     client = tmp_path / "weather.py"
     client.write_bytes(plan_file(folder / "weather.py", Options(runtime="inline")).after)
