@@ -77,7 +77,7 @@ def pick_base_url(base_url: str | None, metadata: Mapping[str, Any], default: st
 
 
 def key_header(name: str, api_key: str | None, scheme: str = "") -> dict[str, str]:
-    """Return the header that carries the key, or none without a key. Space around the key is no part of it.
+    """Return the header that carries the key, or none without a key. Spaces around the key are dropped.
 
     Raises:
         ValueError: the key has something in it that no header can carry, such as a line break. requests would say so
@@ -97,7 +97,7 @@ def bearer(api_key: str | None) -> dict[str, str]:
 def merged_headers(*parts: Mapping[str, str] | None) -> dict[str, str]:
     """Return all headers of `parts`, a later one in place of an earlier one of its name in any case.
 
-    Space around a value is no part of it.
+    Spaces around a value are dropped.
 
     Raises:
         ValueError: a value that no header can carry. requests would say so too, and show it.
@@ -105,9 +105,7 @@ def merged_headers(*parts: Mapping[str, str] | None) -> dict[str, str]:
     merged: dict[str, tuple[str, str]] = {}
     for name, value in (header for part in parts for header in (part or {}).items()):
         if not (isinstance(value, str) and value.isascii() and value.strip().isprintable()):
-            raise ValueError(
-                f"the header {name!r} is no string, or has a line break or a letter in it that is not ASCII"
-            )
+            raise ValueError(f"the header {name!r} must be an ASCII string without line breaks")
         merged[name.lower()] = (name, value.strip())
     return dict(merged.values())
 

@@ -26,7 +26,7 @@ class Decision(str, Enum):
 
 
 class State(str, Enum):
-    """What has become of a block, or of the mark of one, since it was put into a file."""
+    """What has happened to a block, or to its mark, since it was put into a file."""
 
     CLEAN = "clean"
     """As it was made."""
@@ -104,7 +104,7 @@ class Problem:
     line: int
     reason: str
     state: State | None = None
-    """What has become of the block, where it is a block's doing."""
+    """The state of the block, where a block is the reason."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class ClassPlan:
 
 @dataclass(frozen=True)
 class FilePlan:
-    """What is to become of one file: the outcome of planning, and all that any report needs."""
+    """What will become of one file: the outcome of planning, and all that any report needs."""
 
     path: Path
     before: bytes

@@ -40,7 +40,7 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
         if type(adapters) is not OrderedDict:
             return False
         if without_retries != adapters:
-            # None is no 0: then its other counts say how often.
+            # None is not 0: then its other counts say how often.
             retries = [adapter.max_retries for adapter in adapters.values()]
             if any(retry.total != 0 or is_retry_policy(retry) for retry in retries):
                 return False

@@ -79,7 +79,7 @@ class Connections:
         key = (client_class, variables, *options.items())
         try:
             hash(key)
-        except TypeError:  # an option that is no key: a client of its own, as without us
+        except TypeError:  # an option that cannot be a key: a separate client, as without us
             return client_class(cookies=cookies, timeout=timeout, **options)
 
         def make() -> Any:

@@ -54,7 +54,7 @@ class RequestEngine:
     `RequestEngine.of(owner)` returns it, and makes it at first use. It keeps no reference to its owner.
     """
 
-    # Of modules that come after this one, hence put here by the last.
+    # Of modules that come after this one, so the last one puts them here.
     setting: "ClassVar[MakeSetting]"
     api_key: "ClassVar[type[ApiKey]]"
     entry_point: "ClassVar[type[EntryPoint]]"

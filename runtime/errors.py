@@ -21,4 +21,4 @@ class QueueClosed(QueueError):
 
 
 class CircuitOpen(QueueError):
-    """The last `circuit_breaker` attempts failed, so the API is left alone for a while."""
+    """The last `circuit_breaker` attempts failed, so requests stop for a while."""

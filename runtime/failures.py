@@ -137,7 +137,7 @@ def failure_in_exception(error: BaseException) -> Failure:
             return failure
         names.update(cls.__name__ for cls in type(link).__mro__)
         number = attribute(link, "errno") if issubclass(type(link), OSError) else None
-        if isinstance(number, int) and number in _UNREACHABLE:  # urllib's has no class of its own
+        if isinstance(number, int) and number in _UNREACHABLE:  # urllib's has no class
             names.add("NetworkError")
     retry = not names.isdisjoint(_LOST) and names.isdisjoint(_HOPELESS)
     return Failure(name, retry, never_sent=not names.isdisjoint(_NEVER_SENT))

@@ -42,7 +42,7 @@ class Health:
         )
 
     def note(self, failure: "Failure | None") -> None:
-        """Count an attempt. One that failed for a reason of its own, such as a 404, says nothing about the API."""
+        """Count an attempt. One that failed because of the request, such as a 404, says nothing about the API."""
         now = monotonic()
         with self.lock:
             if failure is None:

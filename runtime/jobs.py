@@ -59,7 +59,7 @@ class Job(Ticket):
         self.deliver()
 
     def deliver(self) -> None:
-        """Give the outcome to whoever waits for it."""
+        """Give the outcome to the caller that waits for it."""
         if self.future is None:
             if self.state == GONE:  # nobody waits; a stream's slot is not to wait for the collector
                 self.request.result = None

@@ -23,7 +23,7 @@ class ModuleQueue:
 
         Raises:
             AttributeError: there is no such setting.
-            ValueError: the value makes no sense; the message names the setting.
+            ValueError: the value is not valid; the message names the setting.
         """
         if name not in OPTIONS:
             raise AttributeError(f"the queue of a module has no setting {name!r}", name=name, obj=self)
@@ -60,7 +60,7 @@ def for_module(name: str, **settings: Any) -> ModuleQueue:
 
     Raises:
         TypeError: there is no such setting.
-        ValueError: a value makes no sense; the message names the setting.
+        ValueError: a value is not valid; the message names the setting.
     """
     members: dict[str, Any] = {}
     for setting, value in settings.items():

@@ -111,7 +111,7 @@ def _queue(value: Any) -> Any:
         import redis
     except ImportError:
         raise ImportError("a shared queue on Redis needs redis-py: pip install 'redis>=4.5'") from None
-    redis.ConnectionPool.from_url(value)  # raises ValueError where it makes no sense
+    redis.ConnectionPool.from_url(value)  # raises ValueError where it is not valid
     return QueueURL(value)
 
 
@@ -148,7 +148,7 @@ class Option(NamedTuple):
     """A setting.
 
     Attributes:
-        check: returns the value, or raises TypeError or ValueError where it makes no sense.
+        check: returns the value, or raises TypeError or ValueError where it is not valid.
         allowed: what makes sense, in words.
         neutral: the value where the class has no such block; of `max_retries` None, as it has no backoff then.
         block: the block that has it.

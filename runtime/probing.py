@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Arguments that are no body to be rewound; results that are neither a failure nor a stream.
+# Arguments that are not a body to rewind; results that are neither a failure nor a stream.
 PLAIN_ARGUMENTS = frozenset({type(None), bool, int, float, str, bytes})
 PLAIN_TYPES = PLAIN_ARGUMENTS | {list, tuple}
 # Key of a dict that is an answer of a library -> the function that tells if it is a good one, and read. The vendors add theirs.

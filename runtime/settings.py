@@ -20,7 +20,7 @@ _declared: "weakref.WeakKeyDictionary[type, dict[str, Setting[Any, Any]]]" = wea
 
 
 class Setting(property, Generic[GetT, SetT]):
-    """An attribute that can be changed on a live instance; a senseless value is refused.
+    """An attribute that can be changed on a live instance; a value that is not valid is refused.
 
     It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
     is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
@@ -30,7 +30,7 @@ class Setting(property, Generic[GetT, SetT]):
         default: the value until one is assigned; without it, that of the table.
         option: what it sets, where the attribute has another name.
         shared: a base class that is not known may use the attribute for its own ends. Its default is kept, and so is
-            a value that makes no sense as a setting; the default of the setting is in force then.
+            a value that is not valid as a setting; the default of the setting is in force then.
     """
 
     def __init__(self, default: Any = USUAL, option: str = "", shared: bool = False) -> None:
@@ -60,7 +60,7 @@ class Setting(property, Generic[GetT, SetT]):
         _declared.setdefault(owner, {})[name] = self
 
     def in_force(self, value: Any) -> Any:
-        """Return `value`, or for a shared attribute the default where it makes no sense as a setting."""
+        """Return `value`, or for a shared attribute the default where it is not a valid setting."""
         try:
             return self.checked(value)
         except ValueError:
@@ -76,7 +76,7 @@ class Setting(property, Generic[GetT, SetT]):
         return True
 
     def checked(self, value: Any) -> Any:
-        """Return `value`; raise ValueError, naming the attribute, where it makes no sense."""
+        """Return `value`; raise ValueError, naming the attribute, where it is not valid."""
         option = OPTIONS[self.option]
         try:
             return option.check(value)

@@ -93,7 +93,7 @@ class Source(Protocol):
         """Take a slot back; nothing was sent under it if `unused`."""
 
     def want(self, waiting: int) -> float:
-        """Get slots for those who wait; return when to try again without being told, or infinity."""
+        """Get slots for those who wait; return when to try again if nothing happens before, or infinity."""
 
     def withdrawn(self) -> None:
         """Hear that one who waited has given up."""
@@ -116,7 +116,7 @@ class Watch(weakref.ref[Any]):
 
 
 class Ticket:
-    """A place in line. The subclasses say who is told when it is handed a slot."""
+    """A place in line. The subclasses say who is notified when it gets a slot."""
 
     __slots__ = ("is_abandoned", "mover", "ready_at", "request", "since", "slot", "state")
 
@@ -128,7 +128,7 @@ class Ticket:
             slot.rank = ranks.get().get(slot.gate, 0)
         self.since = 0.0  # when it began to wait for a slot
         self.ready_at = 0.0
-        self.state = RUNNING  # its owner has it in hand
+        self.state = RUNNING  # its owner holds it
         self.is_abandoned = False  # it is to be withdrawn as soon as nobody else is at it
 
     @property
@@ -148,7 +148,7 @@ class Ticket:
         return id(self) < id(other)
 
     def hand_over(self) -> bool:
-        """Tell the owner that it has a slot now; False if the owner cannot be told. A second call does nothing."""
+        """Tell the owner that it has a slot now; return False if the owner is gone. A second call does nothing."""
         raise NotImplementedError
 
     def fail(self, error: Exception) -> None:

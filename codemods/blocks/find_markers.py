@@ -40,7 +40,7 @@ _MOST_COMPLAINTS = 20
 
 
 def find_markers(source: Source, tree: ast.Module | None = None) -> Markers:
-    """Find the blocks and the import line in a file, by its comments: what stands inside a string is none.
+    """Find the blocks and the import line in a file, by its comments: what is inside a string does not count.
 
     Args:
         tree: the file's syntax tree, if it is known already.
@@ -71,7 +71,7 @@ def _left_over(source: Source, marks: Markers) -> frozenset[str]:
         return frozenset()
     try:
         return wraps.left_over(parse(text), names)
-    except SyntaxError:  # whoever plans the file says what is wrong with it
+    except SyntaxError:  # the planner says what is wrong with it
         return frozenset()
 
 
@@ -120,7 +120,7 @@ class _Finder:
         if node is None:
             return
         if len(node.names) != 1:
-            self._complain(line, "this import of the runtime imports more; give that a line of its own")
+            self._complain(line, "this line imports more than the runtime; put the rest on another line")
         elif self.runtime_import not in (None, node):
             other = self.runtime_import.lineno if self.runtime_import is not None else 0
             reason = f"the import of the runtime is here and in line {other}; delete one"

@@ -57,7 +57,7 @@ class Region:
 
     @cached_property
     def changed(self) -> bool:
-        """Whether its code is another than when it was made."""
+        """Whether its code differs from when it was made."""
         return fingerprint(self.code) != self.fingerprint
 
 

@@ -1,4 +1,4 @@
-"""Which marks of a file are inside strings, and so are text that is no mark of ours."""
+"""Which marks of a file are inside strings, and so are not marks of ours."""
 
 from __future__ import annotations
 

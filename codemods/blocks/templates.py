@@ -212,7 +212,7 @@ _PYRIGHT = """
 
 @cache
 def runtime_module() -> bytes:
-    """Return the runtime as a module of its own, with lines that tell people and tools what it is."""
+    """Return the runtime as a module, with a header for people and tools."""
     source = runtime_source()
     header = _HEADER.format(
         version=version("backend-retrofit"),

@@ -108,7 +108,7 @@ class _Command:
         return self.status
 
     def _check(self, arguments: argparse.Namespace) -> None:
-        """Refuse what makes no sense, and say what does."""
+        """Refuse arguments that contradict each other, and say what to give instead."""
         error = self.parser.error
         to_stdout = [
             name for name, on in (("--diff", arguments.diff), ("--explain", arguments.explain)) if on
@@ -247,7 +247,7 @@ def _exclusion(arguments: argparse.Namespace) -> Exclusion:
 
 
 def _size(paths: Sequence[Path]) -> int:
-    """Return how many bytes files have, as far as that can be told."""
+    """Return how many bytes files have, as far as that is known."""
     total = 0
     for path in paths:
         with contextlib.suppress(OSError):

@@ -46,7 +46,7 @@ _ROW = ("functions", "clients", "methods", "nested", "calls", "own-retries")
 
 
 class ConfigError(ValueError):
-    """The configuration makes no sense; the message says where and why."""
+    """The configuration is not valid; the message says where and why."""
 
 
 def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -93,7 +93,7 @@ def _add_negations(parser: argparse.ArgumentParser) -> None:
 
 
 class _No(argparse._StoreFalseAction):
-    """The negation of an option that has none of its own."""
+    """The negation of an option that has none."""
 
 
 def _told(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> set[str]:
@@ -216,7 +216,7 @@ def settings(table: Any, where: str) -> tuple[tuple[str, Any], ...]:
     """Return the defaults that a project gives its blocks: name and value. TOML has no None; it is written "none".
 
     Raises:
-        ConfigError: for a setting that there is not, or a value that makes no sense.
+        ConfigError: for an unknown setting, or an invalid value.
     """
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where} is a table, not {table!r}")

@@ -121,7 +121,7 @@ class _Folder:
         return True
 
     def _is_wanted(self, path: Path) -> bool:
-        """Return True for a file that belongs to the folder, is no test, and was written by a person."""
+        """Return True for a file that belongs to the folder, is not a test, and was written by a person."""
         if self.exclusion.excludes(path):
             self._note(path, "skipped: it is excluded")
             return False

@@ -17,7 +17,7 @@ _AS_SCRIPT = re.compile(rb"^#!|^if\s*\(?\s*(?:__name__\s*==|['\"]__main__['\"]\s
 _RELATIVE = re.compile(rb"^from[ \t]+\.(?!_request_engine\b|\.*_request_engine\b)", re.MULTILINE)
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 _NO_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
-"""What lies in the folder at the top of a project, which is no package."""
+"""What is in the top folder of a project, which is not a package."""
 
 
 @dataclass(frozen=True)

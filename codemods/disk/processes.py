@@ -104,7 +104,7 @@ _CRASHED = (EOFError, OSError)
 
 
 def _work(pipe: _Pipe, work: Work[Any]) -> None:
-    """Work on portions of files in a process of its own, until the main process goes away.
+    """Work on portions of files in another process, until the main process ends.
 
     Ctrl-C, unless it is ignored, ends the process at once and without a word; it writes nothing.
     """

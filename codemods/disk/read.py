@@ -15,7 +15,7 @@ LARGEST = 100_000_000
 
 
 def read(path: Path) -> bytes:
-    """Return a file's content; raise OSError, also for what is no file or too large."""
+    """Return a file's content; raise OSError, also for what is not a file or too large."""
     if not path.is_file():
         raise OSError(0, "it is not a regular file" if path.exists() else "it is not there")
     if path.stat().st_size > LARGEST:

@@ -80,7 +80,7 @@ def _runtime_plan(
 
 
 def _still_used(folder: Path, plans: list[FilePlan]) -> bool:
-    """Return True if a file in the folder, or below it, imports the runtime that lies there, as far as can be told."""
+    """Return True if a file in the folder, or below it, imports the runtime that is there, as far as that is known."""
     after = {os.path.abspath(file.path): file.after for file in plans}
     for path in folder.glob("**/*.py" if (folder / "__init__.py").exists() else "*.py"):
         if path.name == FILE:

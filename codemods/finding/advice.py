@@ -36,9 +36,7 @@ def unknown(names: Names, receiver: ast.expr, method: str) -> str:
             f" (`{text}: {client}`, say)" if client else ", with its type"
         )
     else:
-        remedy = "give it a name of its own, and annotate that" + (
-            f" (`client: {client}`, say)" if client else ""
-        )
+        remedy = "give it another name, and annotate that" + (f" (`client: {client}`, say)" if client else "")
     own = "a class of your own also takes a row in [tool.backend-retrofit]"
     return f"the type of `{text}` is not known here; if this is a request, {remedy}; {own}"
 

@@ -42,7 +42,7 @@ _NOT_CALLERS = frozenset(
 
 _SENDS = frozenset({"send", "handle_request", "handle_async_request"})
 _REFERENCES = (ast.Name, ast.Attribute)
-_LAZY = "boto3 asks for it with a request of its own when it is first read; call `load()` before, which is wrapped"
+_LAZY = "boto3 makes a request when it is first read; call `load()` before, which is wrapped"
 _KEEPERS = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Return, ast.Yield, ast.Assign)
 
 
@@ -258,7 +258,7 @@ class _Finder:
             return self._obstructed(
                 node,
                 library,
-                "it is handed to whoever asks for it; its calls are wrapped where they are made",
+                "it is handed to the caller; its calls are wrapped where they are made",
                 wrapper,
             )
         if self._is_of_adapter(method):
@@ -328,7 +328,7 @@ class _Finder:
         if isinstance(self.scope.node, ast.ClassDef):
             return "class body: it runs before there is an instance"
         if any(isinstance(scope.node, ast.ClassDef) for scope in self.scope.outwards()):
-            return "lambda in a class body: only a `def` has a `self` that can be told"
+            return "lambda in a class body: only a `def` has a known `self`"
         return "module function: there is no `self` or `cls` to hold the queue"
 
     def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:

@@ -12,7 +12,7 @@ from .top_level import index_of
 
 @dataclass(frozen=True)
 class NewRuntime:
-    """The runtime for a file of its own.
+    """The runtime, to be put into a file.
 
     Attributes:
         lines: of the block, with its markers.

@@ -32,7 +32,7 @@ class ChangeExpressions(NumberedStatements):
             way, statement = numbers.way_to(span[0])
             start = source.span(statement)[0]
             if isinstance(statement, ast.If) and source.text.startswith("elif", start):
-                start += len("el")  # which is no part of the node in LibCST
+                start += len("el")  # which is not part of the node in LibCST
             place = _place(source, start, span)
             self._places.setdefault(way, {})[place] = span
         self._spans: dict[cst.CSTNode, Span] = {}

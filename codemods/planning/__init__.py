@@ -1,1 +1,1 @@
-"""Plans what is to become of one file, and proves that it can be undone."""
+"""Plans the changes of one file, and proves that they can be undone."""

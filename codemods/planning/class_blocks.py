@@ -143,7 +143,7 @@ def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int
 def _other_names(
     info: ClassInfo, region: Region | None, block: str, used: Set[str], identifiers: frozenset[str]
 ) -> dict[str, str]:
-    """Return other names for what a block defines, where the class or its kin uses the name for its own ends.
+    """Return other names for what a block defines, where the class, or one that it is related to, uses the name for something else.
 
     Args:
         region: the block, if the class has an older one: the names that it has are its own already.
@@ -199,7 +199,7 @@ def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
 
 
 def _own_limits(work: ClassWork) -> list[str]:
-    """Return what is to be told of a class that has a queue or a limit of its own, or inherits one."""
+    """Return what to say of a class that has its own queue or limit, or inherits one."""
     if not work.kin.limits or "queue" not in (*work.blocks, *work.inherited):
         return []
     limit = work.names.get("max_concurrent_requests", "max_concurrent_requests")
@@ -340,7 +340,7 @@ def is_model(info: ClassInfo) -> bool:
 def why_refused(info: ClassInfo, source: Source) -> str:
     """Return why a class cannot have blocks, or nothing."""
     if _stands_on_one_line(info.node, source):
-        return "its body is on the line of `class`; put it on lines of its own"
+        return "its body is on the line of `class`; put it on separate lines"
     bases = _base_names(cls.node for cls in info.lineage())
     if "Protocol" in _base_names([info.node]):
         return "it is a Protocol: whatever is to fit it would need what the blocks define, too"

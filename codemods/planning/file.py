@@ -1,4 +1,4 @@
-"""Plans what is to become of one file: a pure function of its bytes, the project around it, and the options."""
+"""Plans what will become of one file: a pure function of its bytes, the project around it, and the options."""
 
 from __future__ import annotations
 

@@ -91,9 +91,7 @@ def _why_refused(
         return f"it uses the name `{name}`{_where(file.tree, name)} itself"
     inline = any(other.block == "runtime" for other in file.marks.regions)
     if region is None and inline and options.runtime != "shared":
-        return (
-            "the runtime stands in it already, below its imports; take that out with --remove, and run again"
-        )
+        return "the runtime is in it already, below its imports; take it out with --remove, and run again"
     return ""
 
 

@@ -67,7 +67,7 @@ class ReadFile:
     def call_site(
         self, node: ast.expr, scope: str, library: str, decision: Decision, reason: str
     ) -> CallSite:
-        """Return what is to be told of a call site."""
+        """Return what to say of a call site."""
         line = node.lineno  # `ast` counts columns in bytes, readers and editors in characters
         column = self.source.offset(line, node.col_offset) - self.source.line_start(line) + 1
         return CallSite(line, column, scope, shown(node), library, decision, reason)

@@ -20,7 +20,7 @@ _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _THOROUGH_UP_TO = 200_000
 """Pairs of lines up to which `difflib` looks at the frequent ones, too."""
 _LONGEST_LINE = 1_000
-"""Characters of a line up to which it is told what changes in it."""
+"""Characters of a line up to which changes within it are marked."""
 Opcode = tuple[str, int, int, int, int]
 Line = TypeVar("Line", bytes, str)
 

@@ -123,7 +123,7 @@ def _site_text(site: SiteFacts) -> str:
 
 
 def _explain(console: Terminal, file: FileFacts) -> None:
-    """Print every fact about a file on a line of its own that begins with the place."""
+    """Print every fact about a file, one a line, each with its place first."""
     entries: list[tuple[int, int, str, str, str]] = []
     for cls in file["classes"]:
         for block in cls["blocks"]:
@@ -141,7 +141,7 @@ def _explain(console: Terminal, file: FileFacts) -> None:
 
 
 def _why_wrapped(site: SiteFacts) -> str:
-    return f"sent with {site['library']}" if site["library"] != "?" else "it is not seen here what sends it"
+    return f"sent with {site['library']}" if site["library"] != "?" else "what sends it is not known here"
 
 
 def print_warnings(console: Terminal, warnings: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 INVALID = "invalid"
-"""The fingerprint of what is no Python."""
+"""The fingerprint of what does not parse."""
 
 
 @lru_cache(maxsize=256)

@@ -62,7 +62,7 @@ class Source:
     def decode(cls, data: bytes) -> Source:
         """Decode a file; raise SyntaxError or UnicodeDecodeError where its encoding is wrong or unknown."""
         bom = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
-        # Python takes a cookie from a line that is no UTF-8, and `tokenize` does not.
+        # Python takes a cookie from a line that is not UTF-8, and `tokenize` does not.
         head = b"\n".join(data.split(b"\n", 2)[:2])
         head = bom + re.sub(rb"[\x80-\xff]", b"?", head[len(bom) :])
         encoding, _ = tokenize.detect_encoding(io.BytesIO(head).readline)

@@ -7,7 +7,7 @@ from .rows import ASYNC, OFF, SEVERAL, Library, client, row
 PAGES_LATER = (
     "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
 )
-_WAITER = "a waiter asks again and again until it is told what it waits for; it would keep its slot"
+_WAITER = "a waiter polls until its condition holds; it would keep its slot"
 
 _TRANSFERS = dict.fromkeys(
     "upload_file upload_fileobj download_file download_fileobj copy wait_until_exists wait_until_not_exists".split(),

@@ -28,7 +28,7 @@ _TASKS = frozenset(
     rerank reranker response responses speech stream streaming text transcription vision
     """.split()
 )
-"""What one does with a model, whoever has made it."""
+"""What one does with a model of any vendor."""
 
 
 def _row(names: str, variables: str, products: str = "") -> Vendor:
@@ -82,7 +82,7 @@ FILLER = frozenset(
 NOT_A_KEY = frozenset(
     "continuation csrf cursor next page pages paginated pagination paginator pager previous refresh xsrf".split()
 )
-"""Words that tell of a token, by what it is sent as or by the class's name, that it is no API key."""
+"""Words in what a token is sent as, or in the class's name, by which it is not an API key."""
 
 _BRANDS = re.compile(
     r"""(?ix)

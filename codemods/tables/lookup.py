@@ -137,7 +137,7 @@ class Catalogue:
         return name in self._functions or name in self._clients or name in self._modules
 
     def transport(self, name: str) -> Transport | None:
-        """Return what a resolved name calls, or None if it is no request."""
+        """Return what a resolved name calls, or None if it is not a request."""
         if (of_proxy := self._of_proxy(name)) is not None:
             return of_proxy
         name = _plain(_SAME_CLIENT.sub("", name))

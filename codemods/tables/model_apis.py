@@ -191,7 +191,7 @@ MODEL_APIS: tuple[Library, ...] = (
             nested=True,
         ),
         calls=BOTH,
-        own_retries="it asks again up to max_retries times, in a loop of its own",
+        own_retries="it retries up to max_retries times, in its own loop",
     ),
     *(
         row(

@@ -1,4 +1,4 @@
-"""Well-known API libraries that are not in the table of `libraries`: a file that imports one is told so once."""
+"""Well-known API libraries that are not in the table of `libraries`: it is said once of a file that imports one."""
 
 from __future__ import annotations
 

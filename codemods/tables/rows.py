@@ -10,7 +10,7 @@ SYNC, ASYNC, BOTH = "sync", "async", "both"
 OFF = "off"
 """The library's own retries are turned off by the runtime, for each call (`once` of a vendor)."""
 NONE = "none"
-"""The library does not retry unless it is told to."""
+"""The library does not retry by default."""
 
 
 @dataclass(frozen=True)

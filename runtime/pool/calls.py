@@ -95,7 +95,7 @@ class PoolCall:
         return self.member
 
     def could_move(self, seconds: float) -> bool:
-        """Return True if another member can start it within less than so many seconds."""
+        """Return True if another member can start it within this many seconds."""
         now = monotonic()
         others = (m for m in self.pool._members if m is not self.member and m not in self.tried)
         return self.moves < 2 * len(self.pool._members) and any(m.ready_in(now) < seconds for m in others)

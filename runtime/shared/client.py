@@ -76,7 +76,7 @@ class Client:
         self.wake()
 
     def want(self, news: bool) -> float:
-        """Return when the gate is to try again, unless it is told before.
+        """Return when the gate is to try again, unless it hears earlier.
 
         Args:
             news: the latest report did not tell of all that wait.
@@ -286,7 +286,7 @@ class Client:
             self.logger.warning(
                 "the shared queue cannot be reached (%s): until it can, this process %s",
                 reason,
-                does.get(self.holdings.terms.fallback, "goes on with a limit of its own"),
+                does.get(self.holdings.terms.fallback, "goes on with its own limit"),
             )
 
     def _compare_limits(self) -> None:

@@ -274,7 +274,7 @@ class MachineServer:
         return True
 
     def hang_up(self) -> None:
-        """The same connection takes the good-bye, and is no listener after it."""
+        """The same connection takes the good-bye, and stops listening after it."""
 
     def close(self) -> None:
         """End the connection, within half a second. What this process serves to others goes on."""

@@ -70,7 +70,7 @@ class SharedLimit:
         self.client.give(slot, unused)
 
     def want(self, waiting: int) -> float:
-        """Ask for slots for those who wait; return when to try again without being told, or infinity."""
+        """Ask for slots for those who wait; return when to try again if nothing happens before, or infinity."""
         return self.client.want(news=waiting > self.reported)
 
     def wanted(self, limit: float) -> dict[int, int]:

@@ -193,7 +193,7 @@ def _operation_of(client: Any, method: str) -> Any:
 
 
 def _token_members(client: Any, operation: Any) -> Any:
-    """Return the names of the parameters that botocore fills in with a token of its own, made for each call."""
+    """Return the names of the parameters that botocore fills in with a token, made for each call."""
     return (
         () if operation is None else client.meta.service_model.operation_model(operation).idempotent_members
     )

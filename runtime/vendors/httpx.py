@@ -10,7 +10,7 @@ from ..vendor import VENDORS, Handling, Vendor
 
 
 def _is_httpx(client: Any) -> bool:
-    """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if it is told to."""
+    """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if asked to."""
     return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
 
 

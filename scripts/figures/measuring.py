@@ -29,7 +29,7 @@ def median_ratio(values: Sequence[float], to: Sequence[float]) -> float:
 
 
 def seconds_per_call(call: Callable[[], object], calls: int) -> float:
-    """Return what one of so many calls took."""
+    """Return what one of this many calls took."""
     start = time.perf_counter()
     for _ in range(calls):
         call()

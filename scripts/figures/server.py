@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1, in a process of its own, that refuses and misbehaves as it is told, and counts.
+"""An HTTP server on 127.0.0.1, in a process of its own, that refuses and misbehaves as asked, and counts.
 
 Own process, so that its work is not done under the interpreter lock of those who are measured.
 """

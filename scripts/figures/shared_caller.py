@@ -36,7 +36,7 @@ def lock(port: int, limit: int, rate: float) -> Limited:
 
 
 def blpop(port: int, limit: int, rate: float) -> Limited:
-    """A list of tokens: no lease, so whoever dies keeps his."""
+    """A list of tokens: no lease, so a process that dies keeps its own."""
     client = client_of(port)
     if client.set("made", 1, nx=True):
         client.rpush("tokens", *range(limit))

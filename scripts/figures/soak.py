@@ -65,7 +65,7 @@ class Soak:
         self.clients: list[tuple[str, Any]] = [self._client() for _ in range(CLIENTS)]
 
     def run(self, seconds: float) -> None:
-        """Run for so long; then wait for all callers, but not for ever."""
+        """Run for this long; then wait for all callers, up to a limit."""
         self.end = time.monotonic() + seconds
         threads = [threading.Thread(target=self._caller, args=(n,), daemon=True) for n in range(self.callers)]
         threads.append(threading.Thread(target=lambda: asyncio.run(self._tasks()), daemon=True))

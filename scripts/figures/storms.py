@@ -89,7 +89,7 @@ WAYS: dict[str, Callable[[str], Call]] = {
 
 
 def storm(server: Server, call: Call, each: int, callers: int = CALLERS) -> Outcome:
-    """Let so many threads make `each` requests one after the other; the server is to have been told how to behave."""
+    """Let this many threads make `each` requests one after the other; the server knows already how to behave."""
     failed: list[Any] = []
     ready = threading.Barrier(callers + 1)
 
