@@ -52,8 +52,10 @@ class Member:
         """Return after how many seconds the member may start requests again."""
         if self.is_out:
             return math.inf
-        held: float = self.engine.gate.hold_until
-        return max(held - now, self.rest_until - now, 0.0)
+        gate = self.engine.gate
+        pace = getattr(gate, "pace", None)
+        due = max(gate.hold_until, self.rest_until, pace.due(gate.new_slot()) if pace is not None else 0.0)
+        return max(due - now, 0.0)
 
     def rounds(self) -> int:
         """Return how often the limit has to be used up before one more may start."""

@@ -135,6 +135,11 @@ def test_R17_fallback_takes_the_next_only_when_the_one_before_cannot(pool_of: An
     assert keys.seen == ["a"] * 4 + ["b"] * 3
 
 
+def test_R17_fallback_takes_the_next_while_the_rate_of_the_one_before_is_used_up(pool_of: Any) -> None:
+    pool = pool_of("a", "b", order="fallback", requests_per_minute=1, rate_burst=1)
+    assert [pool.ask(""), pool.ask("")] == ["a", "b"]
+
+
 def test_R17_who_waits_behind_a_cool_down_moves(pool_of: Any, keys: Keys) -> None:
     pool = pool_of("a", "b", order="fallback", max_concurrent_requests=1)
     gate = threading.Event()
