@@ -24,14 +24,13 @@ def why_probe(scope: Scope, node: ast.expr) -> str:
     """Return why the function around a request is a probe, or nothing."""
     for owner in scope.outwards():
         if isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if _is_probe(owner.node, node):
+            if _is_probe(owner.node.name, owner.ends, node):
                 return f"`{owner.node.name}` asks whether something answers, and a failure is an answer"
             return ""
     return ""
 
 
-def _is_probe(function: ast.FunctionDef | ast.AsyncFunctionDef, node: ast.expr) -> bool:
-    parts = list(own_nodes(function))
+def _is_probe(name: str, parts: list[ast.Try | ast.Return], node: ast.expr) -> bool:
     catching = [
         handler
         for part in parts
@@ -41,7 +40,7 @@ def _is_probe(function: ast.FunctionDef | ast.AsyncFunctionDef, node: ast.expr) 
     ]
     if not catching:
         return False
-    if _NAMES.search(function.name):
+    if _NAMES.search(name):
         return True
     returned = [part.value for part in parts if isinstance(part, ast.Return)]
     method = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")

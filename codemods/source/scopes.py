@@ -53,6 +53,11 @@ class Scope:
         ]
         return shortened(".".join(reversed(parts)) or "<module>")
 
+    @cached_property
+    def ends(self) -> list[ast.Try | ast.Return]:
+        """What decides how a request in it ends: its `try` statements and what it returns."""
+        return [node for node in own_nodes(self.node) if isinstance(node, ast.Try | ast.Return)]
+
     def bind(self, name: str, value: Binding) -> None:
         """Add what a name may stand for."""
         scope = self.elsewhere.get(name, self)

@@ -192,13 +192,24 @@ def test_it_is_done_and_undone(run, name):
     assert run(after, "--remove", "-q")[2] == data
 
 
-def test_the_work_grows_with_the_file_and_not_with_its_square():
+GROWS = {
+    "classes": ("", "class C{0}:\n    def m(self):\n        return requests.get('x')\n"),
+    "calls of one method": ("class C:\n    def m(self):\n", "        requests.get('x')\n"),
+    "attempts in one method": (
+        "class C:\n    def m(self):\n",
+        "        try:\n            requests.get('x')\n        except OSError:\n            return None\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GROWS)
+def test_the_work_grows_with_the_file_and_not_with_its_square(what):
     """Counted in lines of Python that are run, which is the same on a busy machine."""
 
-    def lines_run(classes: int) -> int:
-        source = "import requests\n" + "".join(
-            f"class C{i}:\n    def m(self):\n        return requests.get('x')\n" for i in range(classes)
-        )
+    head, part = GROWS[what]
+
+    def lines_run(parts: int) -> int:
+        source = f"import requests\n{head}" + "".join(part.format(number) for number in range(parts))
         count = 0
 
         def trace(frame: FrameType, event: str, argument: object) -> TraceFunction:
