@@ -120,8 +120,9 @@ class RequestPool(Generic[_T]):
             return
         for ticket in gate.line():
             call = getattr(ticket, "mover", None)
-            mine = isinstance(call, PoolCall) and call.pool is self and call.could_move(rest)
-            if mine and gate.exclusively(_withdraw, gate, ticket) is True:
+            if not isinstance(call, PoolCall) or call.pool is not self or not call.could_move(rest):
+                continue
+            if gate.exclusively(_withdraw, gate, ticket) is True:
                 call.moves += 1
                 ticket.fail(Moved())
 
