@@ -38,25 +38,32 @@ def unknown(names: Names, receiver: ast.expr, method: str) -> str:
     else:
         remedy = "give it another name, and annotate that" + (f" (`client: {client}`, say)" if client else "")
     own = "a class of your own also takes a row in [tool.backend-retrofit]"
+    if clients_of_project(names, method):
+        remedy, own = (
+            "annotate it with its type",
+            "several classes of the project have such a method, whose requests are wrapped there",
+        )
     return f"the type of `{text}` is not known here; if this is a request, {remedy}; {own}"
 
 
 def _may_go_through(names: Names, text: str, method: str) -> str:
     """Say what a call goes through if its receiver is a client class of the project that has such a method, or nothing."""
     project = names.elsewhere
-    if not isinstance(project, Project):
+    places = clients_of_project(names, method)
+    if not isinstance(project, Project) or not places or len(places) > _MOST_CLASSES:
         return ""
-    places = through.methods_named(project.follower, method)
-    own = f"@{project.module}:"
-    told = [
-        (place, through.goes_through(project.follower, place))
-        for place in places
-        if not place.startswith(own)
-    ]
-    if not told or len(told) > _MOST_CLASSES:
-        return ""
+    told = [(place, through.goes_through(project.follower, place)) for place in places]
     ways = [f"if it is a {place.partition(':')[2].rpartition('.')[0]}, the call {way}" for place, way in told]
     return f"the type of `{text}` is not known here; {'; '.join(ways)}; otherwise annotate it with its type"
+
+
+def clients_of_project(names: Names, method: str) -> list[str]:
+    """Return the methods of this name by which client classes of other files of the project make requests."""
+    project = names.elsewhere
+    if not isinstance(project, Project):
+        return []
+    places = through.methods_named(project.follower, method)
+    return [place for place in places if not place.startswith(f"@{project.module}:")]
 
 
 def foreign(kind: str, text: str, method: str) -> str:

@@ -70,6 +70,8 @@ class Follower:
         """Function -> whether it makes requests."""
         self.repeats: dict[tuple[str, int], str] = {}
         """Function, and how many callers it is asked through -> what repeats it."""
+        self.named: dict[str, list[str]] = {}
+        """Name of a method -> those of the project's classes by which they make requests."""
         self.unsure = 0
         """How often something was asked that more summaries may change."""
         self._found: dict[tuple[str, str], str] = {}
@@ -82,6 +84,7 @@ class Follower:
         self._tentative.clear()
         self.requests = {place: True for place, makes_some in self.requests.items() if makes_some}
         self.repeats.clear()
+        self.named.clear()
         self.wanted.clear()
 
     def summary(self, module: str) -> Summary:

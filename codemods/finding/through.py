@@ -107,11 +107,17 @@ def goes_through(follower: Follower, place: str) -> str:
 
 
 def methods_named(follower: Follower, method: str) -> list[str]:
-    """Return the methods of the project's classes that have this name and make requests themselves."""
-    found: list[str] = []
+    """Return the methods of the project's classes that have this name and make requests in that class, or a base of it."""
+    if method in follower.named:
+        return follower.named[method]
+    found = follower.named[method] = []
     for place in follower.view.methods.get(method, ()):
-        request = next(requests_of(follower, place, _DEEPEST), None)
-        if request is not None:
+        request = next(requests_of(follower, place), None)
+        if request is None:
+            continue
+        module, _, path = place[1:].partition(":")
+        lineage = {(owner, cls.name) for owner, cls in follower.lineage(module, path.rpartition(".")[0])}
+        if (request.module, request.function.name.rpartition(".")[0]) in lineage:
             found.append(place)
     return found
 

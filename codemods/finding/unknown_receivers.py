@@ -41,7 +41,7 @@ from ..tables.request_shapes import (
     TAKEN_FOR,
 )
 from ..tables.rows import Library
-from .advice import foreign, only_library, unknown
+from .advice import clients_of_project, foreign, only_library, unknown
 from .project_names import Project
 from .resolve import Names
 
@@ -111,6 +111,7 @@ def look(
         and library
         and TAKEN_FOR[library][0].search(_last(receiver))
         and (call.args or "url" in keywords)
+        and not clients_of_project(names, method)  # wrapped there: a second wrap would multiply the attempts
     ):
         method = "get" if dynamic is not None else method
         transport = names.catalogue.transport(f"{TAKEN_FOR[library][1]}.{method}")

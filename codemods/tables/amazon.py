@@ -9,6 +9,23 @@ PAGES_LATER = (
 )
 _WAITER = "a waiter polls until its condition holds; it would keep its slot"
 
+_CLIENT_MADE_BY = (
+    "boto3.client boto3.session.Session().client boto3.Session().client"
+    " botocore.session.get_session().create_client botocore.session.Session().create_client"
+    " botocore.client.BaseClient boto3.DEFAULT_SESSION.client"
+)
+_ASYNC_CLIENT_MADE_BY = (
+    "aioboto3.Session().client aioboto3.session.Session().client aiobotocore.session.get_session().create_client"
+    " aiobotocore.session.AioSession().create_client"
+)
+
+
+def _several_of(made_by: str) -> dict[str, str]:
+    """Return what a client gives that makes requests of its own accord -> why it is not wrapped."""
+    pages = {f"{maker}().get_paginator().paginate": PAGES_LATER for maker in made_by.split()}
+    return pages | {f"{maker}().get_waiter().wait": _WAITER for maker in made_by.split()}
+
+
 _TRANSFERS = dict.fromkeys(
     "upload_file upload_fileobj download_file download_fileobj copy wait_until_exists wait_until_not_exists".split(),
     SEVERAL,
@@ -20,9 +37,7 @@ AMAZON: tuple[Library, ...] = (
         "boto3",
         "",
         client(
-            "boto3.client boto3.session.Session().client boto3.Session().client"
-            " botocore.session.get_session().create_client botocore.session.Session().create_client"
-            " botocore.client.BaseClient boto3.DEFAULT_SESSION.client",
+            _CLIENT_MADE_BY,
             others="can_paginate close get_paginator get_waiter generate_presigned_url generate_presigned_post",
         ),
         client(
@@ -35,21 +50,18 @@ AMAZON: tuple[Library, ...] = (
         ),
         own_retries=OFF,
         queued_only=_TRANSFERS,
-        refused={
-            "boto3.client().get_paginator().paginate": PAGES_LATER,
-            "boto3.client().get_waiter().wait": _WAITER,
-        },
+        refused=_several_of(_CLIENT_MADE_BY),
     ),
     row(
         "aioboto3",
         "",
         client(
-            "aioboto3.Session().client aioboto3.session.Session().client aiobotocore.session.get_session().create_client"
-            " aiobotocore.session.AioSession().create_client",
+            _ASYNC_CLIENT_MADE_BY,
             others="can_paginate close get_paginator get_waiter generate_presigned_url generate_presigned_post",
         ),
         calls=ASYNC,
         own_retries=OFF,
         queued_only=_TRANSFERS,
+        refused=_several_of(_ASYNC_CLIENT_MADE_BY),
     ),
 )

@@ -198,3 +198,35 @@ def test_a_decorator_of_another_file_that_repeats_is_seen(tmp_path):
     assert told.startswith(
         "queued only: already retried by @persistent, by the loop in line 3 of shop/again.py"
     )
+
+
+UNTYPED = "def __init__(self, session):\n    self.session = session\n\ndef go(self, u):\n    return self.session.{}(u, headers={{}})"
+
+
+def test_C6_what_may_be_the_project_s_own_client_is_not_taken_for_a_library_s(tmp_path):
+    text = use(UNTYPED.format("get"), header="import requests")
+    told = decisions(plans(project(tmp_path, use=text)))["self.session.get"]
+    assert told.startswith(
+        "skipped: the type of `self.session` is not known here; if it is a Client, the call goes through"
+    )
+    assert "Client.get and Client.request, wrapped at shop/http.py:16" in told
+    assert "pyproject" not in told
+    assert "tool.backend-retrofit" not in told
+
+
+def test_C6_where_many_classes_of_the_project_have_such_a_method_no_row_is_advised(tmp_path):
+    own = "import requests\n\n\n" + "\n\n".join(
+        f"class C{n}:\n    def get(self, u):\n        return requests.get(u)\n" for n in range(4)
+    )
+    text = use(UNTYPED.format("get"), header="import requests")
+    told = decisions(plans(project(tmp_path, own=own, use=text)))["self.session.get"]
+    assert told.endswith(
+        "annotate it with its type; several classes of the project have such a method, whose requests are wrapped there"
+    )
+
+
+def test_what_no_class_of_the_project_has_is_taken_for_the_library_s_as_before(tmp_path):
+    text = use(UNTYPED.format("put"), header="import requests")
+    assert decisions(plans(project(tmp_path, use=text)))["self.session.put"].startswith(
+        "wrapped: `self.session` is taken for"
+    )

@@ -292,3 +292,23 @@ def test_a_cast_is_followed():
         "import httpx\nfrom typing import Callable, cast",
     )
     check_sites(source, "wrapped get")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "boto3.client('s3')",
+        "boto3.Session().client('s3')",
+        "boto3.session.Session().client('s3')",
+        "boto3.DEFAULT_SESSION.client('s3')",
+        "botocore.session.get_session().create_client('s3')",
+        "aioboto3.Session().client('s3')",
+    ],
+)
+def test_C6_pages_and_waiters_are_listed_whatever_makes_the_client(made):
+    imports = "import aioboto3\nimport boto3\nimport botocore.session"
+    pages = method(f"return {made}.get_paginator('list_objects_v2').paginate(Bucket=url)", imports)
+    (site,) = check_noop(pages).sites
+    assert "makes its requests later" in site.reason
+    (site,) = check_noop(method(f"{made}.get_waiter('bucket_exists').wait(Bucket=url)", imports)).sites
+    assert "a waiter asks again and again" in site.reason
