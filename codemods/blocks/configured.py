@@ -8,6 +8,7 @@ from typing import Any
 
 from ..model import FUNCTIONS
 from ..source.fingerprints import fingerprint_of
+from ..source.syntax import assigned_call
 from . import functions, templates
 from .markers import Region
 
@@ -111,22 +112,19 @@ def _written(value: Any) -> str:
 
 def key_arguments(code: str) -> dict[str, Any] | None:
     """Return what an env_key block says of itself, as it stands; None if it is more than such a block."""
+    found = assigned_call(code, "api_key")
+    if found is None:
+        return None
+    attribute, call = found
     try:
-        (node,) = ast.parse(code).body
-        assert isinstance(node, ast.Assign)
-        assert isinstance(node.value, ast.Call)
-        assert isinstance(node.value.func, ast.Attribute)
-        assert node.value.func.attr == "api_key"
-        (target,) = node.targets
-        assert isinstance(target, ast.Name)
-        given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.value.keywords}
-        variables = tuple(ast.literal_eval(argument) for argument in node.value.args)
-    except (SyntaxError, ValueError, AssertionError):
+        given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        variables = tuple(ast.literal_eval(argument) for argument in call.args)
+    except (SyntaxError, ValueError):
         return None
     if not given.keys() <= {"metadata_names", "empty_is_missing", "missing"}:
         return None
     return {
-        "attribute": target.id,
+        "attribute": attribute,
         "variables": variables,
         "metadata_names": tuple(given.get("metadata_names", ())),
         "empty_is_missing": given.get("empty_is_missing", False),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..model import FUNCTIONS
 from ..source.fingerprints import fingerprint
+from ..source.syntax import assigned_call
 from . import templates
 from .markers import Region
 from .wraps import ENTRY_POINTS
@@ -31,21 +32,10 @@ def parts_of(region: Region) -> frozenset[str]:
 
 def keywords_of(code: str) -> dict[str, str] | None:
     """Return setting -> its code in a block, as it stands; None if it is more than such a block."""
-    try:
-        (node,) = ast.parse(code).body
-        assert isinstance(node, ast.Assign)
-        assert isinstance(node.value, ast.Call)
-        assert isinstance(node.value.func, ast.Attribute)
-        assert node.value.func.attr == "for_module"
-        (target,) = node.targets
-        assert isinstance(target, ast.Name)
-        assert target.id in ENTRY_POINTS.values()
-        (name,) = node.value.args
-        assert isinstance(name, ast.Name)
-        assert name.id == "__name__"
-    except (SyntaxError, ValueError, RecursionError, MemoryError, AssertionError):
+    name, call = assigned_call(code, "for_module") or ("", None)
+    if call is None or name not in ENTRY_POINTS.values() or list(map(ast.unparse, call.args)) != ["__name__"]:
         return None
-    found = {keyword.arg or "**": ast.unparse(keyword.value) for keyword in node.value.keywords}
+    found = {keyword.arg or "**": ast.unparse(keyword.value) for keyword in call.keywords}
     return found if found.keys() <= templates.OPTIONS.keys() else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from .rendered import in_module, with_leading_lines
-from .top_level import index_of
+from .top_level import AddBeside, index_of
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,8 @@ class NewFunctions:
     newline: str
 
 
-class AddFunctions(cst.CSTTransformer):
-    """Adds the block beside a statement of a module, with a blank line above it.
-
-    Args:
-        number: of that statement.
-    """
-
-    def __init__(self, new: NewFunctions, number: int) -> None:
-        super().__init__()
-        self._new = new
-        self._number = number
-
-    def visit_Module(self, node: cst.Module) -> bool:
-        """Look at the module's own statements only."""
-        return False
+class AddFunctions(AddBeside[NewFunctions]):
+    """Adds the block beside a statement of a module, with a blank line above it."""
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
         """Return the module with the block."""

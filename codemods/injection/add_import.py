@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from .rendered import in_module, with_leading_lines
-from .top_level import index_of
+from .top_level import AddBeside, index_of
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,8 @@ class NewImport:
     newline: str
 
 
-class AddImport(cst.CSTTransformer):
-    """Adds an import above or below a statement of a module.
-
-    Args:
-        number: of that statement.
-    """
-
-    def __init__(self, new: NewImport, number: int) -> None:
-        super().__init__()
-        self._new = new
-        self._number = number
-
-    def visit_Module(self, node: cst.Module) -> bool:
-        """Look at the module's own statements only."""
-        return False
+class AddImport(AddBeside[NewImport]):
+    """Adds an import above or below a statement of a module."""
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
         """Return the module with the import."""

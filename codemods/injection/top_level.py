@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import libcst as cst
+
+NewT = TypeVar("NewT")
 
 
 def index_of(module: cst.Module, number: int) -> int:
@@ -12,3 +16,20 @@ def index_of(module: cst.Module, number: int) -> int:
         if number < 0:
             return index
     raise LookupError(number)
+
+
+class AddBeside(cst.CSTTransformer, Generic[NewT]):
+    """Adds something beside a statement of a module.
+
+    Args:
+        number: of that statement.
+    """
+
+    def __init__(self, new: NewT, number: int) -> None:
+        super().__init__()
+        self._new = new
+        self._number = number
+
+    def visit_Module(self, node: cst.Module) -> bool:
+        """Look at the module's own statements only."""
+        return False

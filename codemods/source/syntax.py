@@ -46,6 +46,21 @@ def decorator_name(node: ast.expr) -> str:
     return ast.unparse(node) if parts else ""
 
 
+def assigned_call(code: str, method: str) -> tuple[str, ast.Call] | None:
+    """Return the name and the call of code that is `name = something.method(...)`; None if it is anything else."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if len(body) != 1 or not isinstance(node := body[0], ast.Assign) or len(node.targets) != 1:
+        return None
+    target, call = node.targets[0], node.value
+    is_it = isinstance(call, ast.Call) and getattr(call.func, "attr", "") == method
+    return (
+        (target.id, call) if isinstance(target, ast.Name) and isinstance(call, ast.Call) and is_it else None
+    )
+
+
 def last_line(node: ast.stmt) -> int:
     """Return the number of the line on which a statement ends."""
     return int(node.end_lineno or node.lineno)

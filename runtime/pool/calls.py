@@ -54,7 +54,9 @@ class Member:
             return math.inf
         gate = self.engine.gate
         pace = getattr(gate, "pace", None)
-        due = max(gate.hold_until, self.rest_until, pace.due(gate.new_slot()) if pace is not None else 0.0)
+        due: float = max(
+            gate.hold_until, self.rest_until, pace.due(gate.new_slot()) if pace is not None else 0.0
+        )
         return max(due - now, 0.0)
 
     def rounds(self) -> int:

@@ -33,11 +33,16 @@ def run(result: FilePlan, limit: int = 1, **options: Any) -> ModuleType:
         start, found, rest = code.partition(f"{setting} = RequestEngine.setting(")
         assert found, setting
         code = start + found + str(value) + rest[rest.index(")") :]
-    module = ModuleType("retrofitted")
-    sys.modules["retrofitted"] = module
+    return module_of(code)
+
+
+def module_of(code: str | bytes, name: str = "retrofitted") -> ModuleType:
+    """Execute retrofitted code as a module, with the runtime that is installed."""
+    module = ModuleType(name)
+    sys.modules[name] = module
     sys.modules["_request_engine"] = backend_retrofit_runtime
     try:
-        exec(compile(code, "retrofitted.py", "exec"), module.__dict__)
+        exec(compile(code, f"{name}.py", "exec"), module.__dict__)
     finally:
         del sys.modules["_request_engine"]
     return module

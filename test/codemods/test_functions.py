@@ -9,17 +9,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-import backend_retrofit_runtime
 from backend_retrofit.codemods.model import BLOCKS, FUNCTIONS
 
 from ..loopback import LoopbackServer, Reply
 from .check import check_transformed, planned
 from .command_line import command_as_text
+from .running import module_of
 
 ASKED = (*BLOCKS, FUNCTIONS)
 BOUND = 30.0
@@ -89,16 +88,6 @@ CALLS = {
     "static method": lambda module, url: module.Tools.read(url),
     "async static method": lambda module, url: asyncio.run(module.Tools.later(url)),
 }
-
-
-def module_of(code: bytes) -> ModuleType:
-    module = ModuleType("tasks")
-    sys.modules["_request_engine"] = backend_retrofit_runtime
-    try:
-        exec(compile(code, "tasks.py", "exec"), module.__dict__)
-    finally:
-        del sys.modules["_request_engine"]
-    return module
 
 
 @pytest.fixture

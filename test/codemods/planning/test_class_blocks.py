@@ -9,7 +9,7 @@ import requests
 
 from ...loopback import LoopbackServer, Reply
 from ..check import check_noop, check_sites, check_transformed, client, planned
-from ..running import check_runs, load
+from ..running import check_runs, load, module_of
 
 GET = "    def get(self, url):\n        return requests.get(url, timeout=20)\n"
 IMPORTS = "import requests\n"
@@ -272,7 +272,7 @@ def test_a_name_that_the_class_uses_stays_its_own(name, server):
     result = check_transformed(source, f"retrofit_{name.lstrip('_')}")
     assert any(name in note for note in result.classes[0].notes)
     code = planned(source, in_package=False, runtime="shared").after.decode()
-    instance = _run(code).Client()
+    instance = module_of(code).Client()
     assert getattr(instance, name) == "mine"
     server.script(Reply(503, headers={"Retry-After": "0"}))
     other = f"{'_' if name.startswith('_') else ''}retrofit_{name.lstrip('_')}"
@@ -280,20 +280,6 @@ def test_a_name_that_the_class_uses_stays_its_own(name, server):
     instance.initial_retry_delay = 0
     assert instance.get(server.url).ok
     assert len(server.requests) == 2
-
-
-def _run(code):
-    from types import ModuleType
-
-    import backend_retrofit_runtime
-
-    module = ModuleType("retrofitted")
-    sys.modules["_request_engine"] = backend_retrofit_runtime
-    try:
-        exec(compile(code, "retrofitted.py", "exec"), module.__dict__)
-    finally:
-        del sys.modules["_request_engine"]
-    return module
 
 
 @pytest.mark.parametrize(
