@@ -86,5 +86,22 @@ def pytest_collection_finish() -> None:
     session = sys.modules.get("botocore.session")
     if session:
         session.create_loader = functools.cache(session.create_loader)  # type: ignore[attr-defined]
+    _leave_out_of_collections()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Now and then, leave out what the tests have made and kept as well: modules, clients, reports."""
+    count = item.session.stash.setdefault(_ENDED, 0) + 1
+    item.session.stash[_ENDED] = count
+    if count % 100 == 0:
+        _leave_out_of_collections()
+
+
+_ENDED = pytest.StashKey[int]()
+"""How many tests have ended in this process."""
+
+
+def _leave_out_of_collections() -> None:
     gc.collect()
     gc.freeze()
