@@ -25,6 +25,8 @@ sys.path.insert(0, str(ROOT))
 from test.shared.api_server import ApiServer  # noqa: E402
 from test.shared.redis_process import RedisProcess  # noqa: E402
 
+from .crowd import Crowd  # noqa: E402
+
 CALLER = Path(__file__).with_name("shared_caller.py")
 
 
@@ -254,6 +256,25 @@ def fairness(quick: bool) -> Row:
     )  # fmt: skip
 
 
+def crowd(quick: bool) -> Row:
+    values, notes = {}, {}
+    checks = []
+    for count in (10, 1000):
+        with RedisProcess() as redis:
+            many = Crowd(redis, count, 100 if count > 100 else 5)
+            many.run(3 if quick else 15)
+            many.close()
+        done = max(many.done, 1)
+        name = "ours" if count == 1000 else f"ours, {count} processes"
+        values[name] = many.cpu / done * 1e6
+        notes[name] = f"{many.steps / done:.2f} scripts a request, {many.done} requests, peak {many.peak}"
+        checks.append(Check(f"in flight, {count} processes", many.peak, "≤", 100 if count > 100 else 5))
+    checks.append(Check("scripts a request", many.steps / done, "≤", 3))
+    return Row(
+        "crowd", "1,000 processes, limit 100: Redis's CPU for each request", "µs", values, checks, notes
+    )
+
+
 ROWS: dict[str, Callable[[bool], Row]] = {
     "slots": slots,
     "away": away,
@@ -261,6 +282,7 @@ ROWS: dict[str, Callable[[bool], Row]] = {
     "rate": rate,
     "rate-away": rate_away,
     "fairness": fairness,
+    "crowd": crowd,
 }
 
 

@@ -205,6 +205,22 @@ def test_R13_redis_forgets_or_hangs_up(company: Callable[..., Company], api: Api
 
 
 @needs_redis
+def test_R11_only_the_servers_clock_counts(api: ApiServer) -> None:
+    with RedisProcess() as server:
+        settings = {
+            "shared_queue": server.url,
+            "shared_account": "clocks",
+            "max_concurrent_requests": LIMIT,
+            "shared_lease": 3,
+        }
+        workers = [Worker(api, clock=days * 86_400, **settings) for days in (-1, 0, 1)]
+        until(lambda: all(worker.ask()["processes"] == 3 and worker.ask()["done"] > 30 for worker in workers))
+        results = [worker.stop() for worker in workers]
+        assert api.above == 0
+        assert [(result["failed_calls"], result["alone_seconds"]) for result in results] == [(0, 0.0)] * 3
+
+
+@needs_redis
 def test_R13_a_newcomer_at_a_restarted_redis_takes_no_slot_of_those_that_come_back_later(
     company: Callable[..., Company], api: ApiServer
 ) -> None:

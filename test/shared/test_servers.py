@@ -6,6 +6,7 @@ import contextlib
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,6 +110,30 @@ def test_R14_no_right_to_subscribe_is_told_and_lets_requests_run(make: Make, acc
         )
         api = make(shared_queue=server.url.replace("//", "//queue:secret@"), shared_account=account)
         assert not works(api)
+
+
+def test_R12_a_wait_that_is_longer_than_the_socket_timeout_is_none_of_an_outage(
+    make: Make, redis_server: RedisProcess, account: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (
+        make(
+            shared_queue=redis_server.url,
+            shared_account=account,
+            max_concurrent_requests=1,
+            shared_timeout=0.5,
+        )
+        for _ in range(2)
+    )
+    assert all(map(works, (first, second)))
+    caplog.set_level(logging.DEBUG)
+    gate = threading.Event()
+    held = first.submit(gate.wait)
+    waits = second.submit(lambda: "done")
+    time.sleep(2)  # nothing is sent to the one that waits; redis-py 8 has 5 s where nothing else was said
+    gate.set()
+    assert (held.result(10), waits.result(10)) == (True, "done")
+    assert "subscription ended" not in caplog.text
+    assert "cannot be reached" not in caplog.text
 
 
 def test_R14_neither_key_nor_host_nor_url_is_sent_to_the_server(make: Make) -> None:
