@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -136,17 +137,25 @@ def test_senseless_values_are_refused_by_name(api):
     assert api.max_retries == 5
 
 
-def test_the_command_for_the_openai_tests_says_what_to_run_where_pytest_is_not_installed():
-    """So it is after `scripts/enhance`, which installs what the tool needs and no more."""
+@pytest.mark.parametrize("missing", ["pytest", "ipfs_accelerate_py"])
+def test_the_command_for_the_openai_tests_says_what_to_run_where_something_is_not_installed(
+    missing, tmp_path
+):
+    """pytest is not there after `scripts/enhance`, which installs what the tool needs and no more; nor is the project in
+    a Python of one's own."""
+    if missing != "pytest":
+        (tmp_path / "pytest").symlink_to(Path(pytest.__file__).parent)
     without_packages = [sys.executable, "-S", "-m", "test.apis.test_openai_api"]
     done = subprocess.run(
         without_packages,
         cwd=Path(__file__).parent.parent,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 1
+    assert done.stderr.startswith(f"{missing} is not installed")
     assert "scripts/test test/backends/test_openai_api.py" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,11 +8,10 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> int | str:
-    """Return pytest's exit status, or what to run where pytest is not installed."""
-    if importlib.util.find_spec("pytest") is None:
-        return (
-            "pytest is not installed in this environment. Run: scripts/test test/backends/test_openai_api.py"
-        )
+    """Return pytest's exit status, or what to run where pytest or the project is not installed."""
+    for needed in ("pytest", "ipfs_accelerate_py"):
+        if importlib.util.find_spec(needed) is None:
+            return f"{needed} is not installed in this environment. Run: scripts/test test/backends/test_openai_api.py"
     import pytest
 
     tests = Path(__file__).parent.parent / "backends" / "test_openai_api.py"

@@ -59,6 +59,11 @@ def test_modules_import_in_no_circle():
     list(TopologicalSorter({module: imported(module) for module in MODULES}).static_order())
 
 
+def test_a_module_has_at_most_400_lines():
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in MODULES.values()}
+    assert {path: number for path, number in lines.items() if number > 400} == {}
+
+
 def test_absolute_imports_of_the_project_itself_are_not_used():
     for path in MODULES.values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
