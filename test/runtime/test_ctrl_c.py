@@ -14,6 +14,7 @@ from test.runtime.processes import run_python
 CTRL_C_EVERYWHERE = textwrap.dedent("""
     import faulthandler, logging, os, sys, threading
     from backend_retrofit_runtime import RequestEngine, gate
+    from backend_retrofit_runtime.clocks import monotonic
     from backend_retrofit_runtime.slots import current_slot
     from backend_retrofit_runtime.workers import start_thread
     from test.runtime.conftest import *
@@ -98,10 +99,27 @@ CTRL_C_EVERYWHERE = textwrap.dedent("""
     def len_of_abc(n):
         return 3
 
-    scenario = globals()[sys.argv[1]]
+    def counted(text):
+        calls.append(text)
+        return len(text)
+
+    def paced(api):  # one a minute after a burst: what is paid for is not paid back by time
+        assert interrupted(api.call, counted, "abc") == 3
+
+    def paced_and_submitted(api):
+        future = None
+        try:
+            future = interrupted(api.submit, counted, "abc")
+        finally:
+            assert future is None or future.result(10) == 3
+
+    calls, scenario, settings = [], globals()[sys.argv[1]], {}
+    if "paced" in sys.argv[1]:
+        settings = {"requests_per_minute": 1, "rate_burst": 1000}
     for n in range(1, 3000):
-        api = Api(max_concurrent_requests=1, initial_retry_delay=0.001)
+        api = Api(max_concurrent_requests=1, initial_retry_delay=0.001, **settings)
         RequestEngine.of(api)
+        calls.clear()
         interrupter, unraisable = Interrupter(n), []
         try:
             scenario(api)
@@ -114,6 +132,9 @@ CTRL_C_EVERYWHERE = textwrap.dedent("""
             assert current_slot.get() is None
             assert_at_rest(api)
             assert api.call(len, "abc") == 3
+            if settings:  # those three, and what was made before
+                paid = (RequestEngine.of(api).gate.pace.levels[0] - monotonic()) / 60
+                assert abs(paid - len(calls) - 3) < 0.5, (paid, len(calls))
             api.close()
         except BaseException as error:
             sys.exit(f"after Ctrl-C at {interrupter.where}: {error!r}")
@@ -127,6 +148,11 @@ CTRL_C_EVERYWHERE = textwrap.dedent("""
     "way", ["uncontended", "fails", "contended", "releases", "submits", "nests", "streams"]
 )
 def test_Q9_ctrl_c_at_every_point_loses_no_slot_and_no_waiter(way):
+    assert run_python(CTRL_C_EVERYWHERE, way, seconds=110) == "through True\n"
+
+
+@pytest.mark.parametrize("way", ["paced", "paced_and_submitted"])
+def test_R5_ctrl_c_at_every_point_loses_no_rate(way):
     assert run_python(CTRL_C_EVERYWHERE, way, seconds=110) == "through True\n"
 
 

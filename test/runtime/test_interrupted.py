@@ -19,7 +19,8 @@ HANDLED_EVERYWHERE = textwrap.dedent("""
     from test.runtime.conftest import *
 
     FOLDER = os.path.dirname(gate.__file__)
-    way, does = sys.argv[1:]
+    way, does = sys.argv[1:3]
+    SETTINGS = {"requests_per_minute": 600_000, "rate_burst": 2} if "paced" in sys.argv else {}
     faulthandler.dump_traceback_later(100, exit=True)
 
     class Interrupter:
@@ -93,7 +94,7 @@ HANDLED_EVERYWHERE = textwrap.dedent("""
     }
     scenario = {f.__name__: f for f in (uncontended, fails, contended, releases, submits, nests, streams)}[way]
     for n in range(1, 3000):
-        api = Api(max_concurrent_requests=1, initial_retry_delay=0.001)
+        api = Api(max_concurrent_requests=1, initial_retry_delay=0.001, **SETTINGS)
         RequestEngine.of(api)
         interrupter = Interrupter(n, handlers[does])
         left.clear()
@@ -126,6 +127,14 @@ WAYS = ("uncontended", "fails", "contended", "releases", "submits", "nests", "st
 )
 def test_Q11_a_handler_may_do_so_at_every_point(way, does):
     assert run_python(HANDLED_EVERYWHERE, way, does, seconds=110) == "handled True\n"
+
+
+@pytest.mark.parametrize(
+    ("way", "does"),
+    [("uncontended", "calls"), ("contended", "calls"), ("submits", "submits"), ("contended", "sets")],
+)
+def test_R5_at_a_rate_too(way, does):
+    assert run_python(HANDLED_EVERYWHERE, way, does, "paced", seconds=110) == "handled True\n"
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
