@@ -161,6 +161,7 @@ def view(api: Any, meter: Meter, faults: Faults | None, left: float, height: int
         f"   running {stats['in_flight']}",
         f"   waiting {stats['waiting']}",
         f"   retried {stats['retried']} of {stats['sent']}",
+        f"{_rate_in(stats)}",
         (f"   {left:.0f} s left", "dim"),
     )
     lines: list[Any] = [head]
@@ -193,6 +194,20 @@ def view(api: Any, meter: Meter, faults: Faults | None, left: float, height: int
         if isinstance(line, Text):
             line.no_wrap, line.overflow = True, "ellipsis"
     return Group(*lines)
+
+
+def _rate_in(stats: dict[str, Any]) -> str:
+    """Return what there is to say of rates, and of the window after a refusal."""
+    rates = [
+        f"{number:.0f} {name.replace('_', ' ')}"
+        for name, number in stats.items()
+        if name.endswith(("_per_minute", "_per_day"))
+    ]
+    if stats.get("next_start_seconds"):
+        rates.append(f"next start in {stats['next_start_seconds']:.2g} s")
+    if "window" in stats:
+        rates.append(f"window {stats['window']:.0f}")
+    return "".join(f"   {rate}" for rate in rates)
 
 
 def _bar(value: int, most: int, width: int) -> str:
@@ -283,6 +298,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--limit", type=int, default=5, help="max_concurrent_requests (default: 5)")
     result.add_argument("--max-retries", type=int, default=5, help="(default: 5)")
+    result.add_argument("--rate", type=float, metavar="N", help="requests a minute (default: any)")
     result.add_argument(
         "--latency", type=float, default=0.05, help="seconds that an answer takes (default: 0.05)"
     )
@@ -314,6 +330,7 @@ def main() -> int:
             url = stack.enter_context(LoopbackServer(faults.app)).url + "/v1"
         api = openai_api(api_key=openai.KEY if faults else None, base_url=url)
         api.max_concurrent_requests, api.max_retries = arguments.limit, arguments.max_retries
+        api.requests_per_minute = arguments.rate
         load = Load(api, min(arguments.callers, MOST_CALLERS))
         with contextlib.suppress(KeyboardInterrupt):
             watch(api, load, faults, arguments.seconds)

@@ -88,3 +88,10 @@ def _read_until(terminal: int, text: str) -> str:
                 r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(terminal, 65536).decode("utf-8", "replace")
             )
     return shown
+
+
+def test_it_shows_the_rate_and_the_window():
+    from scripts.watch_backend import _rate_in
+
+    stats = {"learnt_requests_per_minute": 500.0, "next_start_seconds": 0.12, "window": 3, "waiting": 2}
+    assert _rate_in(stats) == "   500 learnt requests per minute   next start in 0.12 s   window 3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -338,3 +339,12 @@ def test_R17_senseless_pools_are_refused() -> None:
         RequestPool([Vendor("", "")], order="random")  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match="member 1 of the pool, Vendor, has no method 'sing'"):
         RequestPool([Vendor("", "")]).sing()
+
+
+def test_R17_a_call_goes_to_the_member_whose_rate_allows_it_first() -> None:
+    one, two = (Vendor("http://127.0.0.1:1", key, requests_per_minute=0.001, rate_burst=1) for key in "ab")
+    with contextlib.closing(RequestPool([one, two])) as pool:
+        callers = [pool.members[n] for n in range(2)]
+        assert callers[0].call(len, "abc") == 3
+        assert pool.choose_member(set()).api is two
+        assert pool.choose_member(set()).api is two
