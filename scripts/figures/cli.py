@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import callers, memory, overhead, rates, storms, tls
+from . import callers, gateway, memory, overhead, rates, storms, tls
 from .plots import draw_rows
 from .rows import Row, print_table
 
@@ -32,6 +32,8 @@ ROWS: dict[str, Callable[[bool], Row]] = {
     "rates": rates.requests_a_second,
     "tokens": rates.tokens_a_second,
     "adapting": rates.adapting,
+    "gateway": gateway.requests_a_second,
+    "gateway-at-once": gateway.at_once,
     "tls": tls.measure,
     "memory": memory.measure,
 }

@@ -19,11 +19,17 @@ ATTEMPTS = 60
 TOKENS_A_SECOND = 100_000.0
 
 
-def _ours(**settings: Any) -> Call:
+def ours(**settings: Any) -> Call:
+    """Return a call of the retrofitted client, with settings."""
     client = retrofitted()(pooled_session())
     for name, value in {"queue_size": None, "max_concurrent_requests": 16, **settings}.items():
         setattr(client, name, value)
     return client.get  # type: ignore[no-any-return]
+
+
+def at_rate(requests_per_minute: float) -> Call:
+    """Return a call of the retrofitted client with its default limit and a rate."""
+    return ours(requests_per_minute=requests_per_minute, max_concurrent_requests=5)
 
 
 def _waiting(wait: Callable[[], Any]) -> Call:
@@ -98,9 +104,9 @@ def _cookbook() -> Call:
 
 
 WAYS: dict[str, Callable[[], Call]] = {
-    "ours": lambda: _ours(requests_per_minute=RATE * 60),
-    "ours, auto": lambda: _ours(requests_per_minute="auto"),
-    "ours, nothing set": _ours,
+    "ours": lambda: ours(requests_per_minute=RATE * 60),
+    "ours, auto": lambda: ours(requests_per_minute="auto"),
+    "ours, nothing set": ours,
     "LangChain InMemoryRateLimiter": _langchain,
     "limits": _limits,
     "pyrate-limiter": _pyrate,
@@ -153,13 +159,13 @@ def requests_a_second(quick: bool) -> Row:
             says = "requests" if "auto" in name else ""
             server.behave(Behaviour(seconds=0.023, bucket=(BURST, RATE), says_bucket=says))
             outcomes[name] = _run(server, way(), iter(["x"] * count))
-    ours, auto = outcomes["ours"], outcomes["ours, auto"]
+    own, auto = outcomes["ours"], outcomes["ours, auto"]
     checks = [
-        Check("time ÷ ideal", ours.seconds / ideal, "≤", 1.03),
-        Check("refused, %", 100 * ours.refused / count, "≤", 0.5),
+        Check("time ÷ ideal", own.seconds / ideal, "≤", 1.03),
+        Check("refused, %", 100 * own.refused / count, "≤", 0.5),
         Check("auto: time ÷ ideal", auto.seconds / ideal, "≤", 1.05),
         Check("auto: refused, %", 100 * auto.refused / count, "≤", 1),
-        Check("failed", ours.failed + auto.failed, "=", 0),
+        Check("failed", own.failed + auto.failed, "=", 0),
     ]
     return _row("rates", "200 a second from a bucket of 10", ideal, count, outcomes, checks)
 
@@ -171,19 +177,19 @@ def tokens_a_second(quick: bool) -> Row:
     size = TOKENS_A_SECOND / 10
     ideal, outcomes = (sum(costs) - size) / TOKENS_A_SECOND, {}
     ways = {
-        "ours": lambda: _ours(tokens_per_minute="auto"),
-        "ours, rate set": lambda: _ours(tokens_per_minute=TOKENS_A_SECOND * 60),
-        "ours, nothing set": _ours,
+        "ours": lambda: ours(tokens_per_minute="auto"),
+        "ours, rate set": lambda: ours(tokens_per_minute=TOKENS_A_SECOND * 60),
+        "ours, nothing set": ours,
     }
     with running_server() as server:
         for name, way in ways.items():
             server.behave(Behaviour(seconds=0.023, bucket=(size, TOKENS_A_SECOND), says_bucket="tokens"))
             outcomes[name] = _run(server, way(), iter([str(cost) for cost in costs]))
-    ours = outcomes["ours"]
+    own = outcomes["ours"]
     checks = [
-        Check("time ÷ ideal", ours.seconds / ideal, "≤", 1.06),
-        Check("refused, %", 100 * ours.refused / count, "≤", 0.5),
-        Check("failed", ours.failed, "=", 0),
+        Check("time ÷ ideal", own.seconds / ideal, "≤", 1.06),
+        Check("refused, %", 100 * own.refused / count, "≤", 0.5),
+        Check("failed", own.failed, "=", 0),
     ]
     return _row("tokens", "100,000 tokens a second", ideal, count, outcomes, checks)
 
@@ -201,8 +207,8 @@ def adapting(quick: bool) -> Row:
     seconds = 0.05
     ideal = sum(at_once for _, at_once in capacity) * phase / seconds
     ways = {
-        "ours": lambda: _ours(adaptive_concurrency=True, max_concurrent_requests=5, max_retries=50, initial_retry_delay=0.05, backoff_factor=1),
-        "ours, fixed at 5": lambda: _ours(max_concurrent_requests=5),
+        "ours": lambda: ours(adaptive_concurrency=True, max_concurrent_requests=5, max_retries=50, initial_retry_delay=0.05, backoff_factor=1),
+        "ours, fixed at 5": lambda: ours(max_concurrent_requests=5),
     }  # fmt: skip
     kept, notes, refused = {}, {}, {}
     with running_server() as server:

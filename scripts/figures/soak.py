@@ -196,14 +196,18 @@ class Soak:
                 client.queue_timeout = chance.choice((None, None, None, 0.2, 2))
             elif what < 0.8:
                 client.total_timeout = chance.choice((None, None, None, 0.5, 5))
-            elif what < 0.9:
+            elif what < 0.85:
                 client.max_retries = chance.choice((0, 2, 5))
+            elif what < 0.95:
+                client.requests_per_minute = chance.choice((None, None, 12_000, 60_000, "auto"))
+                client.rate_burst = chance.choice((1, 3, 20))
             else:
                 client.queue_size = chance.choice((50, 200, 1000, 1000))
             if time.monotonic() - replaced > 10:
                 replaced = time.monotonic()
                 self._replace(chance.randrange(CLIENTS))
         for name, client in self.clients:
+            client.requests_per_minute = None
             self._resize(name, client, 5)
 
     def _resize(self, name: str, client: Any, limit: int) -> None:
