@@ -18,7 +18,7 @@ from ..disk import find, processes, write
 from ..disk.exclusion import Exclusion
 from ..disk.runtime_files import runtime_plans
 from ..model import FUNCTIONS, FilePlan, Options, Run
-from ..reporting import terminal
+from ..reporting import patch, terminal
 from ..reporting.annotations import commands
 from ..reporting.facts import Facts, as_json, facts_of, json_report
 from ..reporting.for_callers import for_callers
@@ -200,7 +200,7 @@ class _Command:
         if arguments.report is not None:
             self._write_page(arguments.report, facts)
         if arguments.diff:
-            terminal.print_diff(self.out, self.results.plans)
+            patch.print_diff(self.out, self.results.plans)
         elif arguments.format == "json":
             print(json_report(facts))
         elif arguments.format == "sarif":

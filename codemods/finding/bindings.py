@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from typing import Any
 
@@ -12,6 +11,7 @@ from ..source.syntax import children, decorator_name
 from ..tables.lookup import Catalogue, catalogue
 from .elsewhere import UNKNOWN, Elsewhere
 from .resolve import Names
+from .type_comments import parsed, types_in_comment
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ANY_NAME = "*"
@@ -109,10 +109,10 @@ class _Builder:
         named = [*args.posonlyargs, *args.args]
         is_method = isinstance(scope.node, ast.ClassDef) and not _is_static(node)
         _bind_type_parameters(inner, node)
-        told_apart = _types_in_comment(node, is_method)
+        told_apart = types_in_comment(node, is_method)
         for index, arg in enumerate([*named, *args.kwonlyargs]):
             inner.bind(arg.arg, UNKNOWN)
-            annotation = arg.annotation or _parsed(arg.type_comment) or told_apart.get(arg.arg)
+            annotation = arg.annotation or parsed(arg.type_comment) or told_apart.get(arg.arg)
             if annotation is not None and not (is_method and index == 0):
                 self.annotated.append((inner, arg.arg, annotation, inner if inner.type_parameters else scope))
             elif annotation is not None and scope.class_info is not None:
@@ -170,7 +170,7 @@ class _Builder:
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 self._assign(scope, target, node.value)
-            if (annotation := _parsed(node.type_comment)) is not None and len(node.targets) == 1:
+            if (annotation := parsed(node.type_comment)) is not None and len(node.targets) == 1:
                 self._annotate(scope, node.targets[0], annotation)
         elif isinstance(node, _TYPE_ALIAS):
             scope.bind(node.name.id, node.value)
@@ -297,26 +297,6 @@ def _bind_type_parameters(scope: Scope, node: ast.AST) -> None:
     for parameter in getattr(node, "type_params", ()):
         if (bound := getattr(parameter, "bound", None)) is not None:
             scope.type_parameters[parameter.name] = bound
-
-
-def _parsed(comment: str | None) -> ast.expr | None:
-    """Return the type that a comment names (PEP 484), or None."""
-    try:
-        return ast.parse(comment.strip(), mode="eval").body if comment else None
-    except (SyntaxError, ValueError):
-        return None
-
-
-def _types_in_comment(node: FunctionNode, is_method: bool) -> dict[str, ast.expr]:
-    """Return parameter -> its type, from the comment behind a function's first line: `# type: (Session, str) -> None`."""
-    comment = getattr(node, "type_comment", None) or ""
-    match = re.match(r"\s*(\(.*\))\s*->", comment)
-    types = _parsed(match[1]) if match else None
-    if types is None:
-        return {}
-    given = types.elts if isinstance(types, ast.Tuple) else [types]
-    named = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
-    return dict(zip(named[int(is_method and len(named) > len(given)) :], given, strict=False))
 
 
 def _is_static(node: FunctionNode) -> bool:

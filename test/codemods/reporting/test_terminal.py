@@ -15,7 +15,7 @@ from backend_retrofit.codemods.disk.read import plan_file
 from backend_retrofit.codemods.disk.runtime_files import runtime_plans
 from backend_retrofit.codemods.model import FilePlan, Options, Problem, Run
 from backend_retrofit.codemods.planning.file import plan
-from backend_retrofit.codemods.reporting import annotations, terminal
+from backend_retrofit.codemods.reporting import annotations, patch, terminal
 from backend_retrofit.codemods.reporting.facts import Facts, facts_of
 from backend_retrofit.codemods.reporting.sarif import sarif_log
 
@@ -246,13 +246,13 @@ def test_a_terminal_gets_colours_and_lines_that_fit(found, monkeypatch):
 def test_no_color_means_no_escape_at_all(found, monkeypatch):
     console = console_with(monkeypatch, FORCE_COLOR="1", NO_COLOR="1", COLUMNS="60")
     terminal.print_files(console, told(found), terminal.NORMAL)
-    terminal.print_diff(console, found.plans)
+    patch.print_diff(console, found.plans)
     assert "\x1b" not in console.file.getvalue()
 
 
 def test_a_terminal_gets_the_diff_in_colour_with_what_changes_within_a_line(found, monkeypatch):
     console = console_with(monkeypatch, FORCE_COLOR="1", COLUMNS="60")
-    terminal.print_diff(console, found.plans)
+    patch.print_diff(console, found.plans)
     text = console.file.getvalue()
     assert "\x1b[1;4;32mself._queued(\x1b[0m" in text
     assert "\x1b[36m@@ " in text
@@ -265,7 +265,7 @@ def test_a_terminal_is_spared_the_lines_of_the_runtime(tmp_path, monkeypatch, ru
     plans = [plan_file(tmp_path / "client.py", options)]
     plans += runtime_plans(plans, options)
     console = console_with(monkeypatch, FORCE_COLOR="1")
-    terminal.print_diff(console, plans)
+    patch.print_diff(console, plans)
     text = console.file.getvalue()
     assert len(text.splitlines()) < 150
     assert re.search(r"\d{4} lines of the runtime; a file or a pipe gets them all", text)
@@ -274,7 +274,7 @@ def test_a_terminal_is_spared_the_lines_of_the_runtime(tmp_path, monkeypatch, ru
 
 def test_escapes_in_the_code_do_not_reach_the_terminal(monkeypatch):
     console = console_with(monkeypatch, FORCE_COLOR="1")
-    terminal.print_diff(
+    patch.print_diff(
         console, [FilePlan(Path("x.py"), b"a = '\x1b]0;owned\x07'\n", b"b = '\x1b]0;owned\x07'\n")]
     )
     assert "\x1b]0" not in console.file.getvalue()
