@@ -15,35 +15,13 @@ from ..tables.rows import Library
 from ..tables.transports import ADAPTER
 from . import existing_retries, module_functions, probes, through, unknown_receivers
 from .callers import Callers
+from .handed_on import KEEPERS, NOT_CALLERS, REFERENCES, arguments, values_kept
+from .instances import enclosing_method, why_no_method
 from .project_names import Project
 from .resolve import Names
 
-_NOT_CALLERS = frozenset(
-    {
-        "callable",
-        "hasattr",
-        "id",
-        "isinstance",
-        "issubclass",
-        "repr",
-        "signature",
-        "type",
-        "getattr",
-        "cast",
-        "setattr",
-        "hash",
-        "iscoroutinefunction",
-        "update_wrapper",
-        "wraps",
-    }
-)
-"""Functions that look at a function they are given, but do not call it."""
-
-
 _SENDS = frozenset({"send", "handle_request", "handle_async_request"})
-_REFERENCES = (ast.Name, ast.Attribute)
 _LAZY = "boto3 makes a request when it is first read; call `load()` before, which is wrapped"
-_KEEPERS = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Return, ast.Yield, ast.Assign)
 
 
 @dataclass(frozen=True)
@@ -121,9 +99,7 @@ class _Finder:
         )
         calls = [part for part in parts if isinstance(part, ast.Call)]
         self.called = callees = frozenset(id(call.func) for call in calls)
-        self.outer = {
-            id(arg): call for call in calls for arg in _arguments(call) if isinstance(arg, ast.Call)
-        }
+        self.outer = {id(arg): call for call in calls for arg in arguments(call) if isinstance(arg, ast.Call)}
         compared = {id(side) for part in parts if isinstance(part, ast.Compare) for side in part.comparators}
         for part in parts:
             if isinstance(part, ast.Call):
@@ -131,8 +107,8 @@ class _Finder:
             elif isinstance(part, ast.Attribute) and part.attr in LAZY_ATTRIBUTES:
                 if isinstance(part.ctx, ast.Load) and id(part) not in callees and self._is_lazy(part):
                     yield self._obstructed(part, None, _LAZY)
-            elif isinstance(part, _KEEPERS) and id(part) not in compared:
-                for value in _values_kept(part):
+            elif isinstance(part, KEEPERS) and id(part) not in compared:
+                for value in values_kept(part):
                     if id(value) not in wrapped:
                         yield from self._handed_on(value, None)
 
@@ -149,9 +125,9 @@ class _Finder:
         else:
             yield from self._of_callee(inner, call, None)
         name = inner.id if isinstance(inner, ast.Name) else getattr(inner, "attr", "")
-        if name not in _NOT_CALLERS and not self._entry_point(call):
-            for value in _arguments(call):
-                if isinstance(value, _REFERENCES) and id(value) not in wrapped:
+        if name not in NOT_CALLERS and not self._entry_point(call):
+            for value in arguments(call):
+                if isinstance(value, REFERENCES) and id(value) not in wrapped:
                     yield from self._handed_on(value, call)
 
     def _is_called(self, wrapper: ast.Call) -> bool:
@@ -245,7 +221,7 @@ class _Finder:
         library = known.library if known is not None else None
         if known is not None and known.refusal:
             return self._obstructed(node, library, known.refusal, wrapper)
-        method = self._enclosing_method()
+        method = enclosing_method(self.scope)
         owner = method.self_name if method is not None else None
         if method is None or owner is None:
             return self._of_module(node, known, wrapper, call, note)
@@ -291,7 +267,7 @@ class _Finder:
     ) -> Site:
         """Return a site without an instance: its module could hold the queue."""
         found = self._obstructed(
-            node, known.library if known is not None else None, self._why_no_method(), wrapper
+            node, known.library if known is not None else None, why_no_method(self.scope), wrapper
         )
         is_called = call is not None and call.func in (node, wrapper)
         if isinstance(self.scope.node, ast.ClassDef) or module_functions.why_none(self.scope):
@@ -311,26 +287,6 @@ class _Finder:
             return False
         return self.names.client_base(method.class_info) in ADAPTERS
 
-    def _enclosing_method(self) -> Scope | None:
-        """Return the innermost function around the site that stands directly in a class."""
-        for scope in self.scope.outwards():
-            if scope.parent is not None and isinstance(scope.parent.node, ast.ClassDef):
-                if isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    return scope
-                return None
-        return None
-
-    def _why_no_method(self) -> str:
-        if self._enclosing_method() is not None:
-            return "static method: there is no `self` or `cls` to hold the queue"
-        if isinstance(self.scope.node, ast.Module):
-            return "module level: there is no `self` or `cls` to hold the queue"
-        if isinstance(self.scope.node, ast.ClassDef):
-            return "class body: it runs before there is an instance"
-        if any(isinstance(scope.node, ast.ClassDef) for scope in self.scope.outwards()):
-            return "lambda in a class body: only a `def` has a known `self`"
-        return "module function: there is no `self` or `cls` to hold the queue"
-
     def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:
         """Return what retries the site already, or nothing."""
         outer = call if call is not None and call.func is not node else None
@@ -339,28 +295,3 @@ class _Finder:
                 return by
             outer = self.outer.get(id(outer))
         return self.callers.retried_by(self.scope, node)
-
-
-def _arguments(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(keyword.value for keyword in call.keywords)]
-
-
-def _values_kept(node: ast.AST) -> Iterator[ast.expr]:
-    """Yield the names that a statement or display hands on as they are, other than to a plain name.
-
-    What is assigned to a name or an attribute is found again where that is called.
-    """
-    values: list[ast.expr | None] = []
-    if isinstance(node, ast.Dict):
-        values = [*node.values]
-    elif isinstance(node, ast.List | ast.Tuple | ast.Set) and not isinstance(
-        getattr(node, "ctx", None), ast.Store
-    ):
-        values = [*node.elts]
-    elif isinstance(node, ast.Return | ast.Yield) or (
-        isinstance(node, ast.Assign) and any(isinstance(target, ast.Subscript) for target in node.targets)
-    ):
-        values = [node.value]
-    for value in values:
-        if isinstance(value, _REFERENCES):
-            yield value
