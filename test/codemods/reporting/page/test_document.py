@@ -96,6 +96,12 @@ def test_a_key_in_the_code_is_not_on_the_page(html):
     assert "[redacted]" in html
 
 
+def test_a_file_that_would_be_added_was_not_read(html):
+    """The line above the numbers counts the same: 3 of 5 files would change, 1 would be added."""
+    numbers = dict(re.findall(r"<dt>([^<]+)</dt><dd>(\d+)</dd>", html))
+    assert (numbers["files read"], numbers["would be added"]) == ("5", "1")
+
+
 def test_the_runtime_is_shown_once_where_it_stands_in_several_files(folder):
     html = page_of(folder, runtime="inline")
     assert html.count("def _request_engine") == 0 or html.count('class="fold"') == 1
