@@ -3,6 +3,7 @@
 Between the requests, which it reads, and `rates` and `adaptive`, which know nothing of requests.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -84,21 +85,28 @@ def heed(engine: "RequestEngine", request: "Request", slot: Slot, failure: "Fail
     if (gate.pace is None and not is_refusal) or gate.limit == math.inf or not TestingMode.waits:
         return
     pace, readings, used = gate.pace, [], {}
-    thing = request.result if request.error is None else request.error
-    if pace is not None and pace.rates and slot.paid is not None:
-        if pace.learns:
-            headers = failure.headers if failure is not None else headers_of(thing) or slot.headers
-            readings = list(readings_in(headers))
-        if failure is None:
-            used = tokens_used(thing)
-        elif failure.status == 429:
-            used = dict.fromkeys(("tokens", "input tokens", "output tokens"), 0.0)
-    first = pace is not None and pace.learns and not pace.has_answer and slot.paid is not None
-    if (
-        gate.exclusively(_heed, engine, slot, failure, is_refusal, request.holds, readings, used)
-        is not INTERRUPTED
-    ):
-        if first:
+    is_answer = failure is None or failure.status is not None
+    if pace is not None and pace.rates and slot.paid is not None and is_answer:
+        thing = request.result if request.error is None else request.error
+        with contextlib.suppress(
+            Exception
+        ):  # somebody else's object, which may raise whatever is asked of it
+            if pace.learns:
+                headers = failure.headers if failure is not None else headers_of(thing)
+                readings = list(readings_in(slot.headers if headers is None else headers))
+            if failure is None:
+                used = tokens_used(thing)
+            elif failure.status == 429:
+                used = dict.fromkeys(("tokens", "input tokens", "output tokens"), 0.0)
+    is_first = (
+        pace is not None and pace.learns and not pace.has_answer and slot.paid is not None and is_answer
+    )
+    slot.headers = None
+    done = gate.exclusively(
+        _heed, engine, slot, failure, is_refusal, request.holds, readings if is_answer else None, used
+    )
+    if done is not INTERRUPTED:
+        if is_first:
             _tell_what_is_learnt(engine)
         gate.pump()
 
@@ -109,7 +117,7 @@ def _heed(
     failure: "Failure | None",
     is_refusal: bool,
     holds: bool,
-    readings: "list[Any]",
+    readings: "list[Any] | None",
     used: "dict[str, float]",
 ) -> None:
     gate = slot.gate
@@ -120,16 +128,16 @@ def _heed(
             pace.settle(fee, used)
             if failure is None:
                 pace.note_costs(used)
-        if pace.learns:
+        if pace.learns and readings is not None:
             pace.learn(fee, readings, engine.settings["max_retry_after"])
     if is_refusal:
         is_doubtful = _may_be_stray(gate, failure, holds)
-        if pace.window is None and (is_doubtful or gate.active + gate.waiting < 2):
-            return  # who is alone only has to wait
-        if pace.window is None:
+        # Who is alone only has to wait.
+        if pace.window is None and not is_doubtful and gate.active + gate.waiting > 1:
             pace.window = Window(gate.limit)
             engine.careful = True
-        pace.window.refuse(slot, gate.active, holds or gate.hold_until > 0, is_doubtful)
+        if pace.window is not None:
+            pace.window.refuse(slot, gate.active, holds or gate.hold_until > 0, is_doubtful)
     elif pace.window is not None and failure is None:
         pace.window.succeed(slot, gate.active)
     if pace.window is not None and pace.window.is_over(gate.limit):
@@ -161,14 +169,13 @@ def _tell_what_is_learnt(engine: "RequestEngine") -> None:
 
 
 def headers_of(result: Any) -> Any:
-    """Return the headers of a result, or of the response that an SDK's object came with."""
+    """Return the headers of a result, or of the response that came with it; None if there are none."""
     headers = attribute(result, "headers")
-    if headers is None:
-        headers = attribute(attribute(result, "http_response") or attribute(result, "response"), "headers")
-    if headers is None and type(result) is dict:
-        headers = attribute(result.get("ResponseMetadata"), "get") and result["ResponseMetadata"].get(
-            "HTTPHeaders"
-        )
+    for name in ("http_response", "response"):
+        if headers is None:
+            headers = attribute(attribute(result, name), "headers")
+    if headers is None and type(result) is dict and type(metadata := result.get("ResponseMetadata")) is dict:
+        headers = metadata.get("HTTPHeaders")
     return headers
 
 

@@ -18,7 +18,7 @@ from backend_retrofit_runtime import RequestEngine
 from backend_retrofit_runtime.learnt_rates import LearntRate, readings_in
 from backend_retrofit_runtime.pacing import tokens_used
 from test.loopback import Reply
-from test.runtime.conftest import Answer, Api, Gated, caller, closed_later, until
+from test.runtime.conftest import Answer, Api, Flaky, Gated, caller, closed_later, until
 
 DATE = "Wed, 25 Nov 2026 12:00:00 GMT"
 EPOCH = 1795608000  # that moment
@@ -211,6 +211,31 @@ def test_R3_a_server_that_says_nothing_sets_no_limit_and_one_line_says_so(auto, 
     with caplog.at_level(logging.INFO):
         assert [auto.call(len, "abc") for _ in range(20)] == [3] * 20
     assert [r.levelname for r in caplog.records if "no rate" in r.getMessage()] == ["INFO"]
+
+
+def test_R2_a_lost_connection_is_no_answer(auto):
+    auto.max_retries = 0
+    with pytest.raises(ConnectionError):
+        auto.call(Flaky(ConnectionError()))
+    assert not RequestEngine.of(auto).gate.pace.has_answer
+
+
+def test_R2_a_refusal_is_one(auto):
+    auto.max_retries, auto.max_concurrent_requests = 0, 10
+    auto.call(Flaky(Answer(429, RECORDED["OpenAI"][0])))
+    assert auto.queue_stats()["learnt_requests_per_minute"] == pytest.approx(5000)
+    assert auto.queue_stats()["window"] == 10
+
+
+class Hostile:
+    """A result that raises whatever is asked of it."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+def test_R3_a_result_that_raises_harms_nothing(auto):
+    assert type(auto.call(Hostile)) is Hostile
 
 
 def test_R2_a_response_of_requests_teaches(auto, server, caplog):
