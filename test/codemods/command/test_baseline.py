@@ -151,8 +151,8 @@ def test_C11_reasons_that_differ_only_in_a_name_or_a_line_are_counted_together(t
 
 
 def test_python_m_runs_the_command_in_several_processes(tmp_path):
-    for number in range(40):
-        (tmp_path / f"c{number}.py").write_text(CLIENT * 60)
+    for number in range(40):  # above a million bytes in all, from which on there are several
+        (tmp_path / f"c{number}.py").write_text(CLIENT + f"# {'x' * 30_000}\n")
     command = [sys.executable, "-m", "backend_retrofit", ".", "--check", "--jobs", "2", "-q"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 1, done.stderr
