@@ -141,8 +141,9 @@ def test_R17_fallback_takes_the_next_while_the_rate_of_the_one_before_is_used_up
     assert [pool.ask(""), pool.ask("")] == ["a", "b"]
 
 
-def test_R17_who_waits_behind_a_cool_down_moves(pool_of: Any, keys: Keys) -> None:
-    pool = pool_of("a", "b", order="fallback", max_concurrent_requests=1)
+@pytest.mark.parametrize("execution", ["caller", "background"])
+def test_R17_who_waits_behind_a_cool_down_moves(pool_of: Any, keys: Keys, execution: str) -> None:
+    pool = pool_of("a", "b", order="fallback", max_concurrent_requests=1, queue_execution=execution)
     gate = threading.Event()
 
     def limited() -> Reply:
@@ -348,3 +349,23 @@ def test_R17_a_call_goes_to_the_member_whose_rate_allows_it_first() -> None:
         assert callers[0].call(len, "abc") == 3
         assert pool.choose_member(set()).api is two
         assert pool.choose_member(set()).api is two
+
+
+def test_R17_tasks_that_wait_behind_a_cool_down_move(pool_of: Any, keys: Keys) -> None:
+    pool = pool_of("a", "b", order="fallback", max_concurrent_requests=1)
+    gate = threading.Event()
+
+    def limited() -> Reply:
+        assert gate.wait(20)
+        return Reply(429, headers={"Retry-After": "60"})
+
+    keys.replies["a"] = limited
+
+    async def main() -> list[str]:
+        waiting = [asyncio.ensure_future(pool.aask("")) for _ in range(4)]
+        while pool.queue_stats()[0]["waiting"] < 3:
+            await asyncio.sleep(0.001)
+        gate.set()
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(asyncio.wait_for(main(), 30)) == ["b"] * 4
