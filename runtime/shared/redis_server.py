@@ -36,7 +36,7 @@ class RedisServer:
         self.channel = f"request-queue:{{{account}}}:"
         self.keys = [self.channel + name for name in ("state", "line", "checks")]
         self.sha = hashlib.sha1(LUA.encode()).hexdigest()  # the name that EVALSHA wants
-        self.cluster = False
+        self.cluster = self._is_known = False
         self.trust = True
         self.publish = "PUBLISH"
         self.closed = threading.Event()
@@ -64,6 +64,9 @@ class RedisServer:
         """Make a step; raise what redis-py raises where the server does not make it."""
         if self._client is None:
             self._client = self._client_of(self.cluster)
+        if not self._is_known and self._is_of_a_cluster():
+            self._client = self._client_of(True)
+            report = report._replace(trust=0, publish=self.publish)
         arguments = [*self.keys, *report.arguments()]
         try:
             try:
@@ -82,6 +85,20 @@ class RedisServer:
         except BaseException:
             self._disconnect()
             raise
+
+    def _is_of_a_cluster(self) -> bool:
+        """Find out once, and go on with the cluster: whoever asks the right node by chance would never be told."""
+        try:
+            enabled = bool(self._client.info("cluster").get("cluster_enabled"))
+        except self._redis.exceptions.ResponseError:  # no right to ask
+            enabled = False
+        except BaseException:
+            self._disconnect()
+            raise
+        self._is_known = True
+        if enabled:
+            self._use_cluster()
+        return enabled
 
     def _use_cluster(self) -> None:
         """Go on with a cluster of several nodes, where a count of receivers says nothing."""

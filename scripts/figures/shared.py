@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from test.shared.api_server import ApiServer  # noqa: E402
 from test.shared.redis_process import RedisProcess  # noqa: E402
+from test.shared.watching import until  # noqa: E402
 
 from .crowd import Crowd  # noqa: E402
 
@@ -89,6 +90,7 @@ class Bench:
                 caller.stdout.readline()
             for caller in self.callers:
                 self._say(caller)
+            until(lambda: len(api.starts) > 0, 60)  # newcomers at a young server start nothing at first
             time.sleep(1)
             client = redis.client()
             client.config_resetstat()
