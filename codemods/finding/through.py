@@ -149,7 +149,11 @@ def _search_callers(follower: Follower, place: str, seen: frozenset[str]) -> str
     for caller_module, caller, line, again in follower.view.callers.get(place, ()):
         where = "" if caller_module == own else f" of {follower.view.shown(caller_module)}"
         by = f"{again}{where}" if again else ""
-        by = by or (repeated(follower, f"@{caller_module}:{caller}", seen | {place}) if caller else "")
+        if not by and caller:
+            by = repeated(follower, f"@{caller_module}:{caller}", seen | {place})
+            repeater, calls, rest = by.partition(_CALLS)
+            if " of " not in repeater:  # it is in the caller's file
+                by = f"{repeater}{where}{calls}{rest}" if by else ""
         if not by and f"@{caller_module}:{caller}" != place:
             others.append(f"line {line}{where}")
         told = told or by

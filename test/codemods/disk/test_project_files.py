@@ -230,3 +230,15 @@ def test_what_no_class_of_the_project_has_is_taken_for_the_library_s_as_before(t
     assert decisions(plans(project(tmp_path, use=text)))["self.session.put"].startswith(
         "wrapped: `self.session` is taken for"
     )
+
+
+def test_C6_a_loop_several_calls_away_is_named_with_its_file(tmp_path):
+    far = use(
+        "def all(self, t, u):\n    for n in range(3):\n        try:\n            return self.one(u)\n        except OSError:\n            pass\n\ndef one(self, u):\n    return middle.get(u)",
+        header="from . import middle",
+    )
+    middle = "import requests\n\n\ndef get(u):\n    return Inner().ask(u)\n\n\nclass Inner:\n    def ask(self, u):\n        return requests.get(u)\n"
+    told = decisions(plans(project(tmp_path, far=far, middle=middle)), "middle")["requests.get"]
+    assert told.startswith(
+        "queued only: already retried by the loop in line 6 of shop/far.py, which calls `one`"
+    )
