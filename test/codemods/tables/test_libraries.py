@@ -311,4 +311,4 @@ def test_C6_pages_and_waiters_are_listed_whatever_makes_the_client(made):
     (site,) = check_noop(pages).sites
     assert "makes its requests later" in site.reason
     (site,) = check_noop(method(f"{made}.get_waiter('bucket_exists').wait(Bucket=url)", imports)).sites
-    assert "a waiter asks again and again" in site.reason
+    assert "a waiter polls" in site.reason
