@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..clocks import monotonic
+from ..workers import start_thread
 from .gates import Gates
 from .holdings import Holdings
 from .messages import LONGEST_RETRY_MS, Terms
@@ -146,14 +147,18 @@ class Client:
                 return
             self.started = True
         self.deaf_since = monotonic()
+        interruption = None
         for name, target in (("listener", self._listen), ("reporter", self._report)):
             thread = threading.Thread(target=target, name=f"request-queue-{name}", daemon=True)
             try:
-                thread.start()
-            except RuntimeError:  # no more threads, or the interpreter is on its way out
-                self._lose(None)
-                return
+                if not start_thread(thread):
+                    self._lose(None)
+                    return
+            except BaseException as error:  # Ctrl-C; both have to run all the same
+                interruption = error
             self.threads.append(thread)
+        if interruption is not None:
+            raise interruption
 
     def _listen(self) -> None:
         wait = _FIRST_RETRY
