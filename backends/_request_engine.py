@@ -475,7 +475,6 @@ _BURST = (_burst, "a number, 1 or more")
 _COST = (_cost, "a number, 0 or more, a function, or None")
 _SOME = (_some, "a whole number, 1 or more")
 
-# fmt: off
 # name, check and what is allowed, neutral, block, default, about
 OPTIONS: dict[str, Option] = {
     option.name: option
@@ -513,8 +512,7 @@ OPTIONS: dict[str, Option] = {
         Option("shared_fallback", _fallback, '"share", "wait" or "local"', "share", "sharing", "share", "what runs while that server is away: a share of the limit, nothing, or all of it"),
         Option("shared_fairness", _name, '"fifo", "process", or the name of a tenant', "fifo", "sharing", "fifo", "who takes turns: nobody, processes, or tenants"),
     )
-}
-# fmt: on
+}  # fmt: skip
 
 
 def queue_server(settings: Mapping[str, Any]) -> str:  # pragma: no cover

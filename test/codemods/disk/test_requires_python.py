@@ -114,6 +114,9 @@ def test_setup_py_is_not_run(tmp_path):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
+    """Return the folder of a project; it has a package, too, so that nothing is to be said of single modules."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
     (tmp_path / "client.py").write_text(CLIENT)
     (tmp_path / "pyproject.toml").write_text(FILES["pyproject.toml"])
     return tmp_path
