@@ -9,7 +9,14 @@ import signal
 import sys
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 # The tests start hundreds of processes: what one has compiled, the next ones need not.
 sys.dont_write_bytecode = False

@@ -137,28 +137,29 @@ def test_R12_a_wait_that_is_longer_than_the_socket_timeout_is_none_of_an_outage(
 
 
 def test_R14_neither_key_nor_host_nor_url_is_sent_to_the_server(make: Make) -> None:
+    seen: list[str] = []
     with RedisProcess() as server:
-        seen: list[str] = []
-        with server.client().monitor() as monitor:
+        monitor = server.client().monitor().__enter__()  # left by the listener, when the server ends
 
-            def listen() -> None:
-                with contextlib.suppress(Exception):  # until its connection is closed
-                    while True:
-                        seen.append(monitor.next_command()["command"])
+        def listen() -> None:
+            with contextlib.suppress(Exception):
+                while True:
+                    seen.append(monitor.next_command()["command"])
 
-            listener = threading.Thread(target=listen, daemon=True)
-            listener.start()
-            api = make(
-                base_url="https://canary-host.example/canary-path",
-                api_key="canary-key-4711",
-                shared_queue=server.url,
-                shared_fairness="canary-tenant",
-                **SOON,
-            )
-            for _ in range(5):
-                api.call(lambda text: text, "canary-body")
-            until(lambda: sum("EVALSHA" in command for command in seen) > 2)
-        assert not [command for command in seen if "canary" in command]
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        api = make(
+            base_url="https://canary-host.example/canary-path",
+            api_key="canary-key-4711",
+            shared_queue=server.url,
+            shared_fairness="canary-tenant",
+            **SOON,
+        )
+        for _ in range(5):
+            api.call(lambda text: text, "canary-body")
+        until(lambda: sum("EVALSHA" in command for command in seen) > 2)
+    listener.join(10)
+    assert not [command for command in seen if "canary" in command]
 
 
 def test_R14_tls_with_a_certificate_that_is_checked(make: Make, account: str, tmp_path: Path) -> None:
