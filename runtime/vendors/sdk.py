@@ -73,7 +73,7 @@ def _once(call: Any, owner: Any, options: dict[str, Any]) -> Any:
     own.update(given)
     for name in _SENDERS:
         if name in given:
-            own[name] = partial(_send_once, _heard(given[name], owner._client), options)
+            own[name] = partial(_send_and_hear, given[name], owner._client, options)
     if "_get_api_list" in given:
         own["_get_api_list"] = partial(_list_once, given["_get_api_list"], owner._client, options)
     if type(call) is MethodType:
@@ -126,6 +126,10 @@ def _send_once(send: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) ->
     options = kwargs.get("options")
     kwargs["options"] = {**(options or {}), **more}
     return send(*args, **kwargs)
+
+
+def _send_and_hear(send: Any, client: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    return _send_once(_heard(send, client), more, *args, **kwargs)
 
 
 def _list_once(send: Any, client: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
