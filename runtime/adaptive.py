@@ -13,7 +13,7 @@ _DOUBT_CUT = 0.85  # of where it was, if nothing succeeded since
 _LEAST = 0.02  # of a window
 _LONGEST_SPACE = 0.5  # between two starts, in seconds: after that a refused request may try
 _SUCCESSES, _MOST_SUCCESSES = 20, 320
-_SOME_SUCCESSES = 3  # far too many are refused sooner than after so many
+_SOME_SUCCESSES = 3  # a refusal before these says that far too many were sent
 _DOUBTS = 2  # then what is refused has nothing to do with how many are sent
 _GROWTH = 8.0  # of the window, in as many successes as brought it back
 _WEIGHT_OF_NEWEST = 0.2  # in the mean of how long answers take
@@ -25,8 +25,8 @@ class Window:
     A refusal cuts the window, once for all refusals of requests that were sent before the last cut. It comes back to
     where it was, stays near there for as many answers as experience says, and goes beyond, ever faster: as TCP's CUBIC
     does (RFC 9438), counted in answers instead of seconds. Each refusal near there lets it stay for longer. After a hold
-    it opens one by one (slow start, RFC 5681). Below two, starts are spaced as well: a gateway that lets so many a
-    second pass refuses what comes in bursts, however few are in flight.
+    it opens one by one (slow start, RFC 5681). Below two, starts are spaced as well: a gateway with
+    a rate refuses what comes in bursts, however few are in flight.
     """
 
     def __init__(self, limit: float) -> None:
@@ -60,7 +60,7 @@ class Window:
         """Note a refusal.
 
         Args:
-            in_flight: so many were, this one among them.
+            in_flight: how many requests were in flight, this one included.
             is_held: nothing is sent for a while, because the server asked for that.
             is_doubtful: it may be a stray one, which has nothing to do with how many there are.
         """
@@ -80,7 +80,11 @@ class Window:
         self.cuts, self.successes = self.cuts + 1, 0
 
     def succeed(self, slot: Any, in_flight: float) -> None:
-        """Note an answer that is no refusal, to one of so many that were in flight."""
+        """Note an answer that is not a refusal.
+
+        Args:
+            in_flight: how many requests were in flight, this one included.
+        """
         seconds = monotonic() - slot.sent_at if slot.sent_at else self.seconds
         self.seconds += (seconds - self.seconds) * (_WEIGHT_OF_NEWEST if self.seconds else 1)
         self.opening += 1

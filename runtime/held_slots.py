@@ -58,9 +58,8 @@ class HeldSlots(Starts):
             ("joined", "granted", "unsent", "nested", "refused", "retried", "failed"), 0
         )
         self.deferred: deque[Slot | Ticket | Watch] = deque()  # to be given back, withdrawn, or put in line
-        self.strays: tuple[
-            int, ...
-        ] = ()  # how many attempts had ended at the latest of the 503 that may be strays
+        # How many attempts had ended at each of the latest 503 that may be strays.
+        self.strays: tuple[int, ...] = ()
         self.watches: set[Watch] = set()  # a weak reference calls back only if it lives on itself
         self.keepers: dict[Slot, None] = {}
         self.look_at = math.inf  # when to look next whether one of them can spare its slot

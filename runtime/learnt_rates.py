@@ -22,7 +22,7 @@ _OF_ANTHROPIC = {
     "requests": _REQUESTS, "tokens": _TOKENS, "input-tokens": _INPUT, "output-tokens": _OUTPUT,
 }  # fmt: skip
 _SIXTY_SECONDS = 60.0
-# A reset is told in whole seconds, or later: a window ends when two answers agree to within so many seconds.
+# A reset is told in whole seconds, or later: a window ends when two answers agree, give or take these seconds.
 _SAME = 1.0
 
 
@@ -157,7 +157,7 @@ class LearntRate(NamedTuple):
 
         Args:
             since: what was started after the request that was answered, which the server had not counted.
-            longest: what takes longer to come back than so many seconds is not waited for.
+            longest: the longest wait, in seconds, that the headers may ask for.
         """
         before = {known.name: known for known in level}
         for reading in readings:

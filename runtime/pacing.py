@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .gate import Gate
     from .request import Request
 
-# So many 503 in a row, and nothing else between them, are no strays: a gateway says with them that there are too many.
+# This many 503 in a row, with nothing else between them, are not strays: a gateway says with them that there are too many.
 _IN_A_ROW = 3
 # How it is called what was used: OpenAI and its like, Anthropic and Cohere, Gemini, Bedrock, Ollama.
 _INPUT_NAMES = (

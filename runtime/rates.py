@@ -23,14 +23,13 @@ COUNTED_BY = {
     "output_tokens_per_minute": "output tokens",
 }
 _A_DAY = "requests a day"
-_LEARNT_WITH = {
-    "tokens": ("tokens", "input tokens", "output tokens")
-}  # of a vendor that counts them apart, too
+# What is learnt with it, from a vendor that counts input and output apart.
+_LEARNT_WITH = {"tokens": ("tokens", "input tokens", "output tokens")}
 # What a request costs until a first answer has said it.
 _FIRST_MEANS = {"requests": 1.0, _A_DAY: 1.0, "tokens": 1000.0, "input tokens": 750.0, "output tokens": 250.0}
 _SHARE_OF_NEWEST = 0.1  # in the mean of what requests cost
 _PARTS_OF_DAY = 100
-_UNTIL_KNOWN = 4  # so many are in flight at most until the first answer has said the rate
+_UNTIL_KNOWN = 4  # requests in flight, at most, until the first answer has said the rate
 
 
 Part = tuple[float, float, float]  # of a day: begin, end, and how many were started between them
@@ -56,7 +55,7 @@ class Rate(Protocol):
 
 
 class MeteredRate(NamedTuple):
-    """So many a second, evenly: GCRA, the generic cell rate algorithm (ITU-T I.371).
+    """A rate whose starts are spread evenly: GCRA, the generic cell rate algorithm (ITU-T I.371).
 
     The level is the "theoretical arrival time": when all that was started is paid for. A start may be early by what `burst`
     requests take, so that a late wake-up is made good. What costs more than those starts when all is paid for.
@@ -78,7 +77,7 @@ class MeteredRate(NamedTuple):
 
 
 class DailyRate(NamedTuple):
-    """So many in any 24 hours, as soon as they are asked for: a quota is not spread over the day.
+    """A quota for any 24 hours. Starts are made as soon as they are asked for: it is not spread over the day.
 
     The level is a tuple of (begin, end, count): what was started in each hundredth of a day.
     """
@@ -172,7 +171,7 @@ class Pace:
         """Return when a request may start, or 0 if it may start now.
 
         Args:
-            others: so many start before.
+            others: how many requests start before it.
         """
         if slot.fee is not None or not TestingMode.waits:
             return 0.0
@@ -233,7 +232,7 @@ class Pace:
         """Take what an answer's headers say into the rates that are learnt (R2, R3).
 
         Args:
-            longest: what takes longer to come back than so many seconds is not waited for.
+            longest: the longest wait, in seconds, that the headers may ask for.
         """
         now, levels = monotonic(), []
         for rate, level in zip(self.rates, self.levels, strict=True):
