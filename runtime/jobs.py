@@ -128,6 +128,8 @@ def _submit_request(
     engine: "RequestEngine", always: bool, call: Callable[..., Any], args: Any, kwargs: Any
 ) -> "Future[Any]":
     owner = engine.reference()
+    if (elsewhere := engine.settings["submit_to"]) is not None:
+        return elsewhere.submit(owner, call, args, kwargs)  # type: ignore[no-any-return]
     bound = attribute(call, "__self__")
     # Of instances that cannot be referred to weakly, the class is the owner.
     retry = owner is None or (bound is not owner and type(bound) is not owner)

@@ -52,6 +52,12 @@ def _function_or_none(value: Any) -> Any:
     return value
 
 
+def _task_queue(value: Any) -> Any:
+    if value is not None and not callable(getattr(value, "submit", None)):
+        raise TypeError
+    return value
+
+
 def _positive(value: Any) -> float:
     if isinstance(value, bool | str) or not 0 < value < math.inf:
         raise ValueError
@@ -218,6 +224,7 @@ OPTIONS: dict[str, Option] = {
         Option("shared_timeout", *_ABOVE_0, 1, "sharing", 1, "longest wait for the queue's server, in seconds"),
         Option("shared_fallback", _fallback, '"share", "wait" or "local"', "share", "sharing", "share", "what runs while that server is away: a share of the limit, nothing, or all of it"),
         Option("shared_fairness", _name, '"fifo", "process", or the name of a tenant', "fifo", "sharing", "fifo", "who takes turns: nobody, processes, or tenants"),
+        Option("submit_to", _task_queue, "a queue of backend_retrofit_runtime.tasks, or None", None, "sharing", None, "where submit and map make requests: None for this process"),
     )
 }  # fmt: skip
 

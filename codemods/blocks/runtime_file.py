@@ -25,7 +25,7 @@ MODULES = """
     wrap showing engine settings keys members module_queue __init__
 """.split()  # fmt: skip
 """In the order in which they import from one another."""
-INSTALLED_ONLY = ("instrumentation", "pool", "shared")
+INSTALLED_ONLY = ("instrumentation", "pool", "shared", "tasks")
 """Modules and folders that only the installed runtime has; they may import any of the others, and none imports them."""
 _WIDTH = 110
 

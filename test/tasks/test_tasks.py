@@ -1,0 +1,210 @@
+"""R18: `submit` on Celery, Dramatiq and Ray, each with its real workers, and the Redis of the shared limit."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from test.loopback import LoopbackServer, Reply, Request
+from test.shared.redis_process import MISSING, SERVER, RedisProcess
+
+from .apis import OtherApi, TaskApi
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {"celery": "test.tasks.celery_app", "dramatiq": "test.tasks.dramatiq_broker"}
+COMMANDS = {
+    "celery": ["celery", "-A", MODULES["celery"], "worker", "--concurrency", "2", "--without-mingle"],
+    "dramatiq": ["dramatiq", MODULES["dramatiq"], "--processes", "1", "--threads", "4"],
+}
+CANARY, WORKERS_KEY = "canary-4711", "key-of-the-worker"
+
+
+class Place:
+    """An API, an engine with its workers, and the queue that leads there."""
+
+    def __init__(self, queue: Any, api: LoopbackServer, redis: RedisProcess | None) -> None:
+        self.queue, self.api, self.redis = queue, api, redis
+
+    def client(self, kind: type[TaskApi] = TaskApi) -> TaskApi:
+        return kind(api_key=CANARY, submit_to=self.queue)
+
+
+def answer(request: Request) -> Reply:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Reply(200, json.dumps([headers["authorization"], request.body.decode()]))
+
+
+def _environment(api: LoopbackServer) -> dict[str, str]:
+    return {"TASK_TEST_URL": api.url, "RUNTIME_TEST_KEY": WORKERS_KEY, "PYTHONPATH": str(ROOT)}
+
+
+@contextlib.contextmanager
+def _worker(engine: str) -> Iterator[None]:
+    command = [str(Path(sys.executable).with_name(COMMANDS[engine][0])), *COMMANDS[engine][1:]]
+    worker = subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        try:
+            worker.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(worker.pid, 9)
+
+
+@pytest.fixture(scope="module", params=["celery", "dramatiq", "ray"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    engine = request.param
+    if importlib.util.find_spec(engine) is None:
+        pytest.skip(f"{engine} is not installed")
+    with pytest.MonkeyPatch.context() as patch, LoopbackServer(answer) as api:
+        for name, value in _environment(api).items():
+            patch.setenv(name, value)
+        if engine == "ray":
+            import ray
+
+            from backend_retrofit_runtime.tasks import RayQueue
+
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            try:
+                yield Place(RayQueue([TaskApi]), api, None)
+            finally:
+                ray.shutdown()
+            return
+        if SERVER is None:
+            pytest.skip(MISSING)
+        with RedisProcess() as redis:
+            patch.setenv("TASK_TEST_REDIS", redis.url)
+            with _worker(engine):
+                module = importlib.import_module(MODULES[engine])
+                yield Place(module.queue, api, redis)
+
+
+def test_R18_a_worker_makes_the_request_with_a_key_of_its_own(place: Place) -> None:
+    client = place.client()
+    result = client.submit(client.ask, "hello", times=2).result(60)
+    assert result["answer"] == [f"Bearer {WORKERS_KEY}", "hellohello"]
+    assert result["pid"] != os.getpid()
+
+
+def test_R18_map_keeps_the_order(place: Place) -> None:
+    client = place.client()
+    texts = [f"text {number}" for number in range(12)]
+    assert [result["answer"][1] for result in client.map(client.ask, texts)] == texts
+
+
+def test_R18_a_coroutine_method_runs_in_the_worker(place: Place) -> None:
+    client = place.client()
+    assert client.submit(client.aask, "hello").result(60) == "hello!"
+
+
+def test_R18_an_error_comes_back(place: Place) -> None:
+    client = place.client()
+    with pytest.raises(Exception, match="no such model"):
+        client.submit(client.fail).result(60)
+
+
+def test_R18_a_result_that_cannot_travel_is_an_error(place: Place) -> None:
+    client = place.client()
+    with pytest.raises(Exception, match="results hold object, which cannot travel"):
+        client.submit(client.session).result(60)
+
+
+def test_R18_a_worker_serves_only_the_classes_that_it_was_given(place: Place) -> None:
+    client = place.client(OtherApi)
+    with pytest.raises(Exception, match="does not serve"):
+        client.submit(client.ask, "hello").result(60)
+
+
+def test_R18_a_call_that_is_not_submitted_stays_in_the_process(place: Place) -> None:
+    answered = place.client().ask("hello")
+    assert (answered["answer"][0], answered["pid"]) == (f"Bearer {CANARY}", os.getpid())
+
+
+def test_R18_no_key_is_in_the_broker(place: Place) -> None:
+    if place.redis is None:
+        pytest.skip("Ray has no broker that could be listened to")
+    seen: list[str] = []
+    with place.redis.client().monitor() as monitor:
+
+        def listen() -> None:
+            with contextlib.suppress(Exception):  # until its connection is closed
+                while True:
+                    seen.append(monitor.next_command()["command"])
+
+        threading.Thread(target=listen, daemon=True).start()
+        client = place.client()
+        assert (
+            client.submit(client.ask, "hello of this test").result(60)["answer"][0] == f"Bearer {WORKERS_KEY}"
+        )
+    sent = "\n".join(seen)
+    bodies = [base64.b64decode(body) for body in re.findall(r"body\W+([A-Za-z0-9+/]{40,}={0,2})", sent)]
+    sent += "".join(body.decode() for body in bodies)  # as Celery encodes them
+    assert "hello of this test" in sent
+    assert CANARY not in sent
+
+
+class Nowhere:
+    """A queue that sends nothing: what is refused, is refused before."""
+
+    def submit(self, owner: Any, call: Any, args: Any, kwargs: Any) -> Any:
+        from backend_retrofit_runtime.tasks.travel import message_of
+
+        return message_of(owner, call, args, kwargs)
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        (lambda api: api.submit(lambda: None), "only a method of the instance itself"),
+        (lambda api: api.submit(TaskApi(api_key="").ask, "x"), "only a method of the instance itself"),
+        (lambda api: api.submit(api._private), "not a public method"),
+        (lambda api: api.submit(api.close), "not a public method"),
+        (lambda api: api.submit(api.parts), "gives a stream"),
+        (lambda api: api.submit(api.ask, b"bytes"), "hold bytes"),
+        (lambda api: api.submit(api.ask, ("a", "tuple")), "hold tuple"),
+        (lambda api: api.submit(api.ask, {1: "a"}), "hold dict"),
+        (lambda api: api.submit(api.ask, [api]), "hold TaskApi"),
+        (lambda api: api.submit(api.ask, "x", times=len), "hold builtin_function"),
+    ],
+)
+def test_R18_what_cannot_travel_is_refused_at_submit(what: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=why):
+        what(TaskApi(api_key=CANARY, submit_to=Nowhere()))
+
+
+def test_R18_a_class_that_cannot_be_imported_is_refused() -> None:
+    class Inner(TaskApi):
+        pass
+
+    client = Inner(api_key=CANARY, submit_to=Nowhere())
+    with pytest.raises(TypeError, match="cannot be imported by a worker"):
+        client.submit(client.ask, "x")
+
+
+def test_R18_the_message_holds_a_path_a_name_and_the_arguments() -> None:
+    client = TaskApi(api_key=CANARY, submit_to=Nowhere())
+    message = client.submit(client.ask, "x", times=2)
+    assert (
+        json.loads(json.dumps(message)) == message == ["test.tasks.apis:TaskApi", "ask", ["x"], {"times": 2}]
+    )
+
+
+def test_R18_submit_to_must_be_a_queue() -> None:
+    with pytest.raises((TypeError, ValueError), match="submit_to must be"):
+        TaskApi(submit_to="redis://")
