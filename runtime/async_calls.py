@@ -32,7 +32,8 @@ async def run_async(
         or may_hold_a_body(args, kwargs)
         or isinstance(call, partial)
     ):
-        slot = gate.new_slot()
+        slot = Slot()
+        slot.gate = gate
         token = current_slot.set(slot)
         try:
             if gate.enter(slot):  # the usual case: see `run_call`

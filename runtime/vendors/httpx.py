@@ -8,29 +8,40 @@ from ..probing import attribute, status_in, twin_of
 from ..slots import Slot
 from ..vendor import VENDORS, Handling, Vendor
 
+_NAMES = ("httpx", "httpx2")
+
 
 def _is_httpx(client: Any) -> bool:
     """Return True for a client of httpx or its fork, whose transport retries only connecting, and only if asked to."""
-    return any(cls.__module__.partition(".")[0] in ("httpx", "httpx2") for cls in type(client).__mro__)
+    for cls in type(client).__mro__:
+        if cls.__module__ in _NAMES or cls.__module__.partition(".")[0] in _NAMES:
+            return True
+    return False
 
 
 def _httpx_handling(call: Any, owner: Any) -> "Handling | None":
     """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
     if not _is_httpx(owner):
         return None
-    transports = {"": attribute(owner, "_transport"), **(attribute(owner, "_mounts") or {})}
-    without = {key: _without_reconnecting(transport) for key, transport in transports.items()}
-    if all(without[key] is transport for key, transport in transports.items()):
+    transport, mounts = attribute(owner, "_transport"), attribute(owner, "_mounts")
+    if not _reconnects(transport) and not (mounts and any(map(_reconnects, mounts.values()))):
         return Handling(call)
-    return Handling(getattr(twin_of(owner, _transport=without.pop(""), _mounts=without), call.__name__))
+    mounts = {pattern: _without_reconnecting(other) for pattern, other in (mounts or {}).items()}
+    twin = twin_of(owner, _transport=_without_reconnecting(transport), _mounts=mounts)
+    return Handling(getattr(twin, call.__name__))
+
+
+def _reconnects(transport: Any) -> bool:
+    retries = attribute(attribute(transport, "_pool"), "_retries")
+    return isinstance(retries, int) and retries != 0
 
 
 def _without_reconnecting(transport: Any) -> Any:
-    pool = attribute(transport, "_pool")
-    retries = attribute(pool, "_retries")
-    if not isinstance(retries, int) or not retries:
-        return transport
-    return twin_of(transport, _pool=twin_of(pool, _retries=0))
+    return (
+        twin_of(transport, _pool=twin_of(transport._pool, _retries=0))
+        if _reconnects(transport)
+        else transport
+    )
 
 
 def _is_unread_by_httpx(result: Any) -> bool:
