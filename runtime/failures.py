@@ -85,6 +85,9 @@ class Failure(NamedTuple):
     by_owner: bool = False  # `retry_if` says that it is to be retried
 
 
+CUT = Failure("an answer that ends within its headers", True)
+
+
 def failure_in_result(result: Any) -> "Failure | None":
     """Return the failure that a returned object stands for, or None.
 
@@ -98,9 +101,13 @@ def failure_in_result(result: Any) -> "Failure | None":
     if status is None:
         return None
     if status < 400:
-        is_cut = any(vendor.is_cut is not None and vendor.is_cut(result) for vendor in VENDORS)
-        return Failure("an answer that ends within its headers", True) if is_cut else None
+        return CUT if is_cut(result) else None
     return failure_by_status(status, attribute(result, "headers"), _body_of(result, status))
+
+
+def is_cut(result: Any) -> bool:
+    """Return True for a good answer whose connection ended within its headers."""
+    return any(vendor.is_cut is not None and vendor.is_cut(result) for vendor in VENDORS)
 
 
 def failure_by_status(status: int, headers: Any, body: Any, name: str = "") -> Failure:

@@ -22,6 +22,7 @@ _STREAMING = frozenset(
 )
 # Names of attributes that make an object a stream, or a failure perhaps.
 _TELLING = _STREAMING.union(_STATUS_NAMES, ("_content_consumed", "is_stream_consumed"))
+_FRAMING = ("content-length", "transfer-encoding", "content-type")
 CO_COROUTINE = 0x80
 
 
@@ -69,10 +70,26 @@ def header(headers: Any, name: str) -> Any:
     return value if isinstance(value, str | int | float) else None
 
 
-def has_no_framing(headers: Any) -> bool:
-    """Return True if headers do not say how long a body is, nor of what kind: they may have been cut."""
-    names = ("content-length", "transfer-encoding", "content-type")
-    return headers is not None and all(header(headers, name) is None for name in names)
+def ends_within_headers(response: Any, content: Any, method: Any = None) -> bool:
+    """Return True for an answer whose headers may have been cut, and taken for whole, as `http.client` does.
+
+    It has no body, and nothing says how long it is, nor of what kind.
+
+    Args:
+        response: with `version`, `status` and `headers` as urllib3 and `http.client` have them.
+        content: its body.
+        method: of the request, if the response does not know it.
+    """
+    method = method or attribute(response, "_request_method") or attribute(response, "_method")
+    headers = attribute(response, "headers")
+    return (
+        content == b""
+        and attribute(response, "version") == 11
+        and response.status not in (204, 205, 304)
+        and method != "HEAD"
+        and headers is not None
+        and all(header(headers, name) is None for name in _FRAMING)
+    )
 
 
 def _text(value: Any) -> str:

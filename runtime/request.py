@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic
 from .errors import CircuitOpen
-from .failures import HOLDING_STATUSES, Failure, failure_by_status, failure_in_exception, failure_in_result
+from .failures import (
+    CUT,
+    HOLDING_STATUSES,
+    Failure,
+    failure_by_status,
+    failure_in_exception,
+    failure_in_result,
+)
 from .pacing import heed
 from .probing import attribute, status_in
 from .repeating import Rewinder, may_hold_a_body, without_partial
@@ -80,6 +87,8 @@ class Request:
             failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
         except Exception:  # somebody else's object, which may raise whatever is asked of it
             failure = None
+        if failure is None and error is None and slot.is_cut:
+            failure = CUT
         if failure is not None and body is not None:
             failure = failure_by_status(failure.status or 0, failure.headers, body)
         retry_if = self.engine.settings["retry_if"]

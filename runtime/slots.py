@@ -60,6 +60,7 @@ class Slot:
     fee: "Fee | None" = None  # what it has paid for a start that was not made yet, where there is a rate
     paid: "Fee | None" = None  # for the latest one that was made
     headers: Any = None  # of the answer, where the result does not show them
+    is_cut = False  # the answer ended within its headers, where the result does not show that
     tokens: "float | None" = None  # what it costs, where `token_cost` says that
     cuts = 0  # how often the window was cut before it was sent, and when it was sent: see `adaptive`
     sent_at = 0.0

@@ -50,7 +50,7 @@ class Vendor(NamedTuple):
         handling: called with a call and the object whose method it is (or None); returns how it is made, or None.
         repeatable: called with a call, the object whose method it is (or None), args and kwargs; returns True if it may be
             made again though it may have been done, or None where this library does not tell.
-        is_cut: called with a good response that was read; returns True if its connection ended within its headers.
+        is_cut: called with a good response; returns True if its connection ended within its headers.
         was_kept: called with the variables of a frame in which a connection ended; returns True if it had answered before.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
             something to be awaited or entered, although its function is not `async def`.

@@ -14,10 +14,18 @@ from types import MethodType
 from typing import Any
 
 from ..bodies import HeldBody
-from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_final
-from ..probing import ANSWER_KEYS, PLAIN_TYPES, attribute, has_method, is_coroutine_function, twin_of
+from ..failures import RAISED_WITHOUT_CAUSE, Failure, failure_by_status, is_cut, is_final
+from ..probing import (
+    ANSWER_KEYS,
+    PLAIN_TYPES,
+    attribute,
+    ends_within_headers,
+    has_method,
+    is_coroutine_function,
+    twin_of,
+)
 from ..repeating import is_harmless
-from ..slots import Slot
+from ..slots import Slot, current_slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
 # What botocore itself would have retried, whatever the status: DynamoDB's come with a 400.
@@ -72,8 +80,8 @@ def _body_of_botocore(result: Any) -> Any:
 
 def _is_settled_of_botocore(result: dict[str, Any]) -> bool:
     """Return True, quickly, for an answer that is a good one, and read."""
-    metadata = result["ResponseMetadata"]
-    if type(metadata) is not dict or "Error" in result:
+    metadata, slot = result["ResponseMetadata"], current_slot.get()
+    if type(metadata) is not dict or "Error" in result or (slot is not None and slot.is_cut):
         return False
     status = metadata.get("HTTPStatusCode")
     if type(status) is not int or status >= 300:
@@ -114,11 +122,21 @@ class _LastAttempt:
                 kwargs.get("response") is not None
             ):  # a copy, or the error would say how many retries were not made
                 http, parsed = kwargs["response"]
+                _note_cut(http)
                 kwargs["response"] = (
                     http,
                     {**parsed, "ResponseMetadata": {**parsed.get("ResponseMetadata", {})}},
                 )
         return self._events.emit(event_name, **kwargs)
+
+
+def _note_cut(http: Any) -> None:
+    """Note where an answer ended within its headers: what is made of it does not show that."""
+    slot = current_slot.get()
+    if slot is not None:
+        raw = attribute(http, "raw")
+        with contextlib.suppress(Exception):  # of somebody's own session
+            slot.is_cut = is_cut(raw) or ends_within_headers(raw, attribute(http, "_content"))
 
 
 def _botocore_handling(call: Any, owner: Any) -> "Handling | None":

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..bodies import hold_body
 from ..call_kinds import is_retry_policy
-from ..probing import attribute, has_method, has_no_framing, status_in, twin_of
+from ..probing import attribute, ends_within_headers, has_method, status_in, twin_of
 from ..slots import Slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
@@ -88,15 +88,8 @@ def _hold_requests(result: Any, slot: Slot) -> bool:
 
 
 def _is_cut_of_requests(result: Any) -> bool:
-    """Return True where `http.client` took the end of the connection for the end of the headers."""
-    raw = attribute(result, "raw")
-    return (
-        attribute(result, "_content") == b""
-        and attribute(raw, "version") == 11
-        and result.status_code not in (204, 205, 304)
-        and attribute(attribute(result, "request"), "method") != "HEAD"
-        and has_no_framing(result.headers)
-    )
+    method = attribute(attribute(result, "request"), "method")
+    return ends_within_headers(attribute(result, "raw"), attribute(result, "_content"), method)
 
 
 VENDORS.append(

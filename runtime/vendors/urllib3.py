@@ -6,7 +6,7 @@ from typing import Any
 
 from ..bodies import HeldBody
 from ..call_kinds import RETRYING_MODULES, is_retry_policy
-from ..probing import attribute, has_no_framing
+from ..probing import attribute, ends_within_headers
 from ..slots import Slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
 
@@ -56,16 +56,12 @@ def _hold_http_client(result: Any, slot: Slot) -> bool:
 
 
 def _is_cut_of_urllib3(result: Any) -> bool:
-    """Return True where `http.client` took the end of the connection for the end of the headers."""
-    return (
-        type(result).__module__.startswith("urllib3.")
-        and attribute(result, "_body") == b""
-        and attribute(result, "version") == 11
-        and result.status not in (204, 205, 304)
-        and attribute(result, "_request_method") != "HEAD"
-        and attribute(attribute(result, "_original_response"), "_method") != "HEAD"
-        and has_no_framing(attribute(result, "headers"))
-    )
+    response = attribute(result, "raw") or result  # of requests, with `stream=True`
+    inner = _plain_response(response)
+    if inner is not None:
+        return ends_within_headers(inner, b"") and not inner.peek(1)
+    method = attribute(attribute(response, "_original_response"), "_method")
+    return ends_within_headers(response, attribute(response, "_body"), method)
 
 
 def _was_kept_by_urllib3(names: Mapping[str, Any]) -> bool:

@@ -468,12 +468,46 @@ class Cut:
         self.listener.close()
 
 
-@pytest.mark.parametrize("client", [ask_by_requests, ask_by_urllib3, ask_by_httpx])
+def ask_unread(api, url, method, path):
+    """Ask by something whose body is still to be read."""
+    return lambda: Read(api.call(urllib.request.urlopen, url + path, timeout=10))
+
+
+def ask_unread_by_requests(api, url, method, path):
+    session = closed_later(requests.Session())
+    return lambda: Read(api.call(session.get, url + path, stream=True, timeout=10).raw)
+
+
+def ask_s3(api, url, method, path):
+    s3 = closed_later(boto3.client("s3", endpoint_url=url, **AWS))
+    return lambda: Read(api.call(s3.get_object, Bucket="bucket", Key="key")["Body"])
+
+
+class Read:
+    """A body, to be read; with what was read of it."""
+
+    def __init__(self, body) -> None:
+        self.content = body.read()
+        body.close()
+
+
+UNREAD = [ask_unread, ask_unread_by_requests, ask_s3]
+
+
+@pytest.mark.parametrize("client", [ask_by_requests, ask_by_urllib3, ask_by_httpx, *UNREAD])
 def test_B7_an_answer_that_is_cut_within_its_headers_is_truncated(delays, client):
     with Cut(CUT) as server:
         response = client(Api(), server.url, "get", "/page")()
         assert getattr(response, "content", None) == b"{}" or response.data == b"{}"
         assert server.requests == 2
+    assert delays == [1]
+
+
+def test_B7_an_answer_of_botocore_that_was_read_is_truncated_as_well(delays):
+    with Cut(CUT) as server:
+        client = closed_later(boto3.client("lambda", endpoint_url=server.url, **AWS))
+        answer = Api().call(client.list_functions)
+        assert (answer["ResponseMetadata"]["HTTPHeaders"]["content-length"], server.requests) == ("2", 2)
     assert delays == [1]
 
 
@@ -501,7 +535,7 @@ def test_B7_what_creates_something_is_not_repeated_after_a_cut_answer(delays):
     ],
     ids=["no length", "no content", "a type", "HTTP/1.0", "a body"],
 )
-@pytest.mark.parametrize("client", [ask_by_requests, ask_by_urllib3])
+@pytest.mark.parametrize("client", [ask_by_requests, ask_by_urllib3, *UNREAD])
 def test_B7_an_empty_answer_is_a_good_one(delays, client, answer):
     with Cut(answer) as server:
         client(Api(), server.url, "get", "/page")()
