@@ -156,15 +156,16 @@ def show(console: Console, sides: list[Side], threads: list[threading.Thread]) -
             for side in sides:
                 print(f"{second:3} s  {side.line()}", flush=True)
         return
-    with Live(console=console, refresh_per_second=10, get_renderable=lambda: view(sides)):
+    with Live(console=console, refresh_per_second=10, get_renderable=lambda: view(sides, threads)):
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.1)
 
 
-def view(sides: list[Side]) -> Group:
+def view(sides: list[Side], threads: list[threading.Thread]) -> Group:
     """Return the live view."""
-    return Group(Columns([side.panel() for side in sides]), Text("Ctrl-C ends it", "dim"))
+    hint = "Ctrl-C ends it" if any(thread.is_alive() for thread in threads) else ""
+    return Group(Columns([side.panel() for side in sides]), Text(hint, "dim"))
 
 
 def main() -> int:
