@@ -51,14 +51,15 @@ class AddQueueBackoffCommand(CodemodCommand):
         already.
         """
         path = Path(self.context.filename or "module.py")
-        beside = home_of(path, tree.bytes, self.options).path.exists()
+        home = home_of(path, tree.bytes, self.options)
+        beside = home.path is not None and home.path.exists()
         if path.stem == RUNTIME_MODULE:
             raise SkipFile("it is the runtime")
         planned, changed = plan_module(
             tree,
             path,
             self.options,
-            place=replace(home_of(path, tree.bytes, self.options).place, can_share=beside),
+            place=replace(home.place, can_share=beside),
         )
         for problem in planned.problems:
             self.warn(f"line {problem.line}: {problem.reason}" if problem.line else problem.reason)

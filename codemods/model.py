@@ -55,6 +55,8 @@ class Options:
     remove: bool = False
     runtime: str = "auto"
     """`shared`, `package`, `inline`, or `auto`: as the file has it already, else shared."""
+    runtime_within: str = ""
+    """The folder of the configuration that says where the runtime is to lie; empty: the command line says it."""
     given: tuple[str, ...] = ()
     """The files and folders that the run is about, as absolute paths."""
     overwrite_edited: bool = False

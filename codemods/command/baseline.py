@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..disk import regular
 from ..model import Decision
 from ..reporting.facts import Facts, ProblemFacts, SiteFacts, as_json
 from ..reporting.statistics import kind_of
@@ -69,7 +70,7 @@ def read(path: Path) -> Accepted:
         BaselineError: the file cannot be read, or is not a baseline.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(regular.read(path).decode())
         if data["version"] != VERSION:
             raise BaselineError(f"has version {data['version']!r}, not {VERSION}")
         counts: Counter[_Key] = Counter()

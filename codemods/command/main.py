@@ -235,6 +235,8 @@ class _Command:
         if plans != self.results.plans:
             facts = facts_of(replace(self.results, plans=plans), facts["written"])
         text = document.render(facts, plans)
+        if path.exists() and not path.is_file():
+            self.parser.error(f"--report {visible_name(path)} cannot be written: it is not a regular file")
         try:
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
@@ -272,6 +274,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         blocks=tuple(dict.fromkeys((*arguments.blocks, *([FUNCTIONS] if arguments.functions else ())))),
         remove=arguments.remove,
         runtime=arguments.runtime,
+        runtime_within=str(getattr(arguments, "runtime_within", "")),
         given=tuple(os.path.abspath(path) for path in arguments.paths),
         overwrite_edited=arguments.overwrite_edited,
         merge=arguments.merge,

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ..blocks.templates import OPTIONS
+from ..disk.regular import read
 from ..source.visible import visible_name
 from ..tables.rows import ASYNC, BOTH, NONE, SYNC, Client, Library
 
@@ -38,6 +39,8 @@ else:
     import tomli as tomllib
 
 TABLE = "backend-retrofit"
+_LARGEST = 1_000_000
+"""Bytes of a file that is looked into."""
 _NOT_IN_A_FILE = frozenset(
     {"paths", "api", "stdin_filename", "list_apis", "completion", "version", "help", "write_baseline"}
 )
@@ -77,6 +80,8 @@ def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> a
             setattr(given, name, value)
     if "exclude" in options and "exclude" not in told:
         given.exclude_from = found[0].parent
+    if "runtime" in options and "runtime" not in told:
+        given.runtime_within = found[0].parent
     return given
 
 
@@ -118,7 +123,7 @@ def find(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
         try:
-            text = file.read_bytes().decode()
+            text = read(file, _LARGEST).decode()
         except (OSError, UnicodeDecodeError):
             continue
         if TABLE not in text:
@@ -159,6 +164,8 @@ def _options(parser: argparse.ArgumentParser, file: Path, table: Mapping[str, An
             raise ConfigError(
                 f"{where} has no key {key!r}.{_suggestion(key, [*actions, 'settings', 'transports'])}"
             )
+        if key == "report" and isinstance(value, str) and not value.lower().endswith((".html", ".htm")):
+            raise ConfigError(f"{where} report takes the name of an .html file, not {value!r}")
         if key in ("report", "baseline") and isinstance(value, str):
             value = str(_within(file.parent, value, f"{where} {key}"))
         options[actions[key].dest] = _value(parser, actions[key], value, f"{where} {key}")

@@ -31,7 +31,7 @@ def plan(name: Path | None, options: Options, exclusion: Exclusion) -> FilePlan:
     """
     data = sys.stdin.buffer.read()
     home = home_of(name or _NAME, data, options)
-    beside = home.path.exists()
+    beside = home.path is not None and home.path.exists()
     if name is not None and exclusion.excludes(name):
         return FilePlan(name, data, data)
     if options.runtime == "shared" and not beside:

@@ -17,7 +17,7 @@ from ..model import FilePlan, Problem, Run
 from ..source.visible import visible_name
 from .exclusion import Exclusion
 from .git import GitError, ignored
-from .read import read
+from .regular import read
 
 SKIPPED = frozenset(
     """

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from ..blocks.templates import RUNTIME_MODULE, runtime_state
 from ..model import Options, Place
+from .regular import read
 
 FILE = f"{RUNTIME_MODULE}.py"
 _AS_SCRIPT = re.compile(rb"^#!|^if\s*\(?\s*(?:__name__\s*==|['\"]__main__['\"]\s*==)", re.MULTILINE)
 _RELATIVE = re.compile(rb"^from[ \t]+\.(?!_request_engine\b|\.*_request_engine\b)", re.MULTILINE)
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
+NO_FOLDER = "there is no folder for it at or above this file, within the project that names it"
 _NO_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 """What is in the top folder of a project, which is not a package."""
 
@@ -24,7 +26,8 @@ _NO_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 class Home:
     """Where the runtime of a file lies, and how the file imports it."""
 
-    path: Path
+    path: Path | None
+    """None: it is to be in a package that is not there."""
     place: Place
 
 
@@ -37,8 +40,7 @@ def home_of(path: Path, data: bytes, options: Options) -> Home:
     folder = path.parent
     named = options.runtime if "." in options.runtime else ""
     if named:
-        file = _named(named, path)
-        return Home(file, Place(named))
+        return Home(_named(named, path, options.runtime_within), Place(named))
     if not _is_package(folder):
         may_be_in_one = folder.absolute().name.isidentifier() and not any(
             (folder / n).exists() for n in _NO_PACKAGE
@@ -70,7 +72,7 @@ def is_given(folder: Path, given: Iterable[str]) -> bool:
 
 def _has_current(folder: Path) -> bool:
     try:
-        return runtime_state((folder / FILE).read_bytes()) == "current"
+        return runtime_state(read(folder / FILE)) == "current"
     except OSError:
         return False
 
@@ -90,19 +92,27 @@ def _imported_in(folder: Path) -> frozenset[bytes]:
     names: set[bytes] = set()
     for path in folder.glob("*.py"):
         try:
-            names |= set(_IMPORTED.findall(path.read_bytes())) if path.name != FILE else set()
+            names |= set(_IMPORTED.findall(read(path))) if path.name != FILE else set()
         except OSError:
             continue
     return frozenset(names)
 
 
-def _named(module: str, path: Path) -> Path:
-    """Return where a module lies that is named, seen from a file: in the nearest folder above that has its package."""
+def _named(module: str, path: Path, within: str) -> Path | None:
+    """Return where a module lies that is named, seen from a file: in the nearest folder above that has its package.
+
+    Args:
+        within: the folder that it has to lie in, also through links; if empty, any will do.
+    """
     parts = module.split(".")
     for folder in path.absolute().parents:
         for root in (folder, folder / "src"):
-            if (root / parts[0]).is_dir():
-                file = root.joinpath(*parts).with_suffix(".py")
+            file = root.joinpath(*parts).with_suffix(".py")
+            if (root / parts[0]).is_dir() and (not within or _lies_in(within, file)):
                 here = Path.cwd()
                 return file.relative_to(here) if file.is_relative_to(here) else file
-    return path.parent / f"{parts[-1]}.py"
+    return None
+
+
+def _lies_in(folder: str, file: Path) -> bool:
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))

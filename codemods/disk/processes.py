@@ -19,7 +19,8 @@ from ..finding.summary import Summary
 from ..model import FilePlan, Options
 from ..planning.file import is_candidate
 from .project_files import module_path, project_of
-from .read import read, unreadable
+from .read import unreadable
+from .regular import read
 from .work import Planning, Summarising, Work
 
 _POOL_FROM = 1_000_000

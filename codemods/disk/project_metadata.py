@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import regular
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -28,9 +30,7 @@ def nearest(folder: Path, readers: Mapping[str, Callable[[str], Said | None]]) -
     for here in _up_to_the_top(folder.absolute()):
         for name, read in readers.items():
             try:
-                if (here / name).stat().st_size > _LARGEST:
-                    continue
-                said = read((here / name).read_text(encoding="utf-8"))
+                said = read(regular.read(here / name, _LARGEST).decode())
             except (OSError, ValueError, SyntaxError, configparser.Error, RecursionError, MemoryError):
                 continue
             if said:

@@ -8,19 +8,8 @@ from pathlib import Path
 from ..finding.project_names import Project
 from ..model import FilePlan, Options, Problem
 from ..planning.file import plan
-from .places import home_of
-
-LARGEST = 100_000_000
-"""Bytes of a file that is read at all; what may have calls is to be smaller (`Options.largest`)."""
-
-
-def read(path: Path) -> bytes:
-    """Return a file's content; raise OSError, also for what is not a file or too large."""
-    if not path.is_file():
-        raise OSError(0, "it is not a regular file" if path.exists() else "it is not there")
-    if path.stat().st_size > LARGEST:
-        raise OSError(0, f"it is larger than {LARGEST // 1_000_000} MB")
-    return path.read_bytes()
+from .places import NO_FOLDER, home_of
+from .regular import read
 
 
 def plan_file(
@@ -48,7 +37,12 @@ def _plan_data(data: bytes, path: Path, options: Options, project: Project | Non
     home = home_of(path, data, options)
     try:
         planned = plan(data, path, options, home.place, project)
-        return replace(planned, runtime_path=home.path) if planned.needs_runtime else planned
+        if not planned.needs_runtime:
+            return planned
+        if home.path is None:
+            problem = Problem(0, f"its runtime is to be {options.runtime}: {NO_FOLDER}")
+            return FilePlan(path, data, data, problems=(problem,))
+        return replace(planned, runtime_path=home.path)
     except Exception as error:  # one file, whatever it does to us, never ends the run
         reason = f"this tool failed on it ({type(error).__name__}: {error}); please report this"
         return FilePlan(path, data, data, problems=(Problem(0, reason),))

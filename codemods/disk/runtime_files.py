@@ -13,7 +13,8 @@ from ..blocks import templates
 from ..blocks.templates import RUNTIME_MODULE
 from ..model import FilePlan, Options, Problem
 from .places import FILE, is_given
-from .read import read, unreadable
+from .read import unreadable
+from .regular import read
 
 
 def runtime_plans(plans: Iterable[FilePlan], options: Options) -> list[FilePlan]:
@@ -87,7 +88,7 @@ def _still_used(folder: Path, plans: list[FilePlan]) -> bool:
             continue
         with contextlib.suppress(OSError):
             name = os.path.abspath(path)
-            content = after[name] if name in after else path.read_bytes()
+            content = after[name] if name in after else read(path)
             if any(_imports(path, folder, match) for match in _IMPORT.findall(content)):
                 return True
     return any(

@@ -14,7 +14,8 @@ from ..finding.summary import Summary
 from ..model import FUNCTIONS, FilePlan, Options, Problem
 from ..tables.lookup import catalogue
 from .project_files import module_path
-from .read import plan_file, read
+from .read import plan_file
+from .regular import read
 
 Outcome = TypeVar("Outcome", covariant=True)
 

@@ -226,6 +226,77 @@ def test_C12_the_command_line_may_name_any_place(tmp_path):
     assert (tmp_path / "review.html").exists()
 
 
+@pytest.mark.parametrize("place", ["above", "a linked folder"])
+def test_C12_a_runtime_elsewhere_is_refused_where_a_file_asks_for_it(tmp_path, place):
+    project, victim = tmp_path / "project", tmp_path / "victim"
+    clients(project / "shop", "client.py")
+    (victim / "pkg").mkdir(parents=True)
+    if place == "a linked folder":
+        (project / "victim").symlink_to(victim)
+    (project / "pyproject.toml").write_text('[tool.backend-retrofit]\nruntime = "victim.pkg.engine"\n')
+    done = tool("shop", cwd=project)
+    assert [path.name for path in victim.rglob("*")] == ["pkg"]
+    assert done.returncode == 3
+    assert b"its runtime is to be victim.pkg.engine: there is no folder for it" in done.stdout + done.stderr
+    assert changed(project) == []
+
+
+@pytest.mark.parametrize("name", ["setup.py", "client.py", ".git/hooks/pre-commit"])
+def test_C12_a_report_takes_the_place_of_no_code_where_a_file_asks_for_it(tmp_path, name):
+    clients(tmp_path, "client.py", "setup.py")
+    (tmp_path / "pyproject.toml").write_text(f'[tool.backend-retrofit]\nreport = "{name}"\n')
+    done = tool("client.py", "--check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"takes the name of an .html file" in done.stderr
+    assert (tmp_path / "setup.py").read_text() == (tmp_path / "client.py").read_text() == CLIENT
+
+
+# C12: what is no file, or has no end, is not read.
+
+ENDLESS = ["a pipe"] + ["a link to /dev/zero"] * Path("/dev/zero").exists()
+READ_BESIDE = [
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "shop/pyproject.toml",
+    "shop/other.py",
+    "shop/__init__.py",
+    "shop/_request_engine.py",
+    "shop/link.py",
+]
+
+
+def endless(path: Path, kind: str) -> None:
+    path.unlink(missing_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("name", READ_BESIDE)
+def test_C12_what_has_no_end_is_not_read(tmp_path, name, kind):
+    clients(tmp_path / "shop", "client.py", "__init__.py")
+    endless(tmp_path / name, kind)
+    assert tool("shop", "--check", cwd=tmp_path).returncode in (1, 3)
+    assert tool("shop", cwd=tmp_path).returncode in (0, 3)
+    assert tool("shop", "--remove", cwd=tmp_path).returncode in (0, 3)
+    assert (tmp_path / "shop/client.py").read_text() == CLIENT
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("option", ["report", "baseline"])
+def test_C12_a_file_that_the_configuration_names_may_be_no_pipe(tmp_path, option):
+    clients(tmp_path, "client.py")
+    endless(tmp_path / "it.html", "a pipe")
+    (tmp_path / "pyproject.toml").write_text(f'[tool.backend-retrofit]\n{option} = "it.html"\n')
+    done = tool("client.py", "--check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"not a regular file" in done.stderr
+
+
 # C12: file names.
 
 NAMES = {

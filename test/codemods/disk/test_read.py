@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from backend_retrofit.codemods.disk import processes, read
+from backend_retrofit.codemods.disk.regular import LARGEST
 from backend_retrofit.codemods.model import Options
 
 from ..planning.test_file import CLIENT
 from .folders import plans, problems
 
 
-def test_a_file_that_is_far_too_large_is_named(package, monkeypatch):
-    monkeypatch.setattr(read, "LARGEST", 10)
+def test_a_file_that_is_far_too_large_is_named(package):
+    os.truncate(package / "client.py", LARGEST + 1)
     assert "larger than" in problems(plans(package))["client.py"]
 
 
