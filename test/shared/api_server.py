@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +22,10 @@ class ApiServer:
     Attributes:
         peak: the most that were in flight at once.
         above: how many arrived while `limit` others were in flight.
-        exceeded: when.
+        exceeded: when, and what was in flight: when each arrived, and what its process said of itself.
         too_fast: how many came faster than `rate` a second, with `burst` at once.
         starts: when each arrived, and from which process.
+        ended: the latest: when each arrived, when it ended, and what its process said.
     """
 
     def __init__(self, limit: int, seconds: float = 0.05, rate: float = 0, burst: int = 10) -> None:
@@ -31,7 +33,9 @@ class ApiServer:
         self.bucket, self.filled_at, self.too_fast = float(burst), 0.0, 0
         self.limit, self.seconds = limit, seconds
         self.now = self.peak = self.above = 0
-        self.exceeded: list[float] = []
+        self.exceeded: list[tuple[float, list[tuple[float, str]]]] = []
+        self.ended: deque[tuple[float, float, str]] = deque(maxlen=200)
+        self.flying: dict[object, tuple[float, str]] = {}
         self.starts: list[tuple[float, str]] = []
         self.port = 0
         self.loop = asyncio.new_event_loop()
@@ -54,16 +58,20 @@ class ApiServer:
             while line:
                 self.now += 1
                 self.peak = max(self.peak, self.now)
+                at, said = time.monotonic(), line.decode().strip()
+                self.flying[writer] = at, said
                 if self.now > self.limit:
                     self.above += 1
-                    self.exceeded.append(time.monotonic())
+                    self.exceeded.append((at, list(self.flying.values())))
                 self._refill()
-                self.starts.append((time.monotonic(), line.decode().strip()))
+                self.starts.append((at, said.partition(" ")[0]))
                 reading = asyncio.ensure_future(reader.readline())
                 try:
                     await asyncio.wait([reading], timeout=self.seconds)  # its caller may die
                 finally:
                     self.now -= 1
+                    del self.flying[writer]
+                    self.ended.append((at, time.monotonic(), said))
                 writer.write(b"ok\n")
                 await writer.drain()
                 line = await reading
@@ -138,12 +146,18 @@ class Worker:
 
     def ask(self) -> dict[str, Any]:
         """Return `queue_stats()`, with `failed_calls` and `done`."""
+        return dict(self._answer_to("stats"))
+
+    def history(self) -> list[tuple[float, str]]:
+        """Return when, and what, it said to the server of the queue and heard from it; one that `remembers`."""
+        return [(at, what) for at, what in self._answer_to("history")]
+
+    def _answer_to(self, question: str) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write("stats\n")
+        self.process.stdin.write(question + "\n")
         self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
+        return json.loads(self.process.stdout.readline())
 
     def stop(self) -> dict[str, Any]:
         """Let it end after the calls that are under way; return what `ask` does."""

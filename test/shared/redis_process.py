@@ -28,11 +28,13 @@ needs_redis = pytest.mark.skipif(SERVER is None, reason=MISSING)
 
 
 def free_port() -> int:
-    """Return a port that nobody uses; low enough for a cluster's bus, which is 10,000 above it."""
+    """Return a port that nobody uses; low enough for a cluster's bus, which is 10,000 above it and free as well."""
     while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.randint(20_000, 32_000)))
-            return int(probe.getsockname()[1])
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe, socket.socket() as bus, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 class RedisProcess:
@@ -54,20 +56,35 @@ class RedisProcess:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> RedisProcess:
+        """Return once it takes connections; the first time on another port, where somebody was quicker."""
+        is_first = self.process is None
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self._starts(deadline):
+                return self
+            if is_first:
+                self.port = free_port()
+            time.sleep(0.1)  # else who was there before may still be about to end
+        raise AssertionError(f"redis-server does not listen: {self._log.read_text()[-2000:]}")
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def _starts(self, deadline: float) -> bool:
+        """Return False if it ends at once: its port is taken."""
         assert SERVER is not None
         port = ["--port", "0", "--tls-port", str(self.port)] if self.tls else ["--port", str(self.port)]
         fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
-        self.process = subprocess.Popen(
-            [SERVER, *port, *fixed, *self.options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:  # it listens once it takes a connection
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return self
+        with self._log.open("wb") as log:  # which says that it is this one that listens, not another on its port
+            self.process = subprocess.Popen(
+                [SERVER, *port, *fixed, *self.options], stdout=log, stderr=subprocess.STDOUT
+            )
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if "Ready to accept connections" in self._log.read_text(errors="replace"):
+                return True
             time.sleep(0.01)
-        raise AssertionError("redis-server does not listen")
+        return False
 
     def client(self, **options: Any) -> Any:
         """A client of the test's own."""

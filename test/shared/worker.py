@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
 import time
 from typing import Any
 
+from backend_retrofit_runtime import RequestEngine
+
 from .apis import SharedApi
+from .history import History
 
 
 def main() -> None:
     port, threads, waits, settings = json.loads(sys.argv[1])
-    rest = settings.pop("rest", 0.0)
+    rest, remembers = settings.pop("rest", 0.0), settings.pop("remembers", False)
     if off := settings.pop("clock", 0):  # seconds by which the clock of this machine is off
         right = time.time
         time.time = lambda: right() + off
@@ -23,9 +27,11 @@ def main() -> None:
     lock = threading.Lock()
     counts = {"done": 0, "failed_calls": 0}
     kinds: set[str] = set()
+    history = History(RequestEngine.of(api).gate.source.client) if remembers else None
 
     def send(connection: Any) -> None:
-        connection.write(f"{id(api)}\n".encode())
+        said = f" sent {time.monotonic():.4f}; {history.now()}" if history else ""
+        connection.write(f"{os.getpid()}{said}\n".encode())
         connection.flush()
         if connection.readline() != b"ok\n":
             raise ConnectionError
@@ -49,6 +55,9 @@ def main() -> None:
     for worker in workers:
         worker.start()
     for line in sys.stdin:
+        if line.strip() == "history" and history:
+            print(json.dumps(history.lines()), flush=True)
+            continue
         print(json.dumps({**api.queue_stats(), **counts, "kinds": sorted(kinds)}), flush=True)
         if line.strip() == "stop":
             break
