@@ -366,8 +366,7 @@ class Gate(HeldSlots):
                         if self.source is not None:
                             self.source_due = self.source.want(len(self.ready))
                         break
-                    if self.pace is not None:
-                        self.pace.begin(slot)
+                    self._pay(slot)
                 ticket.state = GRANTED
                 if slot.held != self.generation:
                     slot.held = self.generation

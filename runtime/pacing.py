@@ -14,7 +14,7 @@ from .failures import HOLDING_STATUSES, Failure
 from .held_slots import INTERRUPTED
 from .learnt_rates import readings_in
 from .probing import attribute, safe_log
-from .rates import COUNTED_BY, Pace
+from .rates import COUNTED_BY, TOKENS, Pace
 from .slots import Slot
 from .testing_mode import TestingMode
 
@@ -46,24 +46,31 @@ def regulate(engine: "RequestEngine", is_shared: bool = False) -> float:
     """Put the settings of rates and of the limit that adapts to use; return how many may be in flight at most.
 
     Args:
-        is_shared: all processes of the account have one `requests_per_minute` together, which is seen to elsewhere.
+        is_shared: all processes of the account have the rates by the minute together, which is seen to elsewhere.
     """
     settings, gate = engine.settings, engine.gate
     if is_shared and settings["requests_per_minute"] != "auto":
-        settings = {**settings, "requests_per_minute": None}
+        settings = {**settings, "requests_per_minute": None}  # of which an answer says nothing
     most = settings["max_concurrent_requests"] if settings["queue_enabled"] else math.inf
     adapts = settings["adaptive_concurrency"] and 0 < most < math.inf
     first, most = most, (settings["adaptive_concurrency_max"] if adapts else most)
     paced = most < math.inf and any(settings[name] is not None for name in (*COUNTED_BY, "requests_per_day"))
     engine.cautious = engine.cautious or paced or adapts
     if paced or adapts or gate.pace is not None:
-        gate.exclusively(_regulate, gate, settings if paced else None, (first, most) if adapts else None)
+        gate.exclusively(
+            _regulate, gate, settings if paced else None, is_shared, (first, most) if adapts else None
+        )
     return most
 
 
-def _regulate(gate: "Gate", rates: "dict[str, Any] | None", adapting: "tuple[float, float] | None") -> None:
+def _regulate(
+    gate: "Gate",
+    rates: "dict[str, Any] | None",
+    is_shared: bool,
+    adapting: "tuple[float, float] | None",
+) -> None:
     pace = gate.pace or Pace()
-    pace.configure(rates)
+    pace.configure(rates, is_shared)
     window = pace.window
     if adapting is None:
         if isinstance(window, AdaptiveWindow):
@@ -97,7 +104,7 @@ def heed(engine: "RequestEngine", request: "Request", slot: Slot, failure: "Fail
             if failure is None:
                 used = tokens_used(thing)
             elif failure.status == 429:
-                used = dict.fromkeys(("tokens", "input tokens", "output tokens"), 0.0)
+                used = dict.fromkeys(TOKENS, 0.0)
     is_first = (
         pace is not None and pace.learns and not pace.has_answer and slot.paid is not None and is_answer
     )
@@ -130,6 +137,10 @@ def _heed(
                 pace.note_costs(used)
         if pace.learns and readings is not None:
             pace.learn(fee, readings, engine.settings["max_retry_after"])
+        if gate.source is not None:
+            if used and slot.lease is not None:
+                gate.source.correct(slot.lease, used)
+            gate.source.learn(pace)
     if is_refusal:
         is_doubtful = _may_be_stray(gate, failure, holds)
         # Who is alone only has to wait.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .adaptive import Window
 from .clocks import monotonic
-from .learnt_rates import LearntRate, Reading
+from .learnt_rates import Known, LearntRate, Reading
 from .slots import Slot
 from .testing_mode import TestingMode
 
@@ -22,11 +22,12 @@ COUNTED_BY = {
     "input_tokens_per_minute": "input tokens",
     "output_tokens_per_minute": "output tokens",
 }
+TOKENS = ("tokens", "input tokens", "output tokens")
 _A_DAY = "requests a day"
 # What is learnt with it, from a vendor that counts input and output apart.
-_LEARNT_WITH = {"tokens": ("tokens", "input tokens", "output tokens")}
+_LEARNT_WITH = {"tokens": TOKENS}
 # What a request costs until a first answer has said it.
-_FIRST_MEANS = {"requests": 1.0, _A_DAY: 1.0, "tokens": 1000.0, "input tokens": 750.0, "output tokens": 250.0}
+FIRST_MEANS = {"requests": 1.0, _A_DAY: 1.0, "tokens": 1000.0, "input tokens": 750.0, "output tokens": 250.0}
 _SHARE_OF_NEWEST = 0.1  # in the mean of what requests cost
 _PARTS_OF_DAY = 100
 _UNTIL_KNOWN = 4  # requests in flight, at most, until the first answer has said the rate
@@ -111,6 +112,23 @@ class DailyRate(NamedTuple):
         return tuple((begin, end, count - cost * (begin == begun)) for begin, end, count in level)
 
 
+class SharedRate(NamedTuple):
+    """A rate that all processes of an account have together: it is seen to where their limit is (R8)."""
+
+    counts: str
+    interval: float
+    start: tuple[()] = ()
+
+    def due(self, level: Any, cost: float, mean: float) -> float:
+        return 0.0
+
+    def charge(self, level: Any, cost: float, now: float) -> Any:
+        return level
+
+    def take_back(self, level: Any, paid: Any, cost: float, now: float) -> Any:
+        return level
+
+
 class Fee(NamedTuple):
     """What a start has paid: what for, and how much of each."""
 
@@ -130,14 +148,18 @@ class Pace:
         self.rates: tuple[Any, ...] = ()
         self.levels: tuple[Any, ...] = ()
         self.window: Window | None = None
-        self.means = dict(_FIRST_MEANS)  # what requests have cost lately
+        self.means = dict(FIRST_MEANS)  # what requests have cost lately
         self.are_known: set[str] = set()  # whose first value was replaced
         self.learns = False
         self.has_answer = False  # the server was heard of its rates, or says nothing
         self.begun: dict[str, float] = {}  # what was started so far
 
-    def configure(self, settings: "Mapping[str, Any] | None") -> None:
-        """Take over the settings, or none; what was started under those before still counts."""
+    def configure(self, settings: "Mapping[str, Any] | None", is_shared: bool = False) -> None:
+        """Take over the settings, or none; what was started under those before still counts.
+
+        Args:
+            is_shared: all processes of an account have the rates together.
+        """
         rates: dict[str, Any] = {}
         for setting, counted in COUNTED_BY.items():
             per_minute = None if settings is None else settings[setting]
@@ -145,7 +167,12 @@ class Pace:
                 for each in _LEARNT_WITH.get(counted, (counted,)):
                     rates.setdefault(each, LearntRate(each))
             elif settings is not None and per_minute is not None:
-                rates[counted] = MeteredRate(counted, _MINUTE / per_minute, settings["rate_burst"])
+                interval = _MINUTE / per_minute
+                rates[counted] = (
+                    SharedRate(counted, interval)
+                    if is_shared
+                    else MeteredRate(counted, interval, settings["rate_burst"])
+                )
         if settings is not None and settings["requests_per_day"] is not None:
             rates[_A_DAY] = DailyRate(_A_DAY, settings["requests_per_day"])
         together = zip(self.rates, self.levels, strict=True)
@@ -243,12 +270,25 @@ class Pace:
         self.levels = tuple(levels)
         self.has_answer = True
 
+    def learnt(self) -> dict[str, Known]:
+        """Return what the server has said of buckets: counted -> the smallest one. Windows are not spread, so they are not told."""
+        found = {}
+        for rate, level in zip(self.rates, self.levels, strict=True):
+            buckets = [
+                known
+                for known in level
+                if isinstance(known, Known) and known.interval and not known.is_window
+            ]
+            if buckets:
+                found[rate.counts] = min(buckets, key=lambda known: known.limit)
+        return found
+
     def stats(self) -> dict[str, Any]:
         """Return what `queue_stats()` says of rates: a minute each, and seconds until the next start."""
         shown: dict[str, Any] = {}
         for rate, level in zip(self.rates, self.levels, strict=True):
             name = rate.counts.replace(" ", "_")
-            if isinstance(rate, MeteredRate):
+            if isinstance(rate, MeteredRate | SharedRate):
                 shown[f"{name}_per_minute"] = _MINUTE / rate.interval
             elif isinstance(rate, DailyRate):
                 shown["requests_per_day"] = rate.most

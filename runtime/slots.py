@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .gate import Gate
-    from .rates import Fee
+    from .rates import Fee, Pace
 
 WAITING, GRANTED, RUNNING, GONE = range(4)
 RANKS = {"high": -1, "normal": 0, "low": 1}
@@ -101,6 +101,12 @@ class Source(Protocol):
 
     def hold(self, until: float) -> None:
         """Let nobody start anything before `until`."""
+
+    def correct(self, slot: Slot, used: Mapping[str, float]) -> None:
+        """Hear what a start costs: counted -> how much."""
+
+    def learn(self, pace: "Pace") -> None:
+        """Hear what requests have cost lately, and what the server says of its rates."""
 
     def stats(self) -> dict[str, Any]:
         """Return what `queue_stats()` says of it."""

@@ -5,7 +5,7 @@ The base of `held_slots`, under whose lock all of it runs.
 
 import math
 
-from .rates import Pace
+from .rates import TOKENS, Pace
 from .slots import Slot, Source
 
 
@@ -39,9 +39,16 @@ class Starts:
             return False
         if not self._is_due(slot) or not self._take(slot):
             return False
-        if self.pace is not None:
-            self.pace.begin(slot)
+        self._pay(slot)
         return True
+
+    def _pay(self, slot: Slot) -> None:
+        """Pay for a start, where there is a rate."""
+        if self.pace is None:
+            return
+        self.pace.begin(slot)
+        if self.source is not None and slot.tokens is not None and slot.lease is not None:
+            self.source.correct(slot.lease, dict.fromkeys(TOKENS, slot.tokens))
 
     def _is_due(self, slot: Slot) -> bool:
         """Return True if the rate allows it to start now; else see to it that we look again when it does."""

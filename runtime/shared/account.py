@@ -48,7 +48,7 @@ class Account:
         self.limit = 0
         self.meters: list[
             list[float]
-        ] = []  # milliseconds a unit, units at once, when the bucket is full again
+        ] = []  # milliseconds a unit, requests at once, when the bucket is full again
         self.total = 0
         self.hold = 0.0
         self.fresh = 0.0  # until then nobody gets more than its share, as not everybody may have reported
@@ -173,11 +173,16 @@ class Account:
         self.config = config
         limit, *rates = numbers(config)
         self.limit = int(limit)
-        full = [meter[2] for meter in self.meters]
-        self.meters = [
-            [interval, burst, full[index] if index < len(full) else self.now]
-            for index, (interval, burst) in enumerate(zip(rates[::2], rates[1::2], strict=True))
-        ]
+        meters: list[list[float]] = []
+        for interval, burst, used in zip(rates[::3], rates[1::3], rates[2::3], strict=True):
+            before = self.meters[len(meters)] if len(meters) < len(self.meters) else None
+            if interval < 0:
+                meters.append(before or [0.0, 1.0, self.now])
+            elif before is not None and before[0] > 0:
+                meters.append([interval, burst, before[2]])
+            else:
+                meters.append([interval, burst, self.now + used * interval])
+        self.meters = meters
 
     def _look_for_others(self) -> None:
         """The first process is one that nobody knew: others may have been there before the server forgot them."""
@@ -199,8 +204,8 @@ class Account:
             self.claimed = max(self.claimed, self.report.processes)
         else:
             self.was = max(self.was, self.report.processes)
-        for meter in self.meters:
-            meter[2] = max(meter[2], self.now + (meter[1] - 1) * meter[0])
+        for meter, cost in zip(self.meters, numbers(self.report.costs), strict=False):
+            meter[2] = max(meter[2], self.now + (meter[1] - 1) * cost * meter[0])
 
     def _forget(self, name: str, member: Member) -> None:
         self.total -= member.held
@@ -261,7 +266,7 @@ class Account:
                 return "skip"
         ready = 0.0
         for meter, cost in zip(self.meters, member.costs, strict=False):
-            ready = max(ready, meter[2] - max(0.0, (meter[1] - cost) * meter[0]))
+            ready = max(ready, meter[2] - (meter[1] - 1) * cost * meter[0])
         if ready > now:
             self.due = min(self.due, ready)
             return "stop"

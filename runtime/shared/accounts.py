@@ -12,9 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ..rates import COUNTED_BY
 from .client import Client
 from .machine import MachineServer
-from .messages import Terms
+from .messages import Rate, Terms
 from .redis_server import RedisServer
 from .servers import Server
 from .source import SharedLimit
@@ -49,15 +50,42 @@ def share_limit(engine: RequestEngine, server: str) -> None:
 
 def _terms_of(settings: dict[str, Any]) -> Terms:
     fairness = settings["shared_fairness"]
-    rate, burst = settings["requests_per_minute"], settings["rate_burst"]
     return Terms(
         limit=settings["max_concurrent_requests"],
-        rates=((60 / rate, float(burst)),) if isinstance(rate, int | float) else (),
+        rates=_rates_of(settings),
         lease=settings["shared_lease"],
         timeout=settings["shared_timeout"],
         fallback=settings["shared_fallback"],
         flow={"fifo": "", "process": "process"}.get(fairness, "t" + _hash(fairness)),
     )
+
+
+_ALONE = {"requests_per_day": "counts", "adaptive_concurrency": "adapts"}
+"""Settings that each process sees to by itself, and what they do there."""
+
+
+def _tell_what_is_not_shared(engine: RequestEngine) -> None:
+    for setting, does in _ALONE.items():
+        if engine.settings[setting]:
+            engine.logger.warning("%s %s for each process: the shared queue does not share it", setting, does)
+
+
+def _rates_of(settings: dict[str, Any]) -> tuple[Rate, ...]:
+    """Return the rates that all processes have together, but for those at the end that are not set."""
+    rates, learns = [], settings["tokens_per_minute"] == "auto"
+    for setting in COUNTED_BY:
+        per_minute = settings[setting]
+        if per_minute == "auto" or (
+            per_minute is None and learns and setting.endswith("put_tokens_per_minute")
+        ):
+            rates.append(Rate(-1.0))
+        elif per_minute is None:
+            rates.append(Rate())
+        else:
+            rates.append(Rate(60 / per_minute, float(settings["rate_burst"])))
+    while rates and not rates[-1].interval:
+        rates.pop()
+    return tuple(rates)
 
 
 def _find_client(engine: RequestEngine, server: str, name: str | None) -> Client:
@@ -78,6 +106,7 @@ def _find_client(engine: RequestEngine, server: str, name: str | None) -> Client
         else:
             made = RedisServer(server, account, terms.timeout)
         client = _clients[server, account] = Client(made, terms, engine.logger)
+        _tell_what_is_not_shared(engine)
         return client
 
 

@@ -54,7 +54,8 @@ class Alone:
             self.settled_at = now + min(1.5 * longest + _SLACK, terms.lease)
         # Bursts of all processes would add up.
         self.meters = [
-            [interval * processes, max(1.0, burst / processes), now] for interval, burst in terms.rates
+            [max(rate.interval, 0.0) * processes, max(1.0, rate.burst / processes), now]
+            for rate in terms.rates
         ]
 
     def ready_at(self, held: int, costs: list[float], now: float) -> float:
@@ -67,10 +68,15 @@ class Alone:
                 return math.inf
             ready = self.settled_at
         for (interval, burst, full), cost in zip(self.meters, costs, strict=False):
-            ready = max(ready, full - max(0.0, (burst - cost) * interval))
+            ready = max(ready, full - (burst - 1) * cost * interval)
         return ready
 
     def pay(self, costs: list[float], now: float, times: int = 1) -> None:
         """Count a start at the rates, or take it back (`times=-1`)."""
         for meter, cost in zip(self.meters, costs, strict=False):
             meter[2] = max(meter[2], now) + times * cost * meter[0]
+
+    def correct(self, index: int, amount: float) -> None:
+        """Count what a start has cost beyond what was paid; below 0: less."""
+        if index < len(self.meters):
+            self.meters[index][2] += amount * self.meters[index][0]

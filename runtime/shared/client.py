@@ -12,20 +12,26 @@ import math
 import random
 import threading
 import time
+from collections.abc import Mapping
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..clocks import monotonic
 from ..workers import start_thread
 from .gates import Gates
-from .holdings import Holdings
-from .messages import LONGEST_RETRY_MS, Terms
+from .holdings import COUNTED, Holdings
+from .messages import LONGEST_RETRY_MS, Rate, Terms
 from .servers import Server
 from .source import SharedLimit
+
+if TYPE_CHECKING:
+    from ..rates import Pace
 
 _BUSY_SECONDS = 1.0
 """A process that holds or waits reports at least so often, whatever it hears."""
 _PAUSE = 0.05
+_SAME_RATE = 1.02
+"""What is learnt anew counts as another rate if it differs by this factor."""
 _FIRST_RETRY = 0.05
 
 
@@ -41,6 +47,8 @@ class Client:
     def __init__(self, server: Server, terms: Terms, logger: logging.Logger) -> None:
         self.server, self.logger = server, logger
         self.gates = Gates(self.wake)
+        self.asked = terms
+        self.learnt: dict[int, Rate] = {}  # which of the rates -> what the API's server says of it
         self._begin(terms)
 
     def _begin(self, terms: Terms) -> None:
@@ -98,6 +106,29 @@ class Client:
         if self.started:
             self.wake()
 
+    def correct(self, slot: Any, used: Mapping[str, float]) -> None:
+        self.holdings.correct(slot, used)
+        self.wake()
+
+    def learn(self, pace: Pace) -> None:
+        self.holdings.expect(pace.means)
+        for counted, known in pace.learnt().items():
+            index = COUNTED.index(counted)
+            before, mean = self.learnt.get(index), pace.means[counted]
+            if before is None or not 1 / _SAME_RATE < known.interval / before.interval < _SAME_RATE:
+                used = max(0.0, min((known.paid_at - monotonic()) / known.interval, known.limit))
+                # Half of what the bucket holds: it fills as evenly as we start, but what arrives is uneven.
+                burst = max(1.0, known.limit / max(mean, 1.0) / 2)
+                self.learnt[index] = Rate(known.interval, burst, used)
+        self.change(self.asked)
+
+    def _with_what_is_learnt(self, terms: Terms) -> Terms:
+        rates = list(terms.rates)
+        for index, rate in enumerate(rates):
+            if rate.interval < 0:
+                rates[index] = self.learnt.get(index, rate)
+        return terms._replace(rates=tuple(rates))
+
     def stats(self) -> dict[str, Any]:
         holdings = self.holdings
         alone = holdings.alone
@@ -127,6 +158,8 @@ class Client:
 
     def change(self, terms: Terms) -> None:
         """Ask for other terms from now on."""
+        self.asked = terms
+        terms = self._with_what_is_learnt(terms)
         if terms != self.holdings.terms:
             self.holdings.change(terms, monotonic())
             self.told_of_limit = False

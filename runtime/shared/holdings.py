@@ -10,9 +10,14 @@ import math
 import os
 import threading
 from collections import deque
+from collections.abc import Mapping
 
+from ..rates import COUNTED_BY, FIRST_MEANS
 from .alone import Alone
 from .messages import Reply, Report, Terms
+
+COUNTED = tuple(COUNTED_BY.values())
+"""What the rates of `Terms` count, in their order."""
 
 
 class Holdings:
@@ -42,10 +47,12 @@ class Holdings:
         self.wake_at = math.inf
         self.alone: Alone | None = None
         self.alone_seconds = 0.0  # before the present time alone
-        self.costs: list[float] = [1.0 for _ in terms.rates]
-        self.spent: list[float] = [0.0 for _ in terms.rates]
+        self.costs = [FIRST_MEANS[counted] for counted in COUNTED]  # what a request costs at each rate
+        self.charged = list(self.costs)  # as the latest report said
+        self.spent = [0.0 for _ in COUNTED]  # by how much that was too low so far
         self.longest_of_all = 0.0
-        self.running: dict[object, float] = {}  # slot -> when it was taken, oldest first
+        # Slot -> when it was taken, oldest first, and what it was charged.
+        self.running: dict[object, tuple[float, list[float]]] = {}
         self.durations: deque[tuple[float, float]] = (
             deque()
         )  # when a call ended, how long it took; longest first
@@ -69,7 +76,7 @@ class Holdings:
             elif not self.joined or now >= self.valid_until or self.spare <= 0:
                 return False
             self.held += 1
-            self.running[slot] = now
+            self.running[slot] = now, list(self.costs if self.alone is not None else self.charged)
             return True
 
     def give(self, slot: object, now: float, unused: bool = False) -> None:
@@ -81,7 +88,7 @@ class Holdings:
         with self.lock:
             if slot not in self.running:
                 return
-            took = now - self.running[slot]
+            took = now - self.running[slot][0]
             self.held -= 1  # no call in between: Ctrl-C comes before all of it, or after
             self.returned += 1
             del self.running[slot]
@@ -92,6 +99,29 @@ class Holdings:
             while self.durations and self.durations[-1][1] <= took:
                 self.durations.pop()
             self.durations.append((now, took))
+
+    def correct(self, slot: object, used: Mapping[str, float]) -> None:
+        """Charge what a request really costs, as it or its answer says.
+
+        Args:
+            used: what is counted -> how much of it.
+        """
+        with self.lock:
+            if slot not in self.running:
+                return
+            charged = self.running[slot][1]
+            for index, counted in enumerate(COUNTED):
+                if counted in used:
+                    more = used[counted] - charged[index]
+                    charged[index] += more
+                    self.spent[index] += more
+                    if self.alone is not None:
+                        self.alone.correct(index, more)
+
+    def expect(self, means: Mapping[str, float]) -> None:
+        """Take over what requests have cost lately: counted -> how much."""
+        with self.lock:
+            self.costs = [means[counted] for counted in COUNTED]
 
     def give_back_spare(self, wanted: int = 0) -> int:
         """Give back what was granted beyond what is wanted here; return how many slots."""
@@ -142,7 +172,9 @@ class Holdings:
             while self.durations and self.durations[0][0] < now - 2 * self.terms.lease:
                 self.durations.popleft()
             longest = self.durations[0][1] if self.durations else 0.0
-            for since in self.running.values():
+            self.charged = list(self.costs)
+            rates = len(self.terms.rates)
+            for since, _ in self.running.values():
                 longest = max(longest, now - since)
                 break  # the oldest
             return Report(
@@ -164,8 +196,8 @@ class Holdings:
                 trust=int(self.trust),
                 publish=self.publish,
                 channel=self.channel,
-                costs=" ".join(map(repr, self.costs)),
-                spent=" ".join(map(repr, self.spent)),
+                costs=" ".join(map(repr, self.charged[:rates])),
+                spent=" ".join(map(repr, self.spent[:rates])),
                 timeout=math.ceil(self.terms.timeout * 1000),
                 round=self.round,
                 waiting=" ".join(words),
@@ -250,12 +282,6 @@ class Holdings:
     def change(self, terms: Terms, now: float) -> None:
         """Ask for other terms."""
         with self.lock:
-            self.costs = (
-                [1.0 for _ in terms.rates] if len(terms.rates) != len(self.terms.rates) else self.costs
-            )
-            self.spent = (
-                [0.0 for _ in terms.rates] if len(terms.rates) != len(self.terms.rates) else self.spent
-            )
             self.terms = terms
             if self.alone is not None:
                 self.limit = terms.limit

@@ -9,13 +9,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class Rate(NamedTuple):
+    """How fast the processes of an account may start requests together."""
+
+    interval: float = 0.0
+    """Seconds that one unit takes; 0: as many as they like; below 0: what others have learnt is in force."""
+    burst: float = 1.0
+    """How many requests may start at once."""
+    used: float = 0.0
+    """Units that were used up when it was learnt."""
+
+
 class Terms(NamedTuple):
     """What the processes of an account agree on; times in seconds."""
 
     limit: int
     """Attempts in flight, in all processes together."""
-    rates: tuple[tuple[float, float], ...] = ()
-    """For each rate, the seconds that one unit takes, and how many units may come at once."""
+    rates: tuple[Rate, ...] = ()
+    """Of requests, tokens, input tokens and output tokens, as far as there are any."""
     lease: float = 15.0
     timeout: float = 1.0
     fallback: str = "share"
@@ -24,8 +35,8 @@ class Terms(NamedTuple):
 
     @property
     def config(self) -> str:
-        """Limit and rates as the server keeps them: the limit, then milliseconds a unit and units at once."""
-        rates = (f"{interval * 1000!r} {burst!r}" for interval, burst in self.rates)
+        """Limit and rates as the server keeps them: the limit, then for each rate what `Rate` has, in milliseconds."""
+        rates = (f"{rate.interval * 1000!r} {rate.burst!r} {rate.used!r}" for rate in self.rates)
         return " ".join([str(self.limit), *rates])
 
 

@@ -17,9 +17,16 @@ local function configure()
     all.config = config
     local words, meters = numbers(config), {}
     all.limit = words[1]
-    for index = 1, (#words - 1) / 2 do
-        local before = all.meters[index]
-        meters[index] = {words[2 * index], words[2 * index + 1], before and before[3] or now}
+    for index = 1, (#words - 1) / 3 do
+        local before, interval = all.meters[index], words[3 * index - 1]
+        local burst, used = words[3 * index], words[3 * index + 1]
+        if interval < 0 then
+            meters[index] = before or {0, 1, now}
+        elseif before and before[1] > 0 then
+            meters[index] = {interval, burst, before[3]}
+        else
+            meters[index] = {interval, burst, now + used * interval}
+        end
     end
     all.meters = meters
 end
@@ -35,7 +42,10 @@ local function be_careful()
     else
         all.was = math.max(all.was, processes)
     end
-    for _, meter in ipairs(all.meters) do meter[3] = math.max(meter[3], now + (meter[2] - 1) * meter[1]) end
+    local each = numbers(costs)
+    for index, meter in ipairs(all.meters) do
+        if each[index] then meter[3] = math.max(meter[3], now + (meter[2] - 1) * each[index] * meter[1]) end
+    end
 end
 
 local function look_for_others()
@@ -165,7 +175,7 @@ local function verdict(name, it)
     local ready = 0
     for index, meter in ipairs(all.meters) do
         local cost = it.costs[index]
-        if cost then ready = math.max(ready, meter[3] - math.max(0, (meter[2] - cost) * meter[1])) end
+        if cost then ready = math.max(ready, meter[3] - (meter[2] - 1) * cost * meter[1]) end
     end
     if ready > now then
         due = math.min(due, ready)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..clocks import monotonic
@@ -13,6 +13,7 @@ from ..gate import Gate
 from ..slots import WAITING, Slot, Ticket
 
 if TYPE_CHECKING:
+    from ..rates import Pace
     from .client import Client
 
 
@@ -116,6 +117,14 @@ class SharedLimit:
     def hold(self, until: float) -> None:
         """Start nothing before `until` (`time.monotonic()`), in all processes of the account."""
         self.client.hold(until)
+
+    def correct(self, slot: Slot, used: Mapping[str, float]) -> None:
+        """Charge what a start really costs."""
+        self.client.correct(slot, used)
+
+    def learn(self, pace: Pace) -> None:
+        """Take over what requests have cost lately, and what the server says of its rates."""
+        self.client.learn(pace)
 
     def stats(self) -> dict[str, Any]:
         """Return whether the limit is shared now, with how many processes, and how long it was not."""

@@ -25,13 +25,14 @@ class ApiServer:
         exceeded: when, and what was in flight: when each arrived, and what its process said of itself.
         too_fast: how many came faster than `rate` a second, with `burst` at once.
         starts: when each arrived, and from which process.
+        tokens: how many all requests have used, as they say.
         ended: the latest: when each arrived, when it ended, and what its process said.
     """
 
     def __init__(self, limit: int, seconds: float = 0.05, rate: float = 0, burst: int = 10) -> None:
         self.rate, self.burst = rate, burst
         self.bucket, self.filled_at, self.too_fast = float(burst), 0.0, 0
-        self.limit, self.seconds = limit, seconds
+        self.limit, self.seconds, self.tokens = limit, seconds, 0
         self.now = self.peak = self.above = 0
         self.exceeded: list[tuple[float, list[tuple[float, str]]]] = []
         self.ended: deque[tuple[float, float, str]] = deque(maxlen=200)
@@ -64,7 +65,9 @@ class ApiServer:
                     self.above += 1
                     self.exceeded.append((at, list(self.flying.values())))
                 self._refill()
-                self.starts.append((at, said.partition(" ")[0]))
+                sender, used = said.split()[:2]
+                self.starts.append((at, sender))
+                self.tokens += int(used)
                 reading = asyncio.ensure_future(reader.readline())
                 try:
                     await asyncio.wait([reading], timeout=self.seconds)  # its caller may die
@@ -72,7 +75,7 @@ class ApiServer:
                     self.now -= 1
                     del self.flying[writer]
                     self.ended.append((at, time.monotonic(), said))
-                writer.write(b"ok\n")
+                writer.write(f"ok {self._says()}\n".encode())
                 await writer.drain()
                 line = await reading
         except OSError:
@@ -91,6 +94,14 @@ class ApiServer:
             else:
                 self.too_fast += 1
 
+    def _says(self) -> str:
+        """Return the headers of an answer, as a server says its rate that has a bucket."""
+        if not self.rate:
+            return "{}"
+        reset = (self.burst - self.bucket) / self.rate
+        values = {"limit": self.burst, "remaining": int(self.bucket), "reset": f"{reset * 1000:.0f}ms"}
+        return json.dumps({f"x-ratelimit-{name}-requests": str(value) for name, value in values.items()})
+
     def starts_between(self, begin: float, end: float) -> int:
         return sum(begin <= at < end for at, _ in self.starts)
 
@@ -107,7 +118,14 @@ class ApiServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        async def end() -> None:
+            serving = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in serving:
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+            self.loop.stop()
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop)
         self.thread.join(10)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -23,7 +24,8 @@ except ImportError:
     redis = None
 
 MISSING = "needs redis-py, and redis-server or valkey-server"
-SERVER = (shutil.which("redis-server") or shutil.which("valkey-server")) if redis else None
+SERVER = os.environ.get("TEST_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
+SERVER = SERVER if redis else None
 needs_redis = pytest.mark.skipif(SERVER is None, reason=MISSING)
 
 
@@ -76,7 +78,9 @@ class RedisProcess:
         assert SERVER is not None
         port = ["--port", "0", "--tls-port", str(self.port)] if self.tls else ["--port", str(self.port)]
         fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
-        with self._log.open("wb") as log:  # which says that it is this one that listens, not another on its port
+        with self._log.open(
+            "wb"
+        ) as log:  # which says that it is this one that listens, not another on its port
             self.process = subprocess.Popen(
                 [SERVER, *port, *fixed, *self.options], stdout=log, stderr=subprocess.STDOUT
             )

@@ -29,7 +29,16 @@ TESTED = (
         "    return name == '' and 2 or redis.call('SISMEMBER', 'deaf', name) == 1 and 0 or 1",
     )
 )
-CONFIGS = ["1", "2", "5", "0", "8 100.0 3", "3 250.5 1 2.0 500"]
+CONFIGS = [
+    "1",
+    "2",
+    "5",
+    "0",
+    "8 100.0 3 0.0",
+    "3 250.5 1 2.0 0.0 3 120.5",
+    "4 -1000.0 1 0",
+    "6 0.0 1 0 9.5 2 40",
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,7 @@ class Process:
         self.unused += number(0, self.returned - before)
         if number(0, 9) == 0:
             self.config = draw(st.sampled_from(CONFIGS))
-        rates = len(self.config.split()) // 2
+        rates = len(self.config.split()) // 3
         ranks = draw(st.lists(st.sampled_from([-1, 0, 1]), unique=True, max_size=2).map(sorted))
         report = Report(
             id=self.name,

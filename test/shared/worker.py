@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import sys
 import threading
@@ -19,6 +20,7 @@ from .history import History
 def main() -> None:
     port, threads, waits, settings = json.loads(sys.argv[1])
     rest, remembers = settings.pop("rest", 0.0), settings.pop("remembers", False)
+    tokens = settings.pop("tokens", [0, 0])  # that a request uses at least, and at most
     if off := settings.pop("clock", 0):  # seconds by which the clock of this machine is off
         right = time.time
         time.time = lambda: right() + off
@@ -29,12 +31,16 @@ def main() -> None:
     kinds: set[str] = set()
     history = History(RequestEngine.of(api).gate.source.client) if remembers else None
 
-    def send(connection: Any) -> None:
-        said = f" sent {time.monotonic():.4f}; {history.now()}" if history else ""
-        connection.write(f"{os.getpid()}{said}\n".encode())
+    def send(connection: Any) -> dict[str, Any]:
+        used = random.randint(*tokens)
+        said = f"sent {time.monotonic():.4f}; {history.now()}" if history else ""
+        connection.write(f"{os.getpid()} {used} {said}\n".encode())
         connection.flush()
-        if connection.readline() != b"ok\n":
+        ok, _, headers = connection.readline().partition(b" ")
+        if ok != b"ok":
             raise ConnectionError
+        usage = {"usage": {"total_tokens": used}} if used else {}
+        return {**usage, "ResponseMetadata": {"HTTPHeaders": json.loads(headers)}}
 
     def work() -> None:
         with socket.create_connection(("127.0.0.1", port)) as sock, sock.makefile("rwb") as connection:
