@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from .adaptive import AdaptiveWindow, Window
+from .clocks import monotonic
 from .failures import HOLDING_STATUSES, Failure
 from .held_slots import INTERRUPTED
 from .learnt_rates import readings_in
@@ -85,8 +86,14 @@ def _put_in_force(gate: "Gate", pace: Pace) -> None:
     gate.pace = pace if pace.rates or pace.window is not None else None
 
 
-def heed(engine: "RequestEngine", request: "Request", slot: Slot, failure: "Failure | None") -> None:
-    """Let the gate's pace hear of an answer, if it is of any interest."""
+def heed(
+    engine: "RequestEngine", request: "Request", slot: Slot, failure: "Failure | None", delay: float
+) -> None:
+    """Let the gate's pace hear of an answer, if it is of any interest.
+
+    Args:
+        delay: until the next attempt, in seconds.
+    """
     gate = slot.gate
     is_refusal = failure is not None and failure.retry and failure.status in HOLDING_STATUSES
     if (gate.pace is None and not is_refusal) or gate.limit == math.inf or not TestingMode.waits:
@@ -110,7 +117,7 @@ def heed(engine: "RequestEngine", request: "Request", slot: Slot, failure: "Fail
     )
     slot.headers = None
     done = gate.exclusively(
-        _heed, engine, slot, failure, is_refusal, request.holds, readings if is_answer else None, used
+        _heed, engine, slot, failure, is_refusal, delay * request.holds, readings if is_answer else None, used
     )
     if done is not INTERRUPTED:
         if is_first:
@@ -123,7 +130,7 @@ def _heed(
     slot: Slot,
     failure: "Failure | None",
     is_refusal: bool,
-    holds: bool,
+    hold: float,
     readings: "list[Any] | None",
     used: "dict[str, float]",
 ) -> None:
@@ -142,13 +149,15 @@ def _heed(
                 gate.source.correct(slot.lease, used)
             gate.source.learn(pace)
     if is_refusal:
-        is_doubtful = _may_be_stray(gate, failure, holds)
+        is_doubtful = _may_be_stray(gate, failure, hold > 0)
         # Who is alone only has to wait.
         if pace.window is None and not is_doubtful and gate.active + gate.waiting > 1:
             pace.window = Window(gate.limit)
             engine.careful = True
         if pace.window is not None:
-            pace.window.refuse(slot, gate.active, holds or gate.hold_until > 0, is_doubtful)
+            if gate.hold_until:
+                hold = max(hold, gate.hold_until - monotonic())
+            pace.window.refuse(slot, gate.active, hold, is_doubtful)
     elif pace.window is not None and failure is None:
         pace.window.succeed(slot, gate.active)
     if pace.window is not None and pace.window.is_over(gate.limit):

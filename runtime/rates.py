@@ -210,8 +210,12 @@ class Pace:
             due = max(due, rate.due(level, cost, mean))
         return due if due > now else 0.0
 
-    def begin(self, slot: Slot) -> None:
-        """Pay for a start."""
+    def begin(self, slot: Slot, in_flight: int) -> None:
+        """Pay for a start.
+
+        Args:
+            in_flight: how many requests are in flight with it.
+        """
         if slot.fee is not None:
             return
         now, rates, costs = monotonic(), self.rates, self._costs(slot)
@@ -221,7 +225,7 @@ class Pace:
             begun[rate.counts] = begun.get(rate.counts, 0.0) + cost
         fee = Fee(rates, costs, levels, begun)
         if self.window is not None:
-            self.window.begin(slot, now)
+            self.window.begin(slot, now, in_flight)
         self.levels, self.begun, slot.fee = levels, begun, fee
 
     def _charged(self, rates: tuple[Any, ...], costs: Iterable[float], now: float) -> tuple[Any, ...]:

@@ -104,7 +104,7 @@ class Request:
         if parent is not None and not parent.is_stream:
             parent.judged = failure is not None and delay is None
         if slot.gate.pace is not None or (failure is not None and failure.status in HOLDING_STATUSES):
-            heed(self.engine, self, slot, failure)
+            heed(self.engine, self, slot, failure, delay or 0.0)
         if failure is None:
             return None
         slot.gate.count("failed" if delay is None else "retried")

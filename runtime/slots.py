@@ -64,6 +64,7 @@ class Slot:
     tokens: "float | None" = None  # what it costs, where `token_cost` says that
     cuts = 0  # how often the window was cut before it was sent, and when it was sent: see `adaptive`
     sent_at = 0.0
+    in_flight = 0  # with it, when it was sent
     gate: "Gate"
 
     def release(self) -> None:

@@ -14,6 +14,7 @@ class Starts:
 
     # What every request looks at, faster than in a dict.
     __slots__ = ("__dict__", "__weakref__", "active", "calm", "generation", "limit", "lock", "number")
+    generation: int  # of the slots that are held
 
     def __init__(self) -> None:
         self.limit: float = math.inf
@@ -46,7 +47,7 @@ class Starts:
         """Pay for a start, where there is a rate."""
         if self.pace is None:
             return
-        self.pace.begin(slot)
+        self.pace.begin(slot, self.active + (slot.held != self.generation))
         if self.source is not None and slot.tokens is not None and slot.lease is not None:
             self.source.correct(slot.lease, dict.fromkeys(TOKENS, slot.tokens))
 

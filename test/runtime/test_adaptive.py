@@ -77,7 +77,7 @@ def test_R6_one_decrease_for_all_refusals_of_what_was_sent_before_it():
         cuts = 0
 
     for _ in range(10):
-        window.refuse(Sent(), 20, is_held=False, is_doubtful=False)
+        window.refuse(Sent(), 20, hold=0.0, is_doubtful=False)
     assert window.size == 14
 
 
@@ -88,7 +88,7 @@ def test_R6_never_below_one():
         cuts = 10**9
 
     for _ in range(100):
-        window.refuse(Sent(), 1, is_held=False, is_doubtful=False)
+        window.refuse(Sent(), 1, hold=0.0, is_doubtful=False)
     assert window.room == 1
 
 
@@ -114,7 +114,7 @@ def test_R6_a_capacity_that_changes_is_followed():
             sent = type("Sent", (), {"cuts": window.cuts, "sent_at": 0.0})()
             if len(flying) >= capacity:
                 asked += 1
-                window.refuse(sent, len(flying), is_held=False, is_doubtful=False)
+                window.refuse(sent, len(flying), hold=0.0, is_doubtful=False)
                 break
             flying.append(sent)
         if flying:

@@ -56,9 +56,9 @@ def test_B16_a_429_lets_one_out_then_more_as_answers_succeed(api):
 
 def test_B16_the_next_refusal_halves_what_was_reached():
     window = Window(16)
-    window.refuse(Sent(window), 16, is_held=False, is_doubtful=False)
+    window.refuse(Sent(window), 16, hold=0.0, is_doubtful=False)
     reached = window.size
-    window.refuse(Sent(window), 16, is_held=False, is_doubtful=False)
+    window.refuse(Sent(window), 16, hold=0.0, is_doubtful=False)
     assert window.size == reached / 2
 
 
@@ -66,7 +66,7 @@ def test_B16_refusals_of_what_was_sent_before_count_once():
     window = Window(16)
     sent = [Sent(window) for _ in range(5)]
     for each in sent:
-        window.refuse(each, 16, is_held=False, is_doubtful=False)
+        window.refuse(each, 16, hold=0.0, is_doubtful=False)
     assert window.cuts == 1
 
 
@@ -108,11 +108,11 @@ def test_B16_a_lone_request_only_backs_off(api):
 def test_B16_a_window_that_does_not_help_is_given_up():
     """One in ten answers is a 503, however many are sent: fewer at once would not change that."""
     window = Window(5)
-    window.refuse(Sent(window), 5, is_held=False, is_doubtful=False)
+    window.refuse(Sent(window), 5, hold=0.0, is_doubtful=False)
     for _ in range(3):
         for _ in range(5):
             window.succeed(Sent(window), 2)
-        window.refuse(Sent(window), 2, is_held=False, is_doubtful=True)
+        window.refuse(Sent(window), 2, hold=0.0, is_doubtful=True)
     assert window.is_over(5)
 
 
@@ -128,21 +128,121 @@ def test_B16_after_a_hold_it_opens_one_by_one(api):
     assert window(api) > 1
 
 
+def test_B16_what_was_sent_before_a_hold_opens_nothing_after_it():
+    window = Window(16)
+    sent = [Sent(window) for _ in range(10)]
+    window.refuse(Sent(window), 16, hold=1.0, is_doubtful=False)
+    for each in sent:
+        window.succeed(each, 5)
+    assert window.room == 1
+
+
+class Bucket:
+    """A server that refuses by token bucket, and callers before it who never run out of requests; the clock is ours."""
+
+    LIMIT, SECONDS = 16, 0.05  # of the callers; that an answer takes
+
+    def __init__(self, monkeypatch, rate, size, hold):
+        self.now, self.rate, self.size, self.hold = 100.0, rate, size, hold
+        self.left, self.held_until, self.served, self.refused = float(size), 0.0, 0, 0
+        self.window = None
+        self.flying = []  # (when it is answered, what was sent)
+        monkeypatch.setattr("backend_retrofit_runtime.adaptive.monotonic", lambda: self.now)
+
+    def run(self, seconds):
+        """Let so much time pass; return how many were served and how many refused meanwhile."""
+        before, end = (self.served, self.refused), self.now + seconds
+        while self.now < end:
+            self._answer()
+            self._start()
+            due = [self.held_until] if self.held_until > self.now else []
+            due += [at for at, _ in self.flying[:1]]
+            if self.window is not None and self.window.due() > self.now:
+                due.append(self.window.due())
+            self._pass(min(due, default=self.now + 0.001))
+        return self.served - before[0], self.refused - before[1]
+
+    def _pass(self, until):
+        until = max(until, self.now + 1e-6)
+        self.left = min(self.size, self.left + (until - self.now) * self.rate)
+        self.now = until
+
+    def _answer(self):
+        while self.flying and self.flying[0][0] <= self.now:
+            _, sent = self.flying.pop(0)
+            self.served += 1
+            if self.window is not None:
+                self.window.succeed(sent, len(self.flying) + 1)
+
+    def _start(self):
+        while self.held_until <= self.now and len(self.flying) < min(self.LIMIT, self._room()):
+            sent = Sent(self.window or Window(self.LIMIT), 0)
+            if self.window is not None:
+                self.window.begin(sent, self.now, len(self.flying) + 1)
+            if self.left >= 1:
+                self.left -= 1
+                self.flying.append((self.now + self.SECONDS, sent))
+                continue
+            self.refused += 1
+            self.window = self.window or Window(self.LIMIT)
+            self.window.refuse(sent, len(self.flying) + 1, hold=self.hold, is_doubtful=False)
+            self._pass(self.now + 0.001)  # until it says so
+            self.held_until = self.now + self.hold
+
+    def _room(self):
+        if self.window is None:
+            return self.LIMIT
+        return self.window.room if self.window.due() <= self.now else 0
+
+
+@pytest.mark.parametrize("hold", [0.0, 1.0], ids=["silent", "Retry-After"])
+@pytest.mark.parametrize(("rate", "size"), [(20, 5), (90, 10), (150, 40)])
+def test_B16_the_rate_of_a_bucket_is_found_out_and_kept_to(monkeypatch, rate, size, hold):
+    server = Bucket(monkeypatch, rate, size, hold)
+    server.run(30)
+    served, refused = server.run(60)
+    assert served > 0.8 * rate * 60
+    assert refused < 0.02 * served
+
+
+def test_B16_a_rate_that_rises_is_followed(monkeypatch):
+    server = Bucket(monkeypatch, 50, 10, 0.0)
+    server.run(30)
+    server.rate = 150
+    server.run(30)
+    served, _ = server.run(30)
+    assert served > 0.8 * 150 * 30
+
+
+def test_B16_a_window_after_a_hold_is_not_over_before_several_of_them_have_passed(monkeypatch):
+    """Each hold stops everybody for a while, so that the next one is to come late."""
+    now = [1000.0]
+    monkeypatch.setattr("backend_retrofit_runtime.adaptive.monotonic", lambda: now[0])
+    window = Window(5)
+    window.refuse(Sent(window), 5, hold=10.0, is_doubtful=False)
+    for _ in range(500):
+        window.succeed(Sent(window), 1)
+    assert not window.is_over(5)
+    now[0] += 100
+    assert window.is_over(5)
+
+
 @pytest.mark.parametrize("capacity", [1, 3, 7])
 def test_B16_the_window_settles_where_the_server_refuses_no_more(capacity):
     """A server that takes so many at once, seen by the window alone: rarely refused, mostly full."""
     window, flying, refused, used, turns = Window(16), [], 0, 0, 3000
-    window.refuse(Sent(window), 16, is_held=False, is_doubtful=False)
+    window.refuse(Sent(window), 16, hold=0.0, is_doubtful=False)
     for _ in range(turns):
         while len(flying) < window.room:
-            sent = Sent(window)
+            sent = Sent(window, len(flying) + 1)
             if len(flying) >= capacity:
                 refused += 1
-                window.refuse(sent, len(flying) + 1, is_held=False, is_doubtful=False)
+                window.refuse(sent, len(flying) + 1, hold=0.0, is_doubtful=False)
             else:
                 flying.append(sent)
         used += len(flying)
         window.succeed(flying.pop(0), len(flying) + 1)
+    assert not window.paced
     assert refused < turns / 20
     assert used / turns > 0.85 * capacity
 
@@ -150,7 +250,7 @@ def test_B16_the_window_settles_where_the_server_refuses_no_more(capacity):
 def test_B16_the_window_comes_back_soon_after_an_outage():
     window = Window(5)
     for _ in range(200):
-        window.refuse(Sent(window), 1, is_held=False, is_doubtful=False)
+        window.refuse(Sent(window), 1, hold=0.0, is_doubtful=False)
     answers = 0
     while not window.is_over(5):
         window.succeed(Sent(window), 1)
@@ -188,5 +288,5 @@ class Sent:
 
     sent_at = 0.0
 
-    def __init__(self, window):
-        self.cuts = window.cuts
+    def __init__(self, window, in_flight=1):
+        self.cuts, self.in_flight = window.cuts, in_flight

@@ -30,9 +30,9 @@ def starts(monkeypatch):
     recorded = []
     begin = Pace.begin
 
-    def record(pace, slot):
+    def record(pace, slot, in_flight):
         paid = slot.fee is None
-        begin(pace, slot)
+        begin(pace, slot, in_flight)
         if paid:
             recorded.append(rates_module.monotonic())
 
