@@ -7,6 +7,10 @@ from .rows import ASYNC, OFF, SEVERAL, Library, client, row
 PAGES_LATER = (
     "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
 )
+BATCH = (
+    "a batch writer keeps what it is given, and sends it later in one request with the rest; "
+    "given it twice, it would keep it twice"
+)
 WAITER = "a waiter polls until its condition holds; it would keep its slot"
 
 _CLIENT_MADE_BY = (
@@ -27,7 +31,7 @@ def _several_of(made_by: str) -> dict[str, str]:
 
 
 _TRANSFERS = dict.fromkeys(
-    "upload_file upload_fileobj download_file download_fileobj copy wait_until_exists wait_until_not_exists".split(),
+    "upload_file upload_fileobj download_file download_fileobj copy".split(),
     SEVERAL,
 )
 

@@ -138,6 +138,21 @@ def test_C6_what_makes_several_requests_of_boto3_is_listed_by_its_shape(imports,
     assert why in site.reason
 
 
+def test_C6_a_route_of_a_web_application_is_no_request():
+    source = client(
+        "def __init__(self, app):\n    app = FastAPI()\n\n    @app.get('/health')\n    def health():\n        return 1",
+        "def add(self, app):\n    @app.post('/items', **self.options)\n    def items():\n        return 1",
+        imports="import httpx\nfrom fastapi import FastAPI",
+    )
+    assert check_noop(source).sites == ()
+
+
+def test_C6_the_client_of_a_library_is_advised_for_its_methods_only():
+    (site,) = check_noop(unknown("return self.client.chat(model=url, messages=[])", "import httpx")).sites
+    assert "annotate it" in site.reason
+    assert "httpx" not in site.reason
+
+
 @pytest.mark.parametrize(
     "body",
     [
