@@ -185,9 +185,9 @@ class RequestEngine:
         finally:
             ranks.reset(token)
 
-    def close(self, join: bool = True) -> None:
-        """Fail the waiting requests, let the running ones end, and join the queue's threads."""
-        self.gate.close(join)
+    def close(self, join: bool = True, reopen: bool = False) -> None:
+        """Fail the waiting requests, let the running ones end, and join the queue's threads; then take new ones if `reopen`."""
+        self.gate.close(join, reopen)
         self._close_connections()
 
     def _close_connections(self) -> None:

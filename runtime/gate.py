@@ -208,10 +208,7 @@ class Gate(HeldSlots):
         self.pump()
 
     def own_wake_up(self) -> float:
-        """Return when who waits has to pump by itself, as the alarm cannot; else infinity.
-
-        Its thread could not be started, or is the one that waits, in a finalizer.
-        """
+        """Return when who waits has to pump, as the alarm's thread was not started or is that one; else infinity."""
         return math.inf if alarm.is_awake() else self._due()
 
     def could_start(self, ticket: Ticket) -> float:
@@ -226,11 +223,6 @@ class Gate(HeldSlots):
         """Return True if a request waits out its backoff now."""
         return any(ticket.state == WAITING for _, _, ticket in list(self.delayed))
 
-    def count(self, what: str) -> None:
-        """Count one more of something."""
-        with self.lock:
-            self.counts[what] += 1
-
     def line(self) -> list[Ticket]:
         """Return the tickets that wait, oldest first."""
         line = self.exclusively(self._line)
@@ -240,34 +232,42 @@ class Gate(HeldSlots):
         line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
         return sorted((ticket for ticket in line if ticket.state == WAITING), key=lambda ticket: ticket.place)
 
-    def refuse_newcomers(self) -> None:
-        """Take no more requests. It takes no lock, for the sake of finalizers."""
-        self.closed = True
-        self.calm = False
-
-    def close(self, join: bool = True) -> None:
-        """Refuse newcomers, fail those who wait, let the running end, and join the worker threads."""
+    def close(self, join: bool = True, reopen: bool = False) -> None:
+        """Refuse newcomers, fail those who wait, let the running end, join the worker threads; or take newcomers again then."""
         ended = self.exclusively(self._close)
         if ended is INTERRUPTED:
-            self.refuse_newcomers()
+            if not reopen:
+                self.refuse_newcomers()
             with contextlib.suppress(RuntimeError):  # as in _pump_soon
-                _thread.start_new_thread(self.close, (False,))
+                _thread.start_new_thread(self.close, (False, reopen))
             return
         waiting, workers = ended
         try:
-            self.pump()
-            alarm.forget(self)
-            if self.source is not None:
-                self.source.close()
+            try:
+                self.pump()
+                alarm.forget(self)
+                if self.source is not None:
+                    self.source.close()
+            finally:
+                self._fail(waiting)
+            if join and threading.current_thread() not in workers:
+                for worker in workers:
+                    with contextlib.suppress(RuntimeError):  # not started yet
+                        worker.join()
         finally:
-            self._fail(waiting)
-        if join and threading.current_thread() not in workers:
-            for worker in workers:
-                with contextlib.suppress(RuntimeError):  # not started yet
-                    worker.join()
+            if reopen:
+                self._reopen()
+
+    def _reopen(self) -> None:
+        with self.lock:
+            self.closed, self.alarm_at = False, 0.0  # the alarm may have forgotten when it was to wake us
+            if self.source is not None:
+                self.source = self.source.again()
+        self.pump()
 
     def _close(self) -> "tuple[list[Ticket], list[threading.Thread]]":
         self.refuse_newcomers()
+        self.closed_at = self.number
         waiting, workers = self._line(), list(self.workers)
         for ticket in waiting:
             ticket.state = GONE

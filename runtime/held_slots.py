@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .clocks import monotonic
-from .errors import QueueClosed
 from .slots import WAITING, Slot, Ticket, Watch
 from .starts import Starts
 
@@ -49,7 +48,6 @@ class HeldSlots(Starts):
         self.busy = False
         self.waiting = 0
         self.calm = True
-        self.closed = False
         self.waited = 0.0  # seconds that requests have waited for a slot, in all
         self.backed_off = 0.0  # seconds of backoff, in all
         self.alarm_at = 0.0  # when the alarm pumps us next, as far as we know
@@ -108,10 +106,6 @@ class HeldSlots(Starts):
         slot.held = self.generation
         self.active += 1
         return True
-
-    def _refuse_if_closed(self) -> None:
-        if self.closed:
-            raise QueueClosed("This backend is closed: it takes no more requests.")
 
     def borrow(self, slot: Slot, parent: Slot) -> bool:
         """Take what the request holds from within which this one is made, or else a free slot."""
@@ -227,6 +221,11 @@ class HeldSlots(Starts):
         if slot.watch is not None:
             self.watches.discard(slot.watch)
             slot.watch = None
+
+    def count(self, what: str) -> None:
+        """Count one more of something."""
+        with self.lock:
+            self.counts[what] += 1
 
     def begun(self) -> int:
         """Return how many attempts were begun so far."""

@@ -198,7 +198,7 @@ class Context:
         """Return `__enter__`, `__exit__` and `close` for a class: `with` closes the instance at its end.
 
         Args:
-            close: the class's own; the one that is returned closes the queue first.
+            close: the class's own; the one that is returned ends what waits first.
         """
         closer = InheritedCloser() if close is None else _closing(close)
 
@@ -225,24 +225,26 @@ class Closing:
     @overload
     def __call__(self, function: CallT) -> CallT: ...
     def __call__(self, function: Any = None) -> Any:
-        """Return a `close` (`__exit__`, `aclose`, `__del__`, ...) for a class that first closes the instance's queue.
+        """Return a `close` (`__exit__`, `aclose`, `__del__`, ...) for a class, which first fails the requests that wait.
 
         Args:
-            function: the class's own, which is called then; without it, what the class inherits, if anything.
+            function: the class's own, which is called then; without it, what the class inherits, if anything. It may
+                make requests, such as that for logging out, and an instance that could be used after it still can.
         """
         return InheritedCloser() if function is None else _closing(function)
 
 
 def _closing(function: Any) -> Any:
-    """Return a function that closes the queue and then calls the class's own.
+    """Return a function that fails the requests that wait, and then calls the class's own.
 
-    An async one does not wait for the threads, and `__del__`, which may run inside any function, takes no locks.
+    An async one does not wait for the threads. `__del__`, which may run inside any function, takes no locks; it is the last
+    that makes a request.
     """
     if kind_of(function) is COROUTINE:
 
         @wraps(function)
         async def close_queue_then_await(self: Any, *args: Any, **kwargs: Any) -> Any:
-            _close_queue(self, join=False)
+            _close_queue(self, join=False, reopen=True)
             return await function(self, *args, **kwargs)
 
         return close_queue_then_await
@@ -250,21 +252,24 @@ def _closing(function: Any) -> Any:
     @wraps(function)
     def close_queue_then(self: Any, *args: Any, **kwargs: Any) -> Any:
         if function.__name__ != "__del__":
-            _close_queue(self)
-        elif (engine := engines.get(id(self))) is not None:
-            engine.gate.refuse_newcomers()
-        return function(self, *args, **kwargs)
+            _close_queue(self, reopen=True)
+            return function(self, *args, **kwargs)
+        try:
+            return function(self, *args, **kwargs)
+        finally:
+            if (engine := engines.get(id(self))) is not None:
+                engine.gate.refuse_newcomers()
 
     return close_queue_then
 
 
-def _close_queue(instance: Any, join: bool = True) -> None:
+def _close_queue(instance: Any, join: bool = True, reopen: bool = False) -> None:
     if (engine := engines.get(id(instance))) is not None:
-        engine.close(join)
+        engine.close(join, reopen)
 
 
 class InheritedCloser(property):
-    """Becomes, in its class, a function that closes the queue and then calls what is inherited under its name."""
+    """Becomes, in its class, a function that closes the queue, or calls what is inherited under its name once nobody waits."""
 
     attribute = "close"
 
@@ -274,7 +279,7 @@ class InheritedCloser(property):
         def close(self: Any, *args: Any, **kwargs: Any) -> Any:
             """Fail the waiting requests, let the running ones end, and join the queue's threads."""
             inherited = _overridden(self, name, close)
-            _close_queue(self, join=kind_of(inherited) is not COROUTINE)
+            _close_queue(self, kind_of(inherited) is not COROUTINE, reopen=inherited is not None)
             return None if inherited is None else inherited(*args, **kwargs)
 
         close.__name__, close.__qualname__ = name, f"{owner.__qualname__}.{name}"

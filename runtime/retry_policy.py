@@ -30,7 +30,7 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     """Return the delay before the next attempt, or None to give up; say so in the log, either way."""
     request.holds = False
     retries = engine.settings["max_retries"]
-    if not failure.retry or retries is None or engine.gate.closed:
+    if not failure.retry or retries is None or engine.gate.closed or slot.number <= engine.gate.closed_at:
         return None
     if TestingMode.retries is not None:
         retries = min(TestingMode.retries, retries)

@@ -115,6 +115,9 @@ class Source(Protocol):
     def close(self) -> None:
         """Lend no more."""
 
+    def again(self) -> "Source":
+        """Return another one, which lends what this one did before it was closed."""
+
 
 class Watch(weakref.ref[Any]):
     """Gives a slot back when the stream that holds it is collected. Its callback is a C function, which no signal interrupts."""

@@ -5,6 +5,7 @@ The base of `held_slots`, under whose lock all of it runs.
 
 import math
 
+from .errors import QueueClosed
 from .rates import TOKENS, Pace
 from .slots import Slot, Source
 
@@ -18,12 +19,14 @@ class Starts:
 
     def __init__(self) -> None:
         self.limit: float = math.inf
+        self.closed_at = -1  # number of the newest request when it was closed last
         self.source: Source | None = None  # of the limit that other processes share
         self.pace: Pace | None = None  # where a rate is set, or was learnt from refusals
 
     def reset(self) -> None:
         """Start with nothing in flight."""
         self.active = 0
+        self.closed = False
         self.window: float = math.inf  # how many may be in flight by what the server's answers say
         self.hold_until = 0.0
         self.source_due = math.inf  # when to ask the source again, unless it tells us before
@@ -33,6 +36,15 @@ class Starts:
         slot = Slot()
         slot.gate = self  # type: ignore[assignment]  # it is always a Gate
         return slot
+
+    def refuse_newcomers(self) -> None:
+        """Take no more requests. It takes no lock, for the sake of finalizers."""
+        self.closed = True
+        self.calm = False
+
+    def _refuse_if_closed(self) -> None:
+        if self.closed:
+            raise QueueClosed("This backend is closed: it takes no more requests.")
 
     def _may_begin(self, slot: Slot) -> bool:
         """Take what it takes to begin now, beside a free slot of ours; or return False."""

@@ -138,3 +138,8 @@ class SharedLimit:
         """Ask for no more slots; those in flight are given back as they end."""
         if self.found is not None:
             self.found.remove(self)
+
+    def again(self) -> SharedLimit:
+        """Return one for the same gate and account, which is not closed."""
+        gate = self.gate()
+        return self if gate is None else SharedLimit(self.find, gate, self.where)

@@ -168,6 +168,8 @@ class Connection:
     max_concurrent_requests = RequestEngine.setting(1)
     queue_enabled = RequestEngine.setting(True)
     queue_size = RequestEngine.setting(100)
+    max_retries = RequestEngine.setting(5)
+    initial_retry_delay = RequestEngine.setting(0.01)
     _queued = RequestEngine.entry_point()
 
     def __init__(self):
@@ -176,7 +178,7 @@ class Connection:
     @RequestEngine.closing
     def close(self, reason="done"):
         """Close it."""
-        self.log.append(("close", reason, RequestEngine.of(self).gate.closed))
+        self.log.append(("close", reason, self._queued(len)("abc")))
         return "closed"
 
     def __enter__(self):
@@ -185,7 +187,7 @@ class Connection:
 
     @RequestEngine.closing
     def __exit__(self, *exc):
-        self.log.append(("exit", exc[0], RequestEngine.of(self).gate.closed))
+        self.log.append(("exit", exc[0], self._queued(len)("abc")))
         return True
 
 
@@ -193,18 +195,65 @@ def test_Q10_own_close_is_composed():
     connection = Connection()
     connection._queued(len)("abc")
     assert connection.close(reason="bye") == "closed"
-    assert connection.log == [("close", "bye", True)]
+    assert connection.log == [("close", "bye", 3)]
     assert Connection.close.__name__ == "close"
     assert Connection.close.__doc__ == "Close it."
-    with pytest.raises(QueueClosed):
-        connection._queued(len)("abc")
+
+
+def test_Q10_what_waits_has_failed_when_own_close_makes_its_request():
+    """It logs out, say. What runs meanwhile gets its own answer, and is not retried: the session may be gone."""
+    connection, gated = Connection(), Gated()
+    running = caller(connection._queued(gated), 1)
+    until(lambda: gated.ran)
+    waiting = caller(connection._queued(gated), 2)
+    until(lambda: RequestEngine.of(connection).gate.waiting)
+    closing = caller(connection.close)
+    assert isinstance(waiting.exception(15), QueueClosed)
+    gated.end()
+    assert running.result(15) == 1
+    assert closing.result(15) == "closed"
+    assert connection.log == [("close", "done", 3)]
+
+
+def test_Q10_what_ran_when_own_close_was_called_is_not_retried():
+    connection, calls = Connection(), []
+
+    def call():
+        calls.append(connection.close())
+        return Answer(503)
+
+    assert connection._queued(call)().status_code == 503
+    assert calls == ["closed"]
+
+
+def test_Q10_an_instance_that_works_after_own_close_still_does():
+    """A session of requests, say, opens new connections then."""
+    connection = Connection()
+    for _ in range(3):
+        connection.close()
+        assert connection._queued(len)("abc") == 3
+        flaky = Flaky(Answer(503))
+        assert connection._queued(flaky)() == "done"
+    assert not RequestEngine.of(connection).gate.workers
+
+
+def test_Q10_an_alarm_that_forgot_an_instance_wakes_it_after_own_close(monkeypatch):
+    monkeypatch.setattr(gate_module, "alarm", alarm := workers.Alarm())
+    connection = Connection()
+    connection.initial_retry_delay = 60
+    backing_off = caller(connection._queued(Flaky(Answer(503))))
+    until(lambda: alarm.thread is not None and RequestEngine.of(connection).gate.delayed)
+    connection.close()
+    assert isinstance(backing_off.exception(15), QueueClosed)
+    connection.initial_retry_delay = 0.01
+    assert connection._queued(Flaky(Answer(503)))() == "done"
 
 
 def test_Q10_own_exit_is_composed_and_still_swallows():
     with Connection() as connection:
         connection._queued(len)("abc")
         raise KeyError("swallowed by its own __exit__")
-    assert connection.log == ["enter", ("exit", KeyError, True)]
+    assert connection.log == ["enter", ("exit", KeyError, 3)]
 
 
 def test_Q10_own_close_of_an_instance_that_made_no_request():
@@ -219,11 +268,11 @@ def test_Q10_own_aclose_is_composed():
     class Async(Connection):
         @RequestEngine.closing
         async def aclose(self):
-            return RequestEngine.of(self).gate.closed
+            return self._queued(len)("abc")
 
     connection = Async()
     connection._queued(len)("abc")
-    assert asyncio.run(connection.aclose()) is True
+    assert asyncio.run(connection.aclose()) == 3
 
 
 def test_Q10_own_del_is_composed_and_takes_no_lock():
@@ -232,7 +281,7 @@ def test_Q10_own_del_is_composed_and_takes_no_lock():
     class Deleted(Connection):
         @RequestEngine.closing
         def __del__(self):
-            log.append("deleted")
+            log.append(RequestEngine.of(self).gate.closed)
 
     connection = Deleted()
     connection._queued(len)("abc")
@@ -240,7 +289,7 @@ def test_Q10_own_del_is_composed_and_takes_no_lock():
     with gate.lock:
         del connection
         gc.collect()
-    assert log == ["deleted"]
+    assert log == [False]
     assert gate.closed
 
 

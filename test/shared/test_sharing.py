@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from backend_retrofit_runtime import RequestEngine
+
 from .apis import SharedApi
 from .redis_process import RedisProcess
 from .watching import InFlight, until
@@ -216,6 +218,25 @@ def test_R15_close_leaves_nothing(make: Make, redis_server: RedisProcess, accoun
     api.close()
     until(lambda: not keys & set(client.keys()))
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("request-queue-")])
+
+
+def test_R8_who_goes_on_after_a_close_of_its_own_shares_the_limit_again(
+    make: Make, where: str, account: str
+) -> None:
+    one, other = (
+        make(shared_queue=where, shared_account=account, max_concurrent_requests=1) for _ in range(2)
+    )
+    one.call(lambda: None)
+    RequestEngine.of(one).close(reopen=True)
+    gate, started = threading.Event(), threading.Event()
+    held = other.submit(lambda: (started.set(), gate.wait()))
+    assert started.wait(10)
+    waiting = one.submit(lambda: "on")
+    until(lambda: RequestEngine.of(one).gate.waiting == 1)
+    assert not waiting.done()
+    gate.set()
+    held.result(10)
+    assert waiting.result(10) == "on"
 
 
 def test_R15_a_fork_s_child_is_another_process(make: Make, where: str, account: str) -> None:

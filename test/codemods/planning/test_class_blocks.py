@@ -347,8 +347,7 @@ def test_a_class_with_its_own_close_keeps_it(server):
     with load(source).Client() as instance:
         assert instance.get(server.url).ok
     assert instance.closed
-    with pytest.raises(RuntimeError, match="closed"):
-        instance.get(server.url)
+    assert instance.get(server.url).ok, "it could be used after its own close"
 
 
 CLOSING = "async def get(self, url):\n    async with httpx.AsyncClient() as client:\n        return await client.get(url)"
@@ -407,8 +406,7 @@ def test_Q10_what_a_class_inherits_to_close_it_keeps_arguments_and_result(server
     assert instance.get(server.url).ok
     assert instance.close() == (True, 1, "Client")
     assert instance.close(False, code=2) == (False, 2, "Client")
-    with pytest.raises(RuntimeError, match="closed"):
-        instance.get(server.url)
+    assert instance.get(server.url).ok, "it could be used after that"
 
 
 def test_Q10_of_two_bases_that_can_be_closed_both_are():
