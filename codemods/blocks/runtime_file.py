@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..source.garbage import no_garbage_collection
+
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 MODULES = """
     errors clocks probing options vendor server_delay failures repeating slots testing_mode adaptive learnt_rates rates workers spare_slots starts held_slots
@@ -31,6 +33,7 @@ _WIDTH = 110
 
 
 @cache
+@no_garbage_collection()
 def runtime_source() -> str:
     """Return the runtime as one module, in black's format."""
     modules = {name: _Module(name) for name in MODULES}

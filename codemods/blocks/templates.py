@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 
 from ..source.fingerprints import fingerprint, fingerprint_of
+from ..source.garbage import no_garbage_collection
 from . import markers
 from .runtime_file import runtime_options, runtime_source
 
@@ -211,6 +212,7 @@ _PYRIGHT = """
 
 
 @cache
+@no_garbage_collection()
 def runtime_module() -> bytes:
     """Return the runtime as a module, with a header for people and tools."""
     source = runtime_source()
@@ -241,6 +243,8 @@ _LONGEST_HEADER = 4000
 
 def runtime_state(data: bytes) -> str:
     """Tell what a runtime module on disk is: `current`, `old`, `newer`, `edited`, or `foreign`."""
+    if data == runtime_module():
+        return "current"
     match = _RUNTIME_MARK.search(data, 0, _LONGEST_HEADER)
     if match is None:
         return "foreign"
@@ -257,6 +261,7 @@ def runtime_state(data: bytes) -> str:
 
 
 @lru_cache(maxsize=8)
+@no_garbage_collection()
 def _runtime_mark(code: str) -> str:
     """Return the fingerprint of the runtime, whether its annotations are in quotes or not: pyupgrade takes them off."""
     tree = ast.parse(code)
@@ -277,6 +282,7 @@ class _Unquoted(ast.NodeTransformer):
 
 
 @cache
+@no_garbage_collection()
 def inline_runtime(engine: str = ENGINE) -> Block:
     """Return the runtime as a block for a single file: inside a function, so that none of its names meet the file's."""
     source = runtime_source()

@@ -5,25 +5,32 @@ Imports `main`, and all that it needs, only when Ctrl-C has been seen to.
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Callable
 
+from ..source.garbage import no_garbage_collection
 from . import ctrl_c
 
 
 def add_queue_backoff() -> int:
     """Run `add-queue-backoff`."""
-    ctrl_c.end_quietly()
-    from .main import main
-
-    return _status(main())
+    return _status(_main()())
 
 
 def fix_openai_api_implementation() -> int:
     """Run `fix-openai-api-implementation`: the same for the OpenAI backend alone."""
-    ctrl_c.end_quietly()
-    from .main import main
+    return _status(_main()(prog="fix-openai-api-implementation", api="openai_api"))
 
-    return _status(main(prog="fix-openai-api-implementation", api="openai_api"))
+
+def _main() -> Callable[..., int]:
+    """Return `main`; its modules are left out of every later collection of garbage."""
+    ctrl_c.end_quietly()
+    with no_garbage_collection():
+        from .main import main
+
+    gc.freeze()
+    return main
 
 
 def _status(status: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ..source.syntax import shown
-from ..tables.request_shapes import HTTP_METHODS, TAKEN_FOR
+from ..tables.request_shapes import TAKEN_FOR
 from . import through
 from .project_names import Project
 from .resolve import Names
@@ -25,7 +25,7 @@ def unknown(names: Names, receiver: ast.expr, method: str) -> str:
     text = shown(receiver)
     if told := _may_go_through(names, text, method):
         return told
-    library = only_library(names) if method in HTTP_METHODS else ""
+    library = only_library(names)
     client = TAKEN_FOR[library][1].removesuffix("()") if library else ""
     if isinstance(receiver, ast.Call):
         remedy = f"annotate what `{shown(receiver.func)}` returns" + (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import io
 import re
 import sys
@@ -19,6 +17,7 @@ from ..blocks.find_markers import find_markers
 from ..finding.project_names import Project
 from ..finding.tests import is_test_file
 from ..model import BESIDE, FilePlan, Options, Place, Problem, Refusal
+from ..source.garbage import no_garbage_collection
 from ..source.text import Source
 from ..tables.lookup import catalogue
 from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS
@@ -81,7 +80,7 @@ def _plan_gated(
         return unchanged, None
     if len(data) > options.largest and _is_candidate_without_texts(data, options):
         return replace(unchanged, problems=(Problem(0, _too_large(data, options)),)), None
-    with _no_garbage_collection():
+    with no_garbage_collection():
         return _plan(unchanged, options, place, project, module)
 
 
@@ -148,18 +147,6 @@ def _check_lines(source: Source) -> None:
         if stop - start > _LONGEST_WITH_FSTRING and _FSTRING.search(source.text, start, stop):
             what = f"has {stop - start:,} characters and an f-string in it, which this version of Python would read for minutes"
             raise Refusal(number, f"the line {what}; break it up")
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Put garbage collection off: syntax trees are many objects and no garbage, and each round would go through them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _plan(
