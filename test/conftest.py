@@ -18,6 +18,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("patient")
 
+# Tens of thousands of classes and functions are made while the test modules are imported, and none is garbage:
+# collections take a third of that time. They go on where the imports have ended.
+gc.disable()
+
 # The tests start hundreds of processes: what one has compiled, the next ones need not.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -31,10 +35,12 @@ TOGETHER = (
     "test/servers/test_llama_cpp.py",
     "test/servers/test_s3_servers.py",
     "test/shared/test_servers.py",
+    "test/tasks/test_tasks.py",
     "test/test_packaging.py",
     "test/test_pre_commit.py",
+    "test/test_types.py",
 )
-"""The files whose tests share something expensive: a wheel, a browser, a server."""
+"""The files whose tests share something expensive: a wheel, a browser, a server, workers."""
 LONG = (
     "test/runtime_package/test_assembled.py",
     "test/shared/",
@@ -90,6 +96,7 @@ def pytest_collection_finish() -> None:
     And several tests collect, to see that something is freed; with the SDKs of all vendors in memory, each collection
     takes a third of a second.
     """
+    gc.enable()
     session = sys.modules.get("botocore.session")
     if session:
         session.create_loader = functools.cache(session.create_loader)  # type: ignore[attr-defined]

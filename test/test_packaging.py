@@ -50,7 +50,8 @@ def tracked_files() -> list[str]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sdists, and with the wheels that were built from them.
 
-    `DISTRIBUTIONS` names one where they are already, of this checkout.
+    `DISTRIBUTIONS` names one where they are already, of this checkout. They are built without an environment of their
+    own for setuptools: that what they ask for is enough for that, `scripts/setup` has shown when it installed them.
     """
     if "DISTRIBUTIONS" in os.environ:
         return Path(os.environ["DISTRIBUTIONS"])
@@ -62,7 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, source / name)
     for distribution in (source, source / "runtime"):
-        run(sys.executable, "-m", "build", "--outdir", folder, distribution)
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, distribution)
     return folder
 
 
@@ -78,10 +79,14 @@ def runtime_wheel(built: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the commands of an environment that has the wheel and what it asks for."""
+    """Return the folder of the commands of an environment that has the wheel and what it asks for.
+
+    It has no pip of its own, and only what the commands import is compiled: both would take longer than the rest.
+    """
     folder = tmp_path_factory.mktemp("clean") / "venv"
-    run(sys.executable, "-m", "venv", folder)
-    run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", "--no-compile", wheel)
     return folder / "bin"
 
 

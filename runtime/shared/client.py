@@ -27,7 +27,7 @@ from .source import SharedLimit
 if TYPE_CHECKING:
     from ..rates import Pace
 
-_BUSY_SECONDS = 0.5
+_BUSY_SECONDS = 1.0
 """A process that holds or waits reports at least so often, whatever it hears."""
 _PAUSE = 0.05
 _SAME_RATE = 1.02

@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
-Make = Callable[[], Any] | str
-"""What makes an instance: a function, or where it can be imported from, "module:function"."""
-Serves = Iterable[type] | Mapping[type, Make]
+Serves = Iterable[type] | Mapping[type, Callable[[], Any]]
 """Classes that a worker serves; as a mapping, with what makes an instance of each."""
 NAME = "backend_retrofit.request"
 """Of the task at the engine."""
@@ -43,15 +41,14 @@ def message_of(owner: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> 
     return [path, name, list(args), dict(kwargs)]
 
 
-def path_of(thing: Any) -> str:
-    """Return "module:name", by which a worker can import a class or a function."""
-    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing))
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
+def path_of(cls: type) -> str:
+    """Return "module:Class", by which a worker can import it."""
+    found: Any = sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
         found = getattr(found, part, None)
-    if module == "__main__" or found is not thing:
-        raise TypeError(f"{name} cannot be imported by a worker: move it to a module of its own")
-    return f"{module}:{name}"
+    if cls.__module__ == "__main__" or found is not cls:
+        raise TypeError(f"{cls.__qualname__} cannot be imported by a worker: move it to a module of its own")
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _check_method(cls: type, name: str) -> None:
@@ -82,22 +79,13 @@ def _check_plain(value: Any, what: str, depth: int = 0) -> None:
         _check_plain(one, what, depth + 1)
 
 
-def factories(serves: Serves) -> dict[str, Make]:
+def factories(serves: Serves) -> dict[str, Callable[[], Any]]:
     """Return path -> what makes an instance, of the classes that a worker serves."""
     items = serves.items() if isinstance(serves, Mapping) else ((cls, cls) for cls in serves)
     return {path_of(cls): make for cls, make in items}
 
 
-def by_path(made_by: Mapping[str, Make]) -> dict[str, str]:
-    """Return the same with import paths only, which hold nothing of this process.
-
-    Raises:
-        TypeError: if what makes an instance cannot be imported.
-    """
-    return {path: make if isinstance(make, str) else path_of(make) for path, make in made_by.items()}
-
-
-def run(served: Mapping[str, Make], path: str, name: str, args: Any, kwargs: Any) -> Any:
+def run(served: Mapping[str, Callable[[], Any]], path: str, name: str, args: Any, kwargs: Any) -> Any:
     """Make the call, in the worker, with the instance that this process has of the class.
 
     Raises:
@@ -108,8 +96,7 @@ def run(served: Mapping[str, Make], path: str, name: str, args: Any, kwargs: Any
         raise PermissionError(f"this worker does not serve {path}")
     with _lock:
         if path not in _instances:
-            make = served[path]
-            _instances[path] = (_imported(make) if isinstance(make, str) else make)()
+            _instances[path] = served[path]()
         instance = _instances[path]
     try:
         _check_method(type(instance), name)
@@ -122,10 +109,13 @@ def run(served: Mapping[str, Make], path: str, name: str, args: Any, kwargs: Any
     return result
 
 
-def _imported(path: str) -> Any:
-    """Return what "module:name" names."""
-    module, _, name = path.partition(":")
-    value: Any = importlib.import_module(module)
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+def imported(paths: Iterable[str]) -> dict[str, Callable[[], Any]]:
+    """Return path -> class, of classes that are named by their paths."""
+    found: dict[str, Callable[[], Any]] = {}
+    for path in paths:
+        module, _, name = path.partition(":")
+        value: Any = importlib.import_module(module)
+        for part in name.split("."):
+            value = getattr(value, part)
+        found[path] = value
+    return found

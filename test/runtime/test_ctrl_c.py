@@ -17,7 +17,7 @@ CTRL_C_EVERYWHERE = textwrap.dedent("""
     from backend_retrofit_runtime.clocks import monotonic
     from backend_retrofit_runtime.slots import current_slot
     from backend_retrofit_runtime.workers import start_thread
-    from test.runtime.conftest import *
+    from test.runtime.api import *
 
     FOLDER = os.path.dirname(gate.__file__)
     faulthandler.dump_traceback_later(100, exit=True)
@@ -160,7 +160,7 @@ def test_Q9_ctrl_c_while_the_alarm_is_started_is_raised(api):
     """`Thread.start` raises RuntimeError in its place, if it comes while a lock is to be taken again."""
     script = textwrap.dedent("""
         import sys, threading
-        from test.runtime.conftest import *
+        from test.runtime.api import *
 
         def interrupt(frame, event, arg):
             if event == "call" and frame.f_code.co_name == "_acquire_restore":

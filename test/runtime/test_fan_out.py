@@ -360,7 +360,7 @@ TestWorkload.settings = settings(
 STRESS = textwrap.dedent("""
     import asyncio, logging, random, sys, time
     from concurrent.futures import ThreadPoolExecutor
-    from test.runtime.conftest import *
+    from test.runtime.api import *
     sys.setswitchinterval(1e-6)
     logging.disable()
     lock, now, most = threading.Lock(), 0, 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from test.runtime.conftest import Api, assert_at_rest, caller
+from test.runtime.conftest import PATIENCE, Api, assert_at_rest, caller
 
 grpc = pytest.importorskip("grpc")
 
@@ -49,7 +49,7 @@ class Server:
                 context.set_trailing_metadata((("grpc-retry-pushback-ms", "7000"),))
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "slow down")
         elif request == b"late":
-            self.stopping.wait(5)
+            self.stopping.wait(60)
         elif request != b"ok":
             context.abort(grpc.StatusCode[request.decode()], "no")
         return b"1"
@@ -99,7 +99,7 @@ def test_B2_codes(api, shop, stub, method, code, attempts):
 def test_B7_a_deadline_that_has_passed_is_judged_by_the_name_of_the_method(api, shop, stub, method, attempts):
     api.max_retries = 2
     with pytest.raises(grpc.RpcError) as caught:
-        api.call(getattr(stub, method), b"late", timeout=0.1)
+        api.call(getattr(stub, method), b"late", timeout=PATIENCE)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert len(shop.requests) == attempts
 

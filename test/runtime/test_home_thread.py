@@ -127,7 +127,7 @@ def test_Q3_an_alarm_breaks_off_a_call_that_had_to_wait():
 
     script = """
 import signal, threading, time
-from test.runtime.conftest import *
+from test.runtime.api import *
 api, gated = Api(max_concurrent_requests=1), Gated()
 caller(api.call, gated)
 until(lambda: gated.now == 1)

@@ -16,7 +16,7 @@ from test.runtime.processes import run_python
 HANDLED_EVERYWHERE = textwrap.dedent("""
     import faulthandler, os, sys, threading
     from backend_retrofit_runtime import RequestEngine, gate
-    from test.runtime.conftest import *
+    from test.runtime.api import *
 
     FOLDER = os.path.dirname(gate.__file__)
     way, does = sys.argv[1:3]
@@ -141,7 +141,7 @@ def test_R5_at_a_rate_too(way, does):
 def test_Q11_real_signals_at_random_moments():
     script = """
         import faulthandler, logging, random, signal, time
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         faulthandler.dump_traceback_later(50, exit=True)
         logging.disable()
         api = Api(max_concurrent_requests=2, initial_retry_delay=0.0005, max_retries=2, queue_full="wait")

@@ -391,7 +391,7 @@ def test_Q10_a_finalizer_may_run_while_the_lock_is_held(api):
 @pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "import sys; sys.exit(0)"])
 def test_Q10_exit_with_many_waiting_and_one_asleep_is_prompt(end):
     script = textwrap.dedent("""
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         api = Api(max_concurrent_requests=1, initial_retry_delay=16)
         asleep = api.submit(Flaky(Answer(503)))
         until(lambda: len(api.request_queue) == 1)
@@ -408,7 +408,7 @@ def test_Q10_exit_with_many_waiting_and_one_asleep_is_prompt(end):
 def test_Q10_callers_that_wait_at_exit_are_served_first():
     script = textwrap.dedent("""
         import sys
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         api, gated = Api(max_concurrent_requests=1), Gated()
         def call(n):
             sys.stdout.write(f"{api.call(gated, n)}\\n")
@@ -424,7 +424,7 @@ def test_Q10_callers_that_wait_at_exit_are_served_first():
 def test_Q10_calls_from_atexit_work():
     script = textwrap.dedent("""
         import atexit
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         api = Api(max_concurrent_requests=1, initial_retry_delay=0.01)
         def last():
             print(api.call(Flaky(Answer(503))))
@@ -441,7 +441,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 FORKS = textwrap.dedent("""
     import os, sys, warnings
     warnings.simplefilter("ignore", DeprecationWarning)
-    from test.runtime.conftest import *
+    from test.runtime.api import *
     def in_child(function):
         # Returns what function() gives in a forked child: True if all is well.
         child = os.fork()
@@ -729,7 +729,7 @@ def test_Q10_without_threads_the_backoff_of_a_queued_request_still_ends(
 def test_Q10_callers_that_back_off_when_the_main_thread_has_ended_are_served():
     """From Python 3.12 on, no thread can be started any more then."""
     script = textwrap.dedent("""
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         api = Api(max_concurrent_requests=1, initial_retry_delay=0.05)
         def call(flaky):
             print(api.call(flaky), flush=True)
@@ -768,7 +768,7 @@ def test_Q10_without_threads_async_backoff_and_those_held_back_are_served(api, n
 def test_Q10_a_real_limit_on_threads():
     script = textwrap.dedent("""
         import resource
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         api, gated = Api(max_concurrent_requests=1), Gated()
         running = [caller(api.call, gated)]
         until(lambda: gated.now == 1)

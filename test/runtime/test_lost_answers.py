@@ -365,7 +365,7 @@ KEEPING = [ask_by_requests, ask_by_urllib3, ask_by_httpx, ask_by_an_sdk, ask_by_
 def test_B7_a_kept_connection_that_has_ended_is_no_failure(delays, caplog, client, method, path):
     """Once more, at once, on a fresh one: no wait, no warning, no retry counted."""
     caplog.set_level(logging.INFO, logger=__name__)
-    caplog.set_level(logging.INFO, logger="test.runtime.conftest")
+    caplog.set_level(logging.INFO, logger="test.runtime.api")
     api = Api()
     with closing(client, answers=1) as server:
         ask = client(api, server.url, method, path)

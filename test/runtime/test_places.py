@@ -44,7 +44,7 @@ def test_Q11_imported_while_the_clock_is_frozen():
     script = """
         from freezegun import freeze_time
         with freeze_time("2024-01-01"):
-            from test.runtime.conftest import *
+            from test.runtime.api import *
             api = Api(initial_retry_delay=0.05)
             print(api.call(Flaky(Answer(503))))
         print(api.call(Flaky(Answer(503))))
@@ -72,7 +72,7 @@ GREENLETS = textwrap.dedent("""
         monkey.patch_all()
     import logging
     logging.disable()
-    from test.runtime.conftest import *
+    from test.runtime.api import *
     api = Api(max_concurrent_requests=2, initial_retry_delay=0.02)
     if way in ("late", "after a call"):
         if way == "after a call":

@@ -16,7 +16,7 @@ import yarl
 
 from backend_retrofit_runtime.repeating import may_be_repeated
 from test.loopback import Reply
-from test.runtime.conftest import Answer, closed_later
+from test.runtime.conftest import PATIENCE, Answer, closed_later
 from test.runtime.test_async import run
 
 AWS = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -112,9 +112,9 @@ def test_B7_a_host_that_is_called_like_a_model_says_nothing():
 
 def test_B7_a_prompt_with_an_address_in_it_is_no_address(delays, api, server):
     hub = pytest.importorskip("huggingface_hub")
-    server.script(Reply(200, delay=1))
+    server.script(Reply(200, delay=60))
     server.app = lambda request: Reply(200, [{"generated_text": "done"}])
-    inference = hub.InferenceClient(server.url, token="test-key", timeout=0.2)
+    inference = hub.InferenceClient(server.url, token="test-key", timeout=PATIENCE)
     prompt = "https://example.com/page is to be summarized"
     assert api.call(inference.text_generation, prompt) == "done"
     assert len(server.requests) == 2
@@ -122,22 +122,22 @@ def test_B7_a_prompt_with_an_address_in_it_is_no_address(delays, api, server):
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "v1/embeddings"])
 def test_B7_a_lost_answer_below_a_base_url(delays, api, server, path):
-    server.script(Reply(200, delay=1))
-    session = closed_later(httpx.Client(base_url=server.url, timeout=0.2))
+    server.script(Reply(200, delay=60))
+    session = closed_later(httpx.Client(base_url=server.url, timeout=PATIENCE))
     assert api.call(session.post, path, json={}).status_code == 200
     assert len(server.requests) == 2
 
 
 def test_B7_a_lost_answer_below_a_base_url_of_aiohttp(delays, api, server):
     async def go():
-        async with aiohttp.ClientSession(server.url, timeout=aiohttp.ClientTimeout(0.2)) as session:
+        async with aiohttp.ClientSession(server.url, timeout=aiohttp.ClientTimeout(PATIENCE)) as session:
             async with api._queued(session.post)("/v1/chat/completions", json={}) as response:
                 assert response.status == 200
-            server.script(Reply(200, delay=1))
+            server.script(Reply(200, delay=60))
             with pytest.raises(asyncio.TimeoutError):
                 await api.acall(session.post, "/v1/messages/batches", json={})
 
-    server.script(Reply(200, delay=1))
+    server.script(Reply(200, delay=60))
     run(go())
     assert [request.path for request in server.requests] == ["/v1/chat/completions"] * 2 + [
         "/v1/messages/batches"

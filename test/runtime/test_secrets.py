@@ -311,7 +311,7 @@ def test_K4_a_key_in_the_headers_is_logged_by_nobody(keyed, server, caplog, call
     with contextlib.suppress(Exception):
         keyed.call(call, **arguments)
     assert [CANARY in str(request.headers) for request in server.requests] == [True, True]
-    assert {"test.runtime.conftest"} < {record.name for record in caplog.records}
+    assert {"test.runtime.api"} < {record.name for record in caplog.records}
     assert [record.name for record in caplog.records if "CANARY" in record.getMessage()] == []
 
 

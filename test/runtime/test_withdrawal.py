@@ -265,7 +265,7 @@ def test_Q9_ctrl_c_ends_the_wait_at_once(state):
     """In a process of its own: a real SIGINT, while the main thread waits without a timeout."""
     script = textwrap.dedent(f"""
         import os, signal, threading, time
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         def once(*_):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
@@ -302,7 +302,7 @@ def test_Q9_ctrl_c_ends_the_wait_at_once(state):
 def test_Q9_ctrl_c_at_random_moments_loses_no_slot():
     script = textwrap.dedent("""
         import logging, random, signal, time
-        from test.runtime.conftest import *
+        from test.runtime.api import *
         logging.disable()  # logging's own locks do not survive Ctrl-C at every moment
         api = Api(max_concurrent_requests=2, initial_retry_delay=0.0005, max_retries=2)
         stop = threading.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend_retrofit_runtime import RequestEngine
-from test.runtime.conftest import Api
+from test.runtime.api import Api
 
 
 class SharedApi(Api):

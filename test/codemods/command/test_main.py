@@ -16,6 +16,8 @@ from backend_retrofit.codemods.command import own_backends
 from backend_retrofit.codemods.command.main import main
 from backend_retrofit.codemods.command.options import parser
 
+from ..command_line import command
+
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "backend_retrofit.codemods.command.entry"]
 CLIENT = """\
@@ -335,9 +337,17 @@ def test_bash_completes_options_and_names(run, tmp_path):
 
 
 def through(text: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "-", *arguments], input=text, capture_output=True, text=True, cwd=cwd, check=False
+    done = command("-", *arguments, cwd=cwd, data=text.encode())
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_a_process_retrofits_its_standard_input(tmp_path):
+    """What it does with it otherwise, the tests below see in this process."""
+    done = subprocess.run(
+        [*COMMAND, "-"], input=CLIENT, capture_output=True, text=True, cwd=tmp_path, check=True
     )
+    assert done.stdout == through(CLIENT, cwd=tmp_path).stdout
+    assert "call wrapped" in done.stderr
 
 
 def test_standard_input_comes_out_retrofitted_and_goes_back(tmp_path):
