@@ -25,7 +25,7 @@ _LATEST, _ALIKE = (
     5,
 )  # of so many accepted requests, so many that had as many beside them as the refused one: a rate
 _CUT_OF_PACE, _CUT_OF_PACE_AGAIN = 0.95, 0.75
-_BURST = 0.3  # of what was accepted soon after a hold may have been saved up meanwhile
+_SAVED_UP = 0.3  # of what was accepted soon after a hold may have been saved up meanwhile
 _LATE = 2  # so many starts may be made good after a late wake-up
 _HOLDS = 20  # as long as so many holds, nothing is tried that may bring the next one
 _HOLDS_UNTIL_OVER = 6
@@ -136,7 +136,7 @@ class Window:
     def _pace(self, rate: float, near: bool) -> None:
         """Space the starts by a rate, in starts per second."""
         was_paced, self.paced = self.paced > 0, self.paced or self.seconds
-        top = rate * self.paced * (1 - _BURST * self.hold / (self.hold + 4 * self.busy))
+        top = rate * self.paced * (1 - _SAVED_UP * self.hold / (self.hold + 4 * self.busy))
         if was_paced and self.hold and not near:
             top = min(top, self.size * _CUT_OF_PACE_AGAIN)
         self.top = max(min(self.size, top), self.low / 2)
