@@ -14,6 +14,7 @@ from .repeating import may_hold_a_body
 from .request import Request
 from .slots import Slot, current_slot, note_open_stream, reset_current_slot
 from .streams import finish
+from .usage import ItemsThatTellUse, with_use
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
@@ -171,13 +172,16 @@ class AsyncCall(Coroutine[Any, Any, Any]):
         note_open_stream(slot)
         slot.used_at = math.inf  # as above
         try:
-            items, first = request.outcome()
+            items, first = (
+                request.outcome()
+            )  # not the manager itself, which may begin anew: an SDK's list of pages
+            told = with_use(items, slot)
             for item in first:
+                if told is not items:
+                    told.hear(item)
                 yield item
-                async for (
-                    item
-                ) in items:  # not the manager itself, which may begin anew: an SDK's list of pages
-                    yield item
+                async for later in told:
+                    yield later
         finally:
             try:
                 if has_method(self._manager, "aclose"):
@@ -193,6 +197,7 @@ class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
         self._request = Request(engine, call, retry, args, kwargs)
         self._generator: Any = None
         self._slot: Slot | None = None
+        self._use: ItemsThatTellUse | None = None  # where that is counted
         self._is_over = False
 
     @property  # type: ignore[misc]
@@ -216,7 +221,10 @@ class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
         if self._is_over:
             raise StopAsyncIteration
         if self._slot is not None:
-            return await self._drive(self._generator.asend(value))
+            item = await self._drive(self._generator.asend(value))
+            if self._use is not None:
+                self._use.hear(item)
+            return item
         if value is not None:
             raise TypeError("can't send non-None value to a just-started async generator")
         request = self._request
@@ -237,6 +245,9 @@ class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
             self._end()
             raise
         note_open_stream(self._slot)
+        if self._slot.spent is not None:
+            self._use = ItemsThatTellUse(None, self._slot)
+            self._use.hear(first[0])
         return first[0]
 
     async def athrow(self, *error: Any) -> Any:
@@ -260,7 +271,9 @@ class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
         slot.used_at = math.inf
         try:
             return await step
-        except BaseException:
+        except BaseException as error:
+            if self._use is not None and isinstance(error, StopAsyncIteration):
+                self._use.end()
             self._end()
             raise
         finally:

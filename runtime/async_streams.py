@@ -8,6 +8,7 @@ from .async_waiting import make_async
 from .clocks import monotonic
 from .request import Request
 from .streams import Held, HeldStream
+from .usage import with_use
 
 
 async def _made_again(request: Request) -> Any:
@@ -27,7 +28,8 @@ class HeldAsyncStream(Held):
         try:
             if self._items is None:
                 stream = self._stream
-                self._items = stream if hasattr(stream, "__anext__") else stream.__aiter__()
+                items = stream if hasattr(stream, "__anext__") else stream.__aiter__()
+                self._items = with_use(items, self._slot)
             self._slot.used_at = math.inf
             item = await self._items.__anext__()
             self._slot.used_at = monotonic()

@@ -4,7 +4,6 @@ Between the requests, which it reads, and `rates` and `adaptive`, which know not
 """
 
 import contextlib
-import json
 import logging
 import math
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from .probing import attribute, safe_log
 from .rates import COUNTED_BY, TOKENS, Pace
 from .slots import Slot
 from .testing_mode import TestingMode
+from .usage import tokens_used
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
@@ -26,21 +26,6 @@ if TYPE_CHECKING:
 
 # This many 503 in a row, with nothing else between them, are not strays: a gateway says with them that there are too many.
 _IN_A_ROW = 3
-# How it is called what was used: OpenAI and its like, Anthropic and Cohere, Gemini, Bedrock, Ollama.
-_INPUT_NAMES = (
-    "prompt_tokens",
-    "input_tokens",
-    "promptTokenCount",
-    "prompt_token_count",
-    "inputTokens",
-    "prompt_eval_count",
-)
-_OUTPUT_NAMES = (
-    "completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens", "eval_count",
-)  # fmt: skip
-_TOTAL_NAMES = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
-_USAGE_NAMES = ("usage", "usageMetadata", "usage_metadata")
-_LARGEST_BODY = 1 << 20  # that is looked into for what was used
 
 
 def regulate(engine: "RequestEngine", is_shared: bool = False) -> float:
@@ -138,6 +123,7 @@ def _heed(
     pace = gate.pace or Pace()
     fee, slot.paid = slot.paid, None
     if fee is not None:
+        slot.spent = fee if pace.counts_tokens and failure is None else None
         if used:
             pace.settle(fee, used)
             if failure is None:
@@ -197,46 +183,3 @@ def headers_of(result: Any) -> Any:
     if headers is None and type(result) is dict and type(metadata := result.get("ResponseMetadata")) is dict:
         headers = metadata.get("HTTPHeaders")
     return headers
-
-
-def tokens_used(result: Any) -> "dict[str, float]":
-    """Return what an answer says was used: "tokens", "input tokens", "output tokens" -> how many; {} if it does not."""
-    body = result if type(result) is dict else _body_in_memory(result)
-    usage = None
-    for name in _USAGE_NAMES:
-        usage = usage or (body.get(name) if type(body) is dict else attribute(result, name))
-    usage = usage or (body if type(body) is dict and "eval_count" in body else None)
-    if usage is None:
-        return {}
-    read, written, total = (_how_many(usage, names) for names in (_INPUT_NAMES, _OUTPUT_NAMES, _TOTAL_NAMES))
-    if total is None and read is None and written is None:
-        return {}
-    used = {"tokens": total if total is not None else (read or 0.0) + (written or 0.0)}
-    if read is not None:
-        used["input tokens"] = read
-    if written is not None:
-        used["output tokens"] = written
-    return used
-
-
-def _how_many(usage: Any, names: "tuple[str, ...]") -> "float | None":
-    for name in names:
-        value = usage.get(name) if type(usage) is dict else attribute(usage, name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
-            return float(value)
-    return None
-
-
-def _body_in_memory(response: Any) -> Any:
-    """Return the decoded body of a response that was read already, where it says what was used; else None."""
-    content = (attribute(response, "__dict__") or {}).get("_content", attribute(response, "_body"))
-    if (
-        not isinstance(content, bytes)
-        or len(content) > _LARGEST_BODY
-        or (b"oken" not in content and b"_count" not in content)
-    ):
-        return None
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None

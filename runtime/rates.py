@@ -150,7 +150,7 @@ class Pace:
         self.window: Window | None = None
         self.means = dict(FIRST_MEANS)  # what requests have cost lately
         self.are_known: set[str] = set()  # whose first value was replaced
-        self.learns = False
+        self.learns = self.counts_tokens = False
         self.has_answer = False  # the server was heard of its rates, or says nothing
         self.begun: dict[str, float] = {}  # what was started so far
 
@@ -179,6 +179,7 @@ class Pace:
         before = {(type(rate), rate.counts): level for rate, level in together}
         levels = tuple(before.get((type(rate), rate.counts), rate.start) for rate in rates.values())
         self.learns = any(isinstance(rate, LearntRate) for rate in rates.values())
+        self.counts_tokens = any(rate.counts in TOKENS for rate in rates.values())
         self.rates, self.levels = tuple(rates.values()), levels
 
     def _costs(self, slot: Slot) -> tuple[float, ...]:
@@ -211,11 +212,7 @@ class Pace:
         return due if due > now else 0.0
 
     def begin(self, slot: Slot, in_flight: int) -> None:
-        """Pay for a start.
-
-        Args:
-            in_flight: how many requests are in flight with it.
-        """
+        """Pay for a start; so many requests are in flight with it."""
         if slot.fee is not None:
             return
         now, rates, costs = monotonic(), self.rates, self._costs(slot)

@@ -59,6 +59,9 @@ class Slot:
     lender: "Source | None" = None  # of a lease: of whom it was taken
     fee: "Fee | None" = None  # what it has paid for a start that was not made yet, where there is a rate
     paid: "Fee | None" = None  # for the latest one that was made
+    spent: "Fee | None" = (
+        None  # for the one whose answer has come, to be corrected while a stream of it is read
+    )
     headers: Any = None  # of the answer, where the result does not show them
     is_cut = False  # the answer ended within its headers, where the result does not show that
     tokens: "float | None" = None  # what it costs, where `token_cost` says that

@@ -15,6 +15,7 @@ from .failures import failure_in_result
 from .probing import attribute, has_method, is_settled, remember_settled, status_in
 from .request import Request
 from .slots import Slot, current_slot, note_open_stream, reset_current_slot
+from .usage import with_use
 from .vendor import VENDORS
 from .waiting import wait_for_slot
 
@@ -166,7 +167,8 @@ class HeldStream(Held):
             try:
                 if self._items is None:
                     stream = self._stream
-                    self._items = stream if hasattr(stream, "__next__") else iter(stream)
+                    items = stream if hasattr(stream, "__next__") else iter(stream)
+                    self._items = with_use(items, self._slot)
                 slot, outer = self._slot, current_slot.get()
                 try:
                     current_slot.set(None if slot.over else slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from types import SimpleNamespace
 
@@ -15,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_retrofit_runtime import RequestEngine
+from backend_retrofit_runtime.clocks import monotonic
 from backend_retrofit_runtime.learnt_rates import LearntRate, readings_in
-from backend_retrofit_runtime.pacing import tokens_used
+from backend_retrofit_runtime.usage import tokens_used
 from test.loopback import Reply
 from test.runtime.conftest import Answer, Api, Flaky, Gated, caller, closed_later, until
 
@@ -359,6 +361,151 @@ def test_R4_token_cost_overrides(cost):
     before = debt(api)
     api.call(lambda text, model=None: {}, "abcde", model="m")
     assert debt(api) - before == pytest.approx(50, abs=1)
+
+
+def events(*items):
+    """Return a stream of events as the vendors send it."""
+    lines = [
+        (f"event: {item['type']}\n" if "type" in item else "") + f"data: {json.dumps(item)}\n\n"
+        for item in items
+    ]
+    return Reply(200, "".join(lines).encode(), headers={"content-type": "text/event-stream"})
+
+
+CHUNK = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}
+CHAT_EVENTS = events(
+    CHUNK, {**CHUNK, "usage": {"prompt_tokens": 70, "completion_tokens": 50, "total_tokens": 120}}
+)
+MESSAGE_EVENTS = events(
+    {"type": "message_start", "message": {**json.loads(MESSAGE), "usage": {"input_tokens": 70, "output_tokens": 1}}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 50}},
+    {"type": "message_stop"},
+)  # fmt: skip
+RESPONSE = {"id": "1", "object": "response", "created_at": 1, "model": "m", "output": [], "usage": {"input_tokens": 70, "output_tokens": 50, "total_tokens": 120}}  # fmt: skip
+RESPONSE_EVENTS = events({"type": "response.completed", "sequence_number": 1, "response": RESPONSE})
+STREAMS = {
+    "chat of openai": (CHAT_EVENTS, lambda url: closed_later(openai.OpenAI(api_key="k", base_url=url)).chat.completions.create, {"model": "m", "messages": []}),
+    "responses of openai": (RESPONSE_EVENTS, lambda url: closed_later(openai.OpenAI(api_key="k", base_url=url)).responses.create, {"model": "m", "input": "x"}),
+    "anthropic": (MESSAGE_EVENTS, lambda url: closed_later(anthropic.Anthropic(api_key="k", base_url=url)).messages.create, {"model": "m", "messages": [], "max_tokens": 5}),
+}  # fmt: skip
+
+
+@pytest.fixture
+def counted():
+    """Return a client whose tokens are counted, and which has spent nothing yet."""
+    api = Api(tokens_per_minute=0.6, rate_burst=1000)  # so slow that time pays nothing back
+    yield api
+    RequestEngine.of(api).gate.close(join=False)
+
+
+def owed(api):
+    """Return how many tokens have been paid for."""
+    return debt(api) - monotonic() / RequestEngine.of(api).gate.pace.rates[0].interval
+
+
+def means(api):
+    return RequestEngine.of(api).gate.pace.means
+
+
+@pytest.mark.parametrize("vendor", STREAMS)
+def test_R4_what_an_sdks_stream_has_used_corrects_its_cost(counted, server, vendor):
+    reply, method, arguments = STREAMS[vendor]
+    server.app = lambda request: reply
+    stream = counted.call(method(server.url), stream=True, **arguments)
+    assert owed(counted) == pytest.approx(1000, abs=60)  # as estimated
+    assert len(list(stream))
+    assert owed(counted) == pytest.approx(120, abs=5)
+    assert means(counted)["tokens"] == 120
+    assert (means(counted)["input tokens"], means(counted)["output tokens"]) == (70, 50)
+
+
+def test_R4_so_does_that_of_an_async_one(counted, server):
+    server.app = lambda request: CHAT_EVENTS
+
+    async def main():
+        async with openai.AsyncOpenAI(api_key="k", base_url=server.url) as client:
+            stream = await counted.acall(client.chat.completions.create, model="m", messages=[], stream=True)
+            return [chunk async for chunk in stream]
+
+    assert len(asyncio.run(main())) == 2
+    assert owed(counted) == pytest.approx(120, abs=5)
+    assert means(counted)["tokens"] == 120
+
+
+OLLAMA = [
+    {"message": {"content": "a"}, "done": False},
+    {"done": True, "prompt_eval_count": 70, "eval_count": 50},
+]
+GEMINI = [
+    {"candidates": [], "usageMetadata": {"promptTokenCount": 70, "totalTokenCount": 70}},
+    {
+        "candidates": [],
+        "usageMetadata": {"promptTokenCount": 70, "candidatesTokenCount": 50, "totalTokenCount": 120},
+    },
+]
+COHERE = [{"type": "message-end", "delta": {"usage": {"tokens": {"input_tokens": 70, "output_tokens": 50}}}}]
+MISTRAL = [
+    SimpleNamespace(data=SimpleNamespace(usage=SimpleNamespace(prompt_tokens=70, completion_tokens=50)))
+]
+GROQ = [
+    {"choices": [], "x_groq": {"usage": {"prompt_tokens": 70, "completion_tokens": 50, "total_tokens": 120}}}
+]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "items", [OLLAMA, GEMINI, COHERE, MISTRAL, GROQ], ids=["Ollama", "Gemini", "Cohere", "Mistral", "Groq"]
+)
+def test_R4_so_do_the_items_of_a_generator(counted, items, is_async):
+    def plain():
+        yield from items
+
+    async def made():
+        for item in items:
+            yield item
+
+    async def main():
+        return [item async for item in counted._queued(made)()]
+
+    assert (asyncio.run(main()) if is_async else list(counted.call(plain))) == items
+    assert owed(counted) == pytest.approx(120, abs=5)
+    assert means(counted)["tokens"] == 120
+
+
+def test_R4_a_stream_that_is_not_read_to_its_end_costs_what_it_has_said(counted):
+    def told():
+        yield from GEMINI
+        yield "never asked for"
+
+    stream = counted.call(told)
+    next(stream)
+    assert owed(counted) == pytest.approx(70, abs=5)
+    next(stream)
+    stream.close()
+    assert owed(counted) == pytest.approx(120, abs=5)
+
+
+def test_R4_bytes_of_a_stream_are_not_looked_into(counted):
+    lines = [b'{"usage": {"total_tokens": 120}}', '{"usage": {"total_tokens": 120}}']
+    assert list(counted.call(lambda: (yield from lines))) == lines
+    assert owed(counted) == pytest.approx(1000, abs=5)
+
+
+def test_R4_items_are_passed_on_as_they_are_where_tokens_are_not_counted():
+    for api in (Api(), Api(requests_per_minute=600_000)):
+        stream = api.call(lambda: (yield from OLLAMA))
+        next(stream)
+        assert stream._items is stream._stream
+
+
+def test_R4_an_item_that_raises_harms_nothing(counted):
+    class Hostile:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    items = [Hostile(), *OLLAMA]
+    assert list(counted.call(lambda: (yield from items))) == items
+    assert means(counted)["tokens"] == 120
 
 
 def test_R4_what_costs_more_than_the_bucket_holds_starts_when_it_is_full():
