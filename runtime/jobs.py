@@ -124,6 +124,11 @@ def submit_call(
     return _submit_request(engine, False, call, args, kwargs)
 
 
+def submit_always(engine: "RequestEngine", call: Callable[..., Any], args: Any, kwargs: Any) -> "Future[Any]":
+    """Do what `submit_call` does, whether there is room or not: for whoever waits for the result at once."""
+    return _submit_request(engine, True, call, args, kwargs)
+
+
 def _submit_request(
     engine: "RequestEngine", always: bool, call: Callable[..., Any], args: Any, kwargs: Any
 ) -> "Future[Any]":
@@ -171,25 +176,39 @@ def map_calls(
     Args:
         progress: called with 1 for each result, in the thread that iterates: a bar's `update` of tqdm, say.
     """
-    return _results_of(engine, call, iter(items), progress)
+    return results_in_order(
+        iter(items),
+        lambda: engine.gate.limit,
+        lambda item, always: _submit(engine, always, call, item),
+        progress,
+    )
 
 
-def _results_of(
-    engine: "RequestEngine", call: Callable[..., Any], items: Iterator[Any], progress: Any
+def results_in_order(
+    items: Iterator[Any],
+    limit: Callable[[], float],
+    submit: "Callable[[Any, bool], Future[Any] | None]",
+    progress: "Callable[[int], Any] | None",
 ) -> Iterator[Any]:
+    """Yield what comes of each item, in their order.
+
+    Args:
+        limit: returns how many may run at once.
+        submit: returns the future of an item; None if there is no room, and it was not told to submit it always.
+    """
     under_way: deque[Future[Any]] = deque()
     try:
         while True:
             # Twice as many as may run: when one ends, the next is in line already.
-            while len(under_way) < max(2 * min(engine.gate.limit, 500), 1):
+            while len(under_way) < max(2 * min(limit(), 500), 1):
                 try:
                     item = next(items)
                 except StopIteration:
                     break
-                submitted = _submit(engine, not under_way, call, item)
+                submitted = submit(item, not under_way)
                 while submitted is None:  # no room: those before have to end first
                     yield _next_of(under_way, progress)
-                    submitted = _submit(engine, not under_way, call, item)
+                    submitted = submit(item, not under_way)
                 under_way.append(submitted)
             if not under_way:
                 return

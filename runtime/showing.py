@@ -29,7 +29,7 @@ def stats_of(engine: "RequestEngine") -> dict[str, Any]:
     gate = engine.gate
     if gate.deferred:
         gate.pump()
-    now, until = monotonic(), gate.hold_until
+    now, until = monotonic(), max(gate.hold_until, gate.source.hold_until if gate.source is not None else 0.0)
     return {
         **gate.stats(),
         "backing_off": sum(ticket.ready_at > now for ticket in gate.line()),

@@ -91,6 +91,10 @@ class Slot:
 class Source(Protocol):
     """What lends slots to a gate, where other processes share its limit. All but `stats` is called with its lock held."""
 
+    @property
+    def hold_until(self) -> float:
+        """Until when nobody starts anything (`time.monotonic()`), as the server of the API asked one of the processes."""
+
     def take(self, slot: Slot) -> bool:
         """Lend a slot, at once or not."""
 

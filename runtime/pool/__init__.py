@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from ..clocks import monotonic
+from ..errors import RequestQueueFull
+from ..jobs import results_in_order
 from ..slots import WAITING
 from .calls import PATIENCE, Member, Moved, PoolCall
 from .methods import Method, PoolFuture
@@ -87,9 +90,51 @@ class RequestPool(Generic[_T]):
             TypeError: if it is none of the pool's methods.
             RequestQueueFull: if all members' queues are full.
         """
+        method, first, named = self._own(call, "submit")
+        args, kwargs = (*first, *args), {**named, **kwargs}
+        return PoolFuture(PoolCall(self, args, kwargs), method.name, args, kwargs)
+
+    def map(
+        self, call: Callable[..., Any], items: Iterable[Any], progress: Callable[[int], Any] | None = None
+    ) -> Iterator[Any]:
+        """Yield the result of a method of the pool for each item, in their order: `pool.map(pool.embed, texts)`.
+
+        With more arguments, `pool.map(functools.partial(pool.chat, model), questions)`.
+
+        A few more are under way than the members may run at once, so the items may be without end. The first error is
+        raised in its place. Then, and when the iterator is dropped, what has not begun never runs.
+
+        Args:
+            progress: called with 1 for each result, in the thread that iterates: a bar's `update` of tqdm, say.
+
+        Raises:
+            TypeError: if it is none of the pool's methods.
+        """
+        method, first, kwargs = self._own(call, "map")
+
+        def submit(item: Any, always: bool) -> Future[Any] | None:
+            args = (*first, item)
+            try:
+                return PoolFuture(PoolCall(self, args, kwargs), method.name, args, kwargs)
+            except RequestQueueFull:
+                return method.in_line(args, kwargs) if always else None
+
+        return results_in_order(iter(items), self._limit, submit, progress)
+
+    def _own(self, call: Callable[..., Any], taker: str) -> tuple[Method, tuple[Any, ...], dict[str, Any]]:
+        """Return a method of the pool, and the arguments that it has already."""
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        if isinstance(call, partial):
+            args, kwargs = call.args, call.keywords
+            call = call.func
         if not isinstance(call, Method) or call.pool is not self:
-            raise TypeError("submit takes a method of the pool, such as pool.chat")
-        return PoolFuture(PoolCall(self, args, kwargs), call.name, args, kwargs)
+            raise TypeError(f"{taker} takes a method of the pool, such as pool.chat, or a partial of one")
+        return call, args, kwargs
+
+    def _limit(self) -> float:
+        """Return how many calls the members may make at once."""
+        return sum(min(float(m.engine.gate.limit), 500.0) for m in self._members if not m.is_out)
 
     def queue_stats(self) -> list[dict[str, Any]]:
         """Return `queue_stats()` of each member, and whether it is `out`."""

@@ -53,9 +53,12 @@ class Member:
         if self.is_out:
             return math.inf
         gate = self.engine.gate
-        pace = getattr(gate, "pace", None)
+        pace, source = getattr(gate, "pace", None), getattr(gate, "source", None)
         due: float = max(
-            gate.hold_until, self.rest_until, pace.due(gate.new_slot()) if pace is not None else 0.0
+            gate.hold_until,
+            self.rest_until,
+            pace.due(gate.new_slot()) if pace is not None else 0.0,
+            source.hold_until if source is not None else 0.0,  # another process was told to wait
         )
         return max(due - now, 0.0)
 
@@ -116,6 +119,11 @@ class PoolCall:
         leaves = self.could_move(delay) and (self.rewinder is None or bool(self.rewinder.rewind()))
         self.pool._move_those_who_wait(member)
         return leaves
+
+    def was_held(self) -> None:
+        """The member where it waits was told to wait, in another process."""
+        if self.member is not None:
+            self.pool._move_those_who_wait(self.member)
 
     def leave(self) -> None:
         """Go to another member, from within the request."""

@@ -36,12 +36,22 @@ class Method:
     def _of(self, member: Member) -> Any:
         return getattr(member.api, self.name)
 
-    def _call(self, call: PoolCall, args: Any, kwargs: Any) -> Any:
+    def in_line(self, args: Any, kwargs: Any) -> Future[Any]:
+        """Make a call for which there is no room anywhere; return its future once it has ended."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(self._call(PoolCall(self.pool, args, kwargs), args, kwargs, always=True))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def _call(self, call: PoolCall, args: Any, kwargs: Any, always: bool = False) -> Any:
         while True:
             member = call.next_member()
             try:
                 with call.made_by(member):
-                    result = self._of(member)(*args, **kwargs)
+                    make = self._of(member)
+                    result = always_in_line(member, make, args, kwargs) if always else make(*args, **kwargs)
             except BaseException as error:
                 if not call.goes_on(error):
                     raise
@@ -109,6 +119,14 @@ class Method:
                 yield part
         finally:
             await parts.aclose()
+
+
+def always_in_line(member: Member, make: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Make a call that waits in the line of a member, whether there is room or not."""
+    submit = getattr(member.engine, "submit_always", None)
+    # The runtime of its file may be older than this: then it is refused where there is no room.
+    future = member.engine.submit(make, *args, **kwargs) if submit is None else submit(make, args, kwargs)
+    return future.result()
 
 
 class PoolFuture(Future[Any]):

@@ -198,7 +198,11 @@ class Client:
         holdings = self.holdings
 
         def told(message: str) -> None:
-            if holdings.told(message, monotonic()):
+            held_until = holdings.hold_until
+            due = holdings.told(message, monotonic())
+            if holdings.hold_until > held_until:
+                self.gates.was_held()
+            if due:
                 self.retry_at = 0.0  # it is there
                 self.wake()
             elif holdings.spare > 0:
@@ -277,9 +281,12 @@ class Client:
                 return self.asked_until  # until then another may serve
             self._lose(error)
             return self.retry_at
-        now = monotonic()
+        now, held_until = monotonic(), holdings.hold_until
         self.asked_until = math.inf
-        if holdings.answered(report, reply, sent_at, now):
+        back = holdings.answered(report, reply, sent_at, now)
+        if holdings.hold_until > held_until + _PAUSE:  # news, not the rounding of what is known
+            self.gates.was_held()
+        if back:
             self.logger.info("the shared queue is back: one limit for %d processes again", holdings.processes)
         elif holdings.alone is not None or now >= holdings.valid_until:
             self.wake()  # it came too late

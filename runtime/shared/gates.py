@@ -49,6 +49,11 @@ class Gates:
                 waiting[rank] = waiting.get(rank, 0) + count
         return waiting
 
+    def was_held(self) -> None:
+        """Another process was told to wait."""
+        for source in list(self.sources):
+            source.was_held()
+
     def pump(self, holdings: Holdings) -> None:
         """Let the gates admit what they can."""
         with self.pumping:

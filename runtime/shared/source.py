@@ -53,6 +53,18 @@ class SharedLimit:
         if self.found is not None:
             self.found.lose_gate(self)
 
+    @property
+    def hold_until(self) -> float:
+        """Until when no process of the account starts anything (`time.monotonic()`)."""
+        return 0.0 if self.found is None else self.found.holdings.hold_until
+
+    def was_held(self) -> None:
+        """Another process was told to wait: let calls of a pool that wait here go elsewhere."""
+        gate = self.gate()
+        movers = [] if gate is None else [ticket.mover for ticket in gate.line()]
+        for pool in {id(mover.pool): mover for mover in movers if mover is not None}.values():
+            pool.was_held()
+
     def take(self, slot: Slot) -> bool:
         """Take a slot of the account, if this process has one to start with."""
         slot.lender = self  # first, so that Ctrl-C loses none

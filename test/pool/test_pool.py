@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import socket
@@ -11,12 +12,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 import requests
 
+from backend_retrofit_runtime import RequestEngine
 from backend_retrofit_runtime.pool import RequestPool
 from ipfs_accelerate_py.api_backends import openai_api
 from test.loopback import LoopbackServer, Reply, Request
@@ -40,6 +43,9 @@ class Vendor(Api):
         response = self._queued(requests.post)(self.url, json={"text": text}, **self._sent())
         response.raise_for_status()
         return str(response.json()["key"])
+
+    def pair(self, first: str, second: str, third: str = "") -> str:
+        return str(self.response(f"{first} {second} {third}").json()["body"])
 
     def response(self, data: Any = b"") -> requests.Response:
         answer: requests.Response = self._queued(requests.post)(self.url, data=data, **self._sent())
@@ -369,3 +375,107 @@ def test_R17_tasks_that_wait_behind_a_cool_down_move(pool_of: Any, keys: Keys) -
         return await asyncio.gather(*waiting)
 
     assert asyncio.run(asyncio.wait_for(main(), 30)) == ["b"] * 4
+
+
+class SharedVendor(Vendor):
+    shared_queue = RequestEngine.setting("machine")
+    shared_account = RequestEngine.setting(None)
+    shared_lease = RequestEngine.setting(15)
+    shared_timeout = RequestEngine.setting(5)
+    shared_fallback = RequestEngine.setting("share")
+    shared_fairness = RequestEngine.setting("fifo")
+
+
+@pytest.mark.parametrize("how", ["submit", "call"])
+def test_R17_who_waits_moves_when_another_instance_of_the_account_is_held_back(
+    server: LoopbackServer, keys: Keys, how: str
+) -> None:
+    account = {"shared_account": f"pool-{server.url}-{how}", "max_concurrent_requests": 1}
+    other, first = (SharedVendor(server.url, key, **account) for key in ("other", "a"))
+    pool = RequestPool([first, Vendor(server.url, "b")], "fallback")
+    gate = threading.Event()
+
+    def limited() -> Reply:
+        assert gate.wait(20)
+        return Reply(429, headers={"Retry-After": "60"})
+
+    keys.replies["other"] = limited
+    with ThreadPoolExecutor(2) as threads:
+        held = other.submit(other.ask, "")
+        until(lambda: keys.seen == ["other"])
+        waits = pool.submit(pool.ask, "") if how == "submit" else threads.submit(pool.ask, "")
+        until(lambda: pool.queue_stats()[0]["waiting"] == 1)
+        gate.set()
+        assert waits.result(20) == "b"
+        assert pool.ask("") == "b"  # nor does a later one wait there
+        assert pool.queue_stats()[0]["hold_seconds"] > 1
+        held.cancel()
+        for api in (pool, other):
+            api.close()
+
+
+def test_R17_map_gives_results_in_order_and_makes_progress(pool_of: Any, keys: Keys) -> None:
+    pool = pool_of("a", "b", max_concurrent_requests=2)
+    keys.replies["a"] = lambda: Reply(200, {"key": "a"}, delay=0.01)
+    progress: list[int] = []
+    results = list(pool.map(pool.ask, map(str, range(20)), progress.append))
+    assert set(results) == {"a", "b"}
+    assert progress == [1] * 20
+    with pytest.raises(TypeError, match="map takes a method of the pool"):
+        pool.map(len, [])
+
+
+def test_R17_map_keeps_the_order_of_the_items(pool_of: Any) -> None:
+    pool = pool_of("a", "b", max_concurrent_requests=2)
+    texts = [str(number).encode() for number in range(30)]
+    assert [answer.json()["body"].encode() for answer in pool.map(pool.response, texts)] == texts
+
+
+def test_R17_map_takes_items_without_end_and_drops_what_has_not_begun(pool_of: Any, keys: Keys) -> None:
+    pool = pool_of("a", "b", max_concurrent_requests=1)
+    results = pool.map(pool.ask, itertools.repeat(""))
+    assert len(list(itertools.islice(results, 5))) == 5
+    results.close()
+    until(lambda: all(member["in_flight"] == 0 for member in pool.queue_stats()))
+    assert len(keys.seen) <= 5 + 2 * 2
+
+
+def test_R17_map_moves_calls_as_any_other(pool_of: Any, keys: Keys) -> None:
+    pool = pool_of("a", "b")
+    keys.replies["a"] = lambda: Reply(403)
+    assert list(pool.map(pool.ask, [""] * 12)) == ["b"] * 12
+
+
+def test_R17_map_waits_for_room_where_all_queues_are_full(pool_of: Any, keys: Keys) -> None:
+    pool = pool_of("a", "b", max_concurrent_requests=1, queue_size=0)
+    gate = threading.Event()
+
+    def slow() -> Reply:
+        assert gate.wait(20)
+        return Reply(200, {"key": "slow"})
+
+    keys.replies.update(dict.fromkeys("ab", slow))
+    held = [pool.submit(pool.ask, "") for _ in range(2)]
+    until(lambda: len(keys.seen) == 2)
+    with ThreadPoolExecutor(1) as threads:
+        mapped = threads.submit(lambda: list(pool.map(pool.ask, [""] * 3)))
+        until(lambda: sum(member["waiting"] for member in pool.queue_stats()) == 1)
+        gate.set()
+        assert mapped.result(20) == ["slow"] * 3
+    assert [future.result(20) for future in held] == ["slow"] * 2
+
+
+def test_R17_map_and_submit_take_a_method_that_has_some_of_its_arguments(pool_of: Any) -> None:
+    pool = pool_of("a", "b")
+    assert {*pool.map(partial(pool.pair, "first", third="3"), ["2"] * 4)} == {"first 2 3"}
+    assert pool.submit(partial(pool.pair, "first"), "second").result(20) == "first second "
+
+
+def test_R17_map_raises_the_first_error_in_its_place(pool_of: Any, keys: Keys) -> None:
+    pool = pool_of("a", max_concurrent_requests=1)
+    answers = iter([Reply(200, {"key": "first"}), Reply(400)])
+    keys.replies["a"] = lambda: next(answers)
+    results = pool.map(pool.ask, [""] * 2)
+    assert next(results) == "first"
+    with pytest.raises(requests.HTTPError, match="400"):
+        next(results)

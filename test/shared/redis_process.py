@@ -64,6 +64,8 @@ class RedisProcess:
         while time.monotonic() < deadline:
             if self._starts(deadline):
                 return self
+            if "in use" not in self._log.read_text(errors="replace"):
+                break
             if is_first:
                 self.port = free_port()
             time.sleep(0.1)  # else who was there before may still be about to end

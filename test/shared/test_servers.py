@@ -172,7 +172,13 @@ def test_R14_tls_with_a_certificate_that_is_checked(make: Make, account: str, tm
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     files = ["--tls-cert-file", f"{tmp_path}/cert.pem", "--tls-key-file", f"{tmp_path}/key.pem"]
     files += ["--tls-ca-cert-file", f"{tmp_path}/ca.pem", "--tls-auth-clients", "no"]
-    with RedisProcess(*files, tls=True) as server:
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(RedisProcess(*files, tls=True))
+        except AssertionError as error:
+            if "Missing implement of connection type tls" not in str(error):
+                raise
+            pytest.skip("this server was built without TLS")
         url = f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={tmp_path}"
         assert not works(make(shared_queue=f"{url}/other.pem", shared_account=account))
         api = make(shared_queue=f"{url}/ca.pem", shared_account=account, **SOON)
