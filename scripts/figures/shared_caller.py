@@ -150,7 +150,7 @@ def main() -> None:
                 def send(connection: Any) -> None:
                     nonlocal started
                     started = time.monotonic()
-                    connection.write(b"x\n")
+                    connection.write(b"x 0\n")
                     connection.flush()
                     connection.readline()
 

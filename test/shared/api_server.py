@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ApiServer:
-    """Answers each line after `seconds`.
+    """Answers each line after `seconds`. It says who sends it, how many tokens it uses, and whatever else.
 
     Attributes:
         peak: the most that were in flight at once.
@@ -65,7 +65,7 @@ class ApiServer:
                     self.above += 1
                     self.exceeded.append((at, list(self.flying.values())))
                 self._refill()
-                sender, used = said.split()[:2]
+                sender, used, *_ = [*said.split(), "0", "0"]
                 self.starts.append((at, sender))
                 self.tokens += int(used)
                 reading = asyncio.ensure_future(reader.readline())
