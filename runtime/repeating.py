@@ -5,8 +5,9 @@ where it is not known that the request has not arrived.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
+from io import BytesIO, StringIO
 from typing import Any
 
 from .probing import PLAIN_ARGUMENTS, attribute, has_method, header
@@ -42,6 +43,7 @@ _CREATES = re.compile(
 )
 _CREATING = frozenset({"post", "patch"})
 _HEADER_NAMES = ("headers", "extra_headers", "http_headers")
+_SENDS_A_BODY = frozenset({"post", "put", "patch", "delete", "request", "stream", "urlopen"})
 _TAKES_METHOD = frozenset({"request", "stream", "send", "urlopen", "open", "urlretrieve"})
 
 
@@ -161,6 +163,24 @@ def without_partial(
     return call, args, kwargs
 
 
+def _is_of_aiohttp(thing: Any) -> bool:
+    """Return True for a class or function of aiohttp, which closes the files that it has sent."""
+    return str(attribute(thing, "__module__")).partition(".")[0] == "aiohttp"
+
+
+def _may_be_read_once(body: Any) -> bool:
+    """Return True for what is sent by iterating over it, unless it is a collection: another time may give nothing."""
+    if isinstance(body, str | Sequence | Mapping | Set) or has_method(body, "read") or body is None:
+        return False
+    if not (has_method(body, "__iter__") or has_method(body, "__aiter__")):
+        return False
+    try:
+        memoryview(body)
+    except TypeError:
+        return not _is_of_aiohttp(type(body))
+    return False
+
+
 def may_hold_a_body(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Return False, quickly, where no argument is a file or an iterator that a second attempt would find used up."""
     for value in args:
@@ -186,24 +206,41 @@ def _is_plain_data(value: Any, depth: int = 5) -> bool:
 
 
 class Rewinder:
-    """Puts the files in a request's body back to where they stood before the first attempt."""
+    """Puts the files in a request's body back to where they stood before the first attempt.
 
-    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    Args:
+        args: of the request.
+        kwargs: likewise.
+        call: what sends it; an HTTP client iterates over a body that is neither text nor a file.
+    """
+
+    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: Any = None) -> None:
         self.rewindable = True
         self.marks: list[tuple[Any, int]] = []
-        for value in (*args, *(value for name, value in kwargs.items() if name in _BODY_NAMES)):
+        maker = attribute(call, "__self__") or call
+        classes = (maker,) if maker is call else type(maker).__mro__
+        self.closes_files = any(_is_of_aiohttp(cls) for cls in classes)
+        bodies = (*args, *(value for name, value in kwargs.items() if name in _BODY_NAMES))
+        if _name_of(call).lower() in _SENDS_A_BODY and any(map(_may_be_read_once, bodies)):
+            self.rewindable = False
+        for value in bodies:
             self._look_into(value, 5)
 
     def _look_into(self, value: Any, depth: int) -> None:
         if isinstance(value, str | bytes | int | float) or value is None:
             return
         if has_method(value, "get_method"):  # urllib.request's
+            self.rewindable = self.rewindable and not _may_be_read_once(attribute(value, "data"))
             self._look_into(attribute(value, "data"), depth - 1)
             return
         if isinstance(attribute(value, "method"), str):  # a request of requests or httpx, made beforehand
+            self.rewindable = self.rewindable and not _may_be_read_once(attribute(value, "body"))
             self._look_into(attribute(value, "body"), depth - 1)
             if has_method(value, "read") and attribute(value, "_content") is None:
                 self.rewindable = False
+            return
+        if _is_of_aiohttp(type(value)):  # a form, parts, or a payload
+            self._look_into([attribute(value, name) for name in ("_fields", "_parts", "_value")], depth)
             return
         if isinstance(value, Mapping):
             value = list(value.values())
@@ -211,12 +248,25 @@ class Rewinder:
             for item in value if depth else ():
                 self._look_into(item, depth - 1)
         elif callable(attribute(value, "read")):
-            try:
-                self.marks.append((value, value.tell()))
-            except Exception:
-                self.rewindable = False
+            self._mark(value)
         elif callable(attribute(value, "__next__")) or callable(attribute(value, "__anext__")):
             self.rewindable = False
+
+    def _mark(self, file: Any) -> None:
+        """Note where a file stands. Files of aiofiles and anyio only tell it when they are awaited."""
+        if self.closes_files and not isinstance(file, BytesIO | StringIO):
+            self.rewindable = False
+            return
+        try:
+            mark = file.tell()
+        except Exception:
+            mark = None
+        if isinstance(mark, int):
+            self.marks.append((file, mark))
+            return
+        self.rewindable = False
+        if has_method(mark, "close"):
+            mark.close()
 
     def rewind(self) -> bool:
         """Return True if the body can be sent again, and make it so."""

@@ -52,10 +52,10 @@ class Request:
         self.tokens: float | None = None if cost is None else _cost_of(cost, args, kwargs)
         self.rewinder: Rewinder | None = None
         if retry:
-            _, args, kwargs = without_partial(call, args, kwargs)
+            call, args, kwargs = without_partial(call, args, kwargs)
             if may_hold_a_body(args, kwargs):
                 with contextlib.suppress(Exception):  # as in `judge`
-                    self.rewinder = Rewinder(args, kwargs)
+                    self.rewinder = Rewinder(args, kwargs, call)
 
     def attempt(self, slot: Slot) -> "float | None":
         """Make one attempt under `slot`; return the delay before the next one, or None if the outcome stands."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import urllib.error
+import urllib.request
 from functools import partial, reduce
 from typing import Any
 
@@ -12,6 +14,7 @@ import boto3
 import httpx
 import pytest
 import requests
+import urllib3
 import yarl
 
 from backend_retrofit_runtime.repeating import may_be_repeated
@@ -216,3 +219,156 @@ def test_B7_a_file_is_rewound_wherever_it_stands_in_a_body(api, delays, place, p
     args, kwargs = ((put(file),), {}) if place == 0 else ((), {place: put(file)})
     assert api.call(get_with, *args, **kwargs).status_code == 200
     assert sent == [b"abc"] * 3
+
+
+async def _opened(opener, path):
+    module, _, name = opener.rpartition(".")
+    return await getattr(pytest.importorskip(module), name)(path, "rb")
+
+
+def _put_later(api, server, how, make_body):
+    """Put what `await make_body()` gives with an async client; return the status."""
+
+    async def go():
+        if how == "httpx":
+            async with httpx.AsyncClient() as client:
+                return (await api.acall(client.put, server.url, content=await make_body())).status_code
+        async with aiohttp.ClientSession() as session:
+            if how == "aiohttp, awaited":
+                return (await api.acall(session.put, server.url, data=await make_body())).status
+            async with api._queued(session.put)(server.url, data=await make_body()) as response:
+                return response.status
+
+    return run(go())
+
+
+@pytest.mark.parametrize("opener", ["aiofiles.open", "anyio.open_file"])
+@pytest.mark.parametrize("how", ["httpx", "aiohttp", "aiohttp, awaited"])
+def test_B7_a_file_that_tells_only_when_awaited_where_it_stands_is_not_sent_twice(
+    api, server, tmp_path, opener, how
+):
+    """The second request would store an empty body."""
+    (path := tmp_path / "upload").write_bytes(b"all of it")
+    server.script(Reply(503))
+    assert _put_later(api, server, how, lambda: _opened(opener, path)) == 503
+    assert [request.body for request in server.requests] == [b"all of it"]
+
+
+def _form(file):
+    form = aiohttp.FormData()
+    form.add_field("file", file, filename="upload")
+    return form
+
+
+def _parts(file):
+    writer = aiohttp.MultipartWriter()
+    writer.append(file)
+    return writer
+
+
+@pytest.mark.parametrize("wrap", [lambda file: file, lambda file: {"file": file}, _form, _parts])
+@pytest.mark.parametrize("how", ["aiohttp", "aiohttp, awaited"])
+def test_B7_a_file_that_aiohttp_closes_is_not_sent_twice(api, server, tmp_path, wrap, how):
+    """The caller gets the 503, and no error of reading from a closed file."""
+    (path := tmp_path / "upload").write_bytes(b"all of it")
+    server.script(Reply(503))
+
+    async def body():
+        return wrap(path.open("rb"))
+
+    assert _put_later(api, server, how, body) == 503
+    assert len(server.requests) == 1
+    assert b"all of it" in server.requests[0].body
+
+
+@pytest.mark.parametrize("wrap", [lambda file: file, _form, _parts])
+def test_B7_what_aiohttp_does_not_close_is_sent_again(api, server, wrap):
+    server.script(Reply(503))
+
+    async def body():
+        return wrap(io.BytesIO(b"all of it"))
+
+    assert _put_later(api, server, "aiohttp", body) == 200
+    assert [request.body.count(b"all of it") for request in server.requests] == [1, 1]
+
+
+class Parts:
+    """A body in parts, each of which is given once, although the object can be iterated over again."""
+
+    def __init__(self):
+        self.left = [b"all ", b"of it"]
+
+    def __iter__(self):
+        while self.left:
+            yield self.left.pop(0)
+
+
+class PartsLater(Parts):
+    """The same for async clients."""
+
+    __iter__ = None
+
+    async def __aiter__(self):
+        while self.left:
+            yield self.left.pop(0)
+
+
+PUTS = {
+    "requests": lambda api, url: api.call(requests.put, url, data=Parts()).status_code,
+    "requests, by position": lambda api, url: api.call(requests.put, url, Parts()).status_code,
+    "a session of requests": lambda api, url: (
+        api.call(closed_later(requests.Session()).request, "PUT", url, data=Parts()).status_code
+    ),
+    "a request made beforehand": lambda api, url: (
+        api.call(
+            (session := closed_later(requests.Session())).send,
+            session.prepare_request(requests.Request("PUT", url, data=Parts())),
+        ).status_code
+    ),
+    "httpx": lambda api, url: api.call(httpx.put, url, content=Parts()).status_code,
+    "urllib3": lambda api, url: api.call(closed_later(_pool()).request, "PUT", url, body=Parts()).status,
+    "urllib": lambda api, url: api.call(urllib.request.urlopen, _of_urllib(url, Parts())).status,
+}
+
+
+def _pool():
+    pool = urllib3.PoolManager()
+    pool.close = pool.clear
+    return pool
+
+
+def _of_urllib(url, body):
+    return urllib.request.Request(url, body, {"Transfer-Encoding": "chunked"}, method="PUT")
+
+
+@pytest.mark.parametrize("put", PUTS)
+def test_B7_a_body_that_may_be_read_only_once_is_not_sent_twice(api, server, put):
+    server.script(Reply(503))
+    try:
+        status = PUTS[put](api, server.url)
+    except urllib.error.HTTPError as error:
+        status = error.code
+        error.close()
+    assert status == 503
+    assert [request.body for request in server.requests] == [b"all of it"]
+
+
+@pytest.mark.parametrize("how", ["httpx", "aiohttp"])
+def test_B7_an_async_body_that_may_be_read_only_once_is_not_sent_twice(api, server, how):
+    server.script(Reply(503))
+
+    async def body():
+        return PartsLater()
+
+    assert _put_later(api, server, how, body) == 503
+    assert [request.body for request in server.requests] == [b"all of it"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"all of it", bytearray(b"all of it"), [("all of", "it")], {"all of": "it"}]
+)
+def test_B7_collections_are_sent_again(api, server, body):
+    server.script(Reply(503))
+    assert api.call(requests.put, server.url, data=body).status_code == 200
+    first, second = (request.body for request in server.requests)
+    assert first == second != b""
