@@ -4,7 +4,7 @@ As in `server_delay`, every function here is total: whatever is in the headers, 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .probing import header
@@ -13,14 +13,24 @@ from .server_delay import reset_time
 _WHOLE = re.compile(r"[0-9]{1,12}(?:\.0{1,3})?", re.ASCII)
 _EPOCH = re.compile(r"[0-9]{10,13}(?:\.[0-9]{1,9})?", re.ASCII)
 _REQUESTS, _TOKENS, _INPUT, _OUTPUT = "requests", "tokens", "input tokens", "output tokens"
-# The end of a header's name -> what it counts: OpenAI, Groq, Azure, Mistral have the first two; Cerebras the next four.
+# The end of a header's name -> what it counts: OpenAI, Groq and Azure; OpenAI for a project; Groq, Cerebras, Fireworks, Mistral.
 _OF_OPENAI = {
-    "requests": _REQUESTS, "tokens": _TOKENS,
+    "requests": _REQUESTS, "tokens": _TOKENS, "project-tokens": _TOKENS, "tokens_usage_based": _TOKENS,
+    "input-tokens": _INPUT, "output-tokens": _OUTPUT,
     "requests-minute": _REQUESTS, "tokens-minute": _TOKENS, "requests-day": _REQUESTS, "tokens-day": _TOKENS,
+    "tokens-prompt": _INPUT, "tokens-generated": _OUTPUT, "req-minute": _REQUESTS,
 }  # fmt: skip
+# Of these it is known that they are by the minute, also where no reset is said.
+_BY_THE_MINUTE = ("requests-minute", "tokens-minute", "tokens-prompt", "tokens-generated", "req-minute")
 _OF_ANTHROPIC = {
     "requests": _REQUESTS, "tokens": _TOKENS, "input-tokens": _INPUT, "output-tokens": _OUTPUT,
 }  # fmt: skip
+_OF_TOGETHER = ("x-tokenlimit-limit", "x-tokenlimit-remaining", "x-tokenlimit-reset")
+_OF_MISTRAL = (
+    "x-ratelimitbysize-limit-minute",
+    "x-ratelimitbysize-remaining-minute",
+    "ratelimitbysize-reset",
+)
 _SIXTY_SECONDS = 60.0
 # A reset is told in whole seconds, or later: a window ends when two answers agree, give or take these seconds.
 _SAME = 1.0
@@ -51,7 +61,7 @@ def readings_in(headers: Any) -> Iterator[Reading]:
     date = header(headers, "date")
     for end, counts in _OF_OPENAI.items():
         names = [f"x-ratelimit-{part}-{end}" for part in ("limit", "remaining", "reset")]
-        yield from _reading(headers, names, date, counts)
+        yield from _reading(headers, names, date, counts, end in _BY_THE_MINUTE)
     for end, counts in _OF_ANTHROPIC.items():
         names = [f"anthropic-ratelimit-{end}-{part}" for part in ("limit", "remaining", "reset")]
         for reading in _reading(
@@ -62,10 +72,15 @@ def readings_in(headers: Any) -> Iterator[Reading]:
         names = [f"{start}-{part}" for part in ("limit", "remaining", "reset")]
         for reading in _reading(headers, names, date, _REQUESTS):
             yield reading._replace(is_window=reading.is_window or start == "ratelimit")
+    yield from _reading(headers, _OF_TOGETHER, date, _TOKENS)
+    for reading in _reading(headers, _OF_MISTRAL, date, _TOKENS):
+        yield reading._replace(is_window=True)
     yield from _ietf(headers)
 
 
-def _reading(headers: Any, names: list[str], date: Any, counts: str) -> Iterator[Reading]:
+def _reading(
+    headers: Any, names: Sequence[str], date: Any, counts: str, by_the_minute: bool = False
+) -> Iterator[Reading]:
     limit, remaining = (_number(header(headers, name)) for name in names[:2])
     if limit is None or remaining is None or not 0 < limit >= remaining:
         return
@@ -74,6 +89,9 @@ def _reading(headers: Any, names: list[str], date: Any, counts: str) -> Iterator
     if reset is not None:
         is_epoch = _EPOCH.fullmatch(str(value).strip()) is not None
         yield Reading(names[0], counts, limit, remaining, reset, is_window=is_epoch)
+    elif value is None and by_the_minute:
+        interval = _SIXTY_SECONDS / limit
+        yield Reading(names[0], counts, limit, remaining, (limit - remaining) * interval, interval)
 
 
 def _number(value: Any) -> "float | None":
@@ -103,11 +121,15 @@ def _ietf(headers: Any) -> Iterator[Reading]:
 
 
 def _parameters(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the items of a structured list (RFC 9651) with their parameters: `"default";r=50;t=30, ...`."""
+    """Yield the items of a structured list (RFC 9651) with their parameters: `"default";r=50;t=30, ...`.
+
+    An item may have a kind before its name, as Hugging Face's has: `"fixed window";"api";q=500;w=300`.
+    """
     for item in text.split(","):
-        name, *parameters = item.split(";")
-        pairs = (parameter.strip().partition("=") for parameter in parameters)
-        yield name.strip(), {key: value.strip() for key, _, value in pairs}
+        parts = [part.strip() for part in item.split(";")]
+        pairs = (part.partition("=") for part in parts)
+        names = [part for part in parts if "=" not in part]
+        yield names[-1] if names else "", {key: value.strip() for key, is_pair, value in pairs if is_pair}
 
 
 class Known(NamedTuple):

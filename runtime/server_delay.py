@@ -12,7 +12,7 @@ from typing import Any
 from .clocks import wall_clock
 from .probing import header
 
-_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,18})?"
 # "6m0s", "1h2m3.5s", "12ms": Go's durations, as OpenAI, Groq and Azure write them.
 _DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|[dhms]))+")
 _PART_OF_DURATION = re.compile(rf"({_NUMBER})(ms|[dhms])")
