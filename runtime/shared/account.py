@@ -24,6 +24,7 @@ from .messages import (
     Reply,
     Report,
 )
+from .meters import Meters
 
 Publish = Callable[[str, str], int]
 """Sends a message to a process, "" for all, and returns how many listen."""
@@ -46,9 +47,7 @@ class Account:
         self.born = max(self.born + 1, int(now * 1000))
         self.config = ""
         self.limit = 0
-        self.meters: list[
-            list[float]
-        ] = []  # milliseconds a unit, requests at once, when the bucket is full again
+        self.meters = Meters()
         self.total = 0
         self.hold = 0.0
         self.fresh = 0.0  # until then nobody gets more than its share, as not everybody may have reported
@@ -75,7 +74,7 @@ class Account:
         Args:
             now: milliseconds, by the server's clock.
         """
-        newborn = not self.members and now >= self.hold and all(full <= now for _, _, full in self.meters)
+        newborn = not self.members and now >= self.hold and self.meters.are_full(now)
         if newborn:
             self.clear(now)
         self.now, self.publish, self.report = now, publish, report
@@ -114,31 +113,10 @@ class Account:
                 self.publish("", "?")  # their shares are smaller now
         if report.config != member.config:
             self._configure(report.config)
-        if member.life != report.life:
-            self.total += report.seen - report.returned - member.held
-            member.granted, member.unused = report.seen, report.unused
-            member.spent = numbers(report.spent)
-        else:
-            granted = max(member.granted, report.seen)  # less only where the server lost its latest steps
-            self.total += granted - report.returned - member.held
-            member.granted = granted
-        member.costs = numbers(report.costs)
-        spent = numbers(report.spent)
-        for meter, cost, more, before in zip(self.meters, member.costs, spent, member.spent, strict=False):
-            meter[2] += (more - before - cost * (report.unused - member.unused)) * meter[0]
-        member.life, member.seq, member.seen, member.returned = (
-            report.life,
-            report.seq,
-            report.seen,
-            report.returned,
-        )
-        member.unused, member.lease, member.config, member.spent = (
-            report.unused,
-            report.lease,
-            report.config,
-            spent,
-        )
-        member.at, member.asked = now, 0.0
+        held = member.held
+        for index, amount in enumerate(member.take(report, now)):
+            self.meters.correct(index, amount)
+        self.total += member.held - held
         if report.hold:
             self.hold = max(self.hold, now + report.hold)
             self.publish("", f"h {report.hold}")
@@ -152,8 +130,7 @@ class Account:
         if joins and not lost:
             member.joined = self.round
         # Who does not know of this question yet may still start what was granted before, or have started it alone.
-        knows = report.born == 0 or (not lost and report.round == self.round)
-        if knows and member.round != self.round:
+        if member.round != self.round and (report.born == 0 or (not lost and report.round == self.round)):
             member.round = self.round
             self.heard += 1
             self.told += member.joined != self.round
@@ -173,16 +150,7 @@ class Account:
         self.config = config
         limit, *rates = numbers(config)
         self.limit = int(limit)
-        meters: list[list[float]] = []
-        for interval, burst, used in zip(rates[::3], rates[1::3], rates[2::3], strict=True):
-            before = self.meters[len(meters)] if len(meters) < len(self.meters) else None
-            if interval < 0:
-                meters.append(before or [0.0, 1.0, self.now])
-            elif before is not None and before[0] > 0:
-                meters.append([interval, burst, before[2]])
-            else:
-                meters.append([interval, burst, self.now + used * interval])
-        self.meters = meters
+        self.meters.configure(rates, self.now)
 
     def _look_for_others(self) -> None:
         """The first process is one that nobody knew: others may have been there before the server forgot them."""
@@ -204,8 +172,7 @@ class Account:
             self.claimed = max(self.claimed, self.report.processes)
         else:
             self.was = max(self.was, self.report.processes)
-        for meter, cost in zip(self.meters, numbers(self.report.costs), strict=False):
-            meter[2] = max(meter[2], self.now + (meter[1] - 1) * cost * meter[0])
+        self.meters.empty(numbers(self.report.costs), self.now)
 
     def _forget(self, name: str, member: Member) -> None:
         self.total -= member.held
@@ -264,9 +231,7 @@ class Account:
             if member.held >= share or self.total + theirs >= self.limit:
                 self.due = min(self.due, self.fresh)
                 return "skip"
-        ready = 0.0
-        for meter, cost in zip(self.meters, member.costs, strict=False):
-            ready = max(ready, meter[2] - (meter[1] - 1) * cost * meter[0])
+        ready = self.meters.ready_at(member.costs, now)
         if ready > now:
             self.due = min(self.due, ready)
             return "stop"
@@ -296,8 +261,7 @@ class Account:
         self.line.tidy(member)
         # Those that have not reported yet go on alone, each with its share of the rate.
         shares = max(1.0, self._expected() / max(self.heard, 1)) if self.fresh > self.now else 1.0
-        for meter, cost in zip(self.meters, member.costs, strict=False):
-            meter[2] = max(meter[2], self.now) + cost * meter[0] * shares
+        self.meters.pay(member.costs, self.now, shares)
 
     def _wake(self) -> int:
         """Choose who reports when something is due: one process, for all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .messages import Terms
+from .meters import Meter, Meters
 
 _SLACK = 0.1
 """Seconds between the first process that sees that the server is away and the last."""
@@ -53,10 +54,10 @@ class Alone:
             self.first = min(self.share, held)
             self.settled_at = now + min(1.5 * longest + _SLACK, terms.lease)
         # Bursts of all processes would add up.
-        self.meters = [
-            [max(rate.interval, 0.0) * processes, max(1.0, rate.burst / processes), now]
+        self.meters = Meters(
+            Meter(max(rate.interval, 0.0) * processes, max(1.0, rate.burst / processes), now)
             for rate in terms.rates
-        ]
+        )
 
     def ready_at(self, held: int, costs: list[float], now: float) -> float:
         """Return when one more may be started: `now`, later, or infinity if one has to end before."""
@@ -67,16 +68,12 @@ class Alone:
             if held >= self.share or now >= self.settled_at:
                 return math.inf
             ready = self.settled_at
-        for (interval, burst, full), cost in zip(self.meters, costs, strict=False):
-            ready = max(ready, full - (burst - 1) * cost * interval)
-        return ready
+        return self.meters.ready_at(costs, ready)
 
     def pay(self, costs: list[float], now: float, times: int = 1) -> None:
         """Count a start at the rates, or take it back (`times=-1`)."""
-        for meter, cost in zip(self.meters, costs, strict=False):
-            meter[2] = max(meter[2], now) + times * cost * meter[0]
+        self.meters.pay(costs, now, times)
 
     def correct(self, index: int, amount: float) -> None:
         """Count what a start has cost beyond what was paid; below 0: less."""
-        if index < len(self.meters):
-            self.meters[index][2] += amount * self.meters[index][0]
+        self.meters.correct(index, amount)

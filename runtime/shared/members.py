@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .messages import Report
+
 
 @dataclass
 class Run:
@@ -39,6 +41,20 @@ class Member:
     @property
     def held(self) -> int:
         return self.granted - self.returned
+
+    def take(self, report: Report, now: float) -> list[float]:
+        """Keep what a report says; return how much more its starts have cost at each rate than was known."""
+        costs, spent = numbers(report.costs), numbers(report.spent)
+        unused = report.unused - self.unused
+        more = [new - old - cost * unused for cost, new, old in zip(costs, spent, self.spent, strict=False)]
+        if self.life != report.life:  # it begins anew
+            self.granted, more = report.seen, []
+        # It has seen more than it was granted only where the server lost its latest steps.
+        self.granted = max(self.granted, report.seen)
+        self.life, self.seq, self.seen, self.returned = report.life, report.seq, report.seen, report.returned
+        self.unused, self.lease, self.config = report.unused, report.lease, report.config
+        self.costs, self.spent, self.at, self.asked = costs, spent, now, 0.0
+        return more
 
 
 def numbers(text: str) -> list[float]:
