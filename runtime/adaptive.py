@@ -29,6 +29,10 @@ _SAVED_UP = 0.3  # of what was accepted soon after a hold may have been saved up
 _LATE = 2  # so many starts may be made good after a late wake-up
 _HOLDS = 20  # as long as so many holds, nothing is tried that may bring the next one
 _HOLDS_UNTIL_OVER = 6
+_LONGER, _IN_VAIN = (
+    1.5,
+    2,
+)  # what pacing is for: so many times as many answers until the next refusal; and how often not
 
 
 class Window:
@@ -59,6 +63,11 @@ class Window:
         self.seconds = 0.0  # that an answer takes
         self.over_at = 0.0  # not before: each hold stops everybody, so that the next one is to come late
         self.paced = 0.0  # where the server has a rate: so many seconds for `size` starts
+        self.unpaced = limit  # its size before that
+        self.lasted, self.in_vain = (
+            0,
+            0,
+        )  # successes until the refusal before, and how often pacing has not made them more
         self.begun_at = 0.0  # when the newest request was sent, since the latest hold
         self.next_at = 0.0  # when the next one may be, if starts are spaced
 
@@ -109,8 +118,13 @@ class Window:
             self.doubts = max(self.doubts - 1, 0)
         elif is_doubtful and alike and self.successes >= _SOME_SUCCESSES:
             self.doubts += 1
+        if self.paced:
+            self.in_vain = 0 if near or self.successes > _LONGER * self.lasted else self.in_vain + 1
+        self.lasted = self.successes
         rate = (self.successes + in_flight - 1) / self.busy if self.busy else 0.0
-        if rate and alike >= _ALIKE and (near or not is_doubtful):
+        if self.paced and self.in_vain == _IN_VAIN:
+            self._unpace()
+        elif rate and alike >= _ALIKE and (near or not is_doubtful) and self.in_vain < _IN_VAIN:
             self._pace(rate, near)
         else:
             self._cut(in_flight, near)
@@ -128,25 +142,33 @@ class Window:
         # Where nothing succeeded since the last cut, the server may have refused for a while whatever came.
         self.top = reached if is_new or self.successes else max(reached, self.top * _DOUBT_CUT)
         self.low = max(reached * (_CUT if is_new or near else _CUT_AGAIN), _LEAST)
-        if self.hold and not is_new and self.successes <= 2 * in_flight:
+        if self.hold and self.cuts == 1 and self.successes <= 2 * in_flight:
             self.top = self.low = max(
                 reached * _CUT_AGAIN, _LEAST
             )  # far too many, and each time costs a hold
 
     def _pace(self, rate: float, near: bool) -> None:
         """Space the starts by a rate, in starts per second."""
-        was_paced, self.paced = self.paced > 0, self.paced or self.seconds
+        was_paced = self.paced > 0
+        if not was_paced:
+            self.paced, self.unpaced = self.seconds, self.size
         top = rate * self.paced * (1 - _SAVED_UP * self.hold / (self.hold + 4 * self.busy))
         if was_paced and self.hold and not near:
             top = min(top, self.size * _CUT_OF_PACE_AGAIN)
         self.top = max(min(self.size, top), self.low / 2)
         self.low = max(self.top * _CUT_OF_PACE, _LEAST)
 
+    def _unpace(self) -> None:
+        """Take back that the server has a rate: it refuses as often, however few are sent."""
+        self.paced, self.size, self.top = 0.0, self.unpaced, self.unpaced
+        self.low, self.span = max(self.unpaced * _CUT_AGAIN, _LEAST), _SUCCESSES
+
     def _stay(self, rate: float, near: bool) -> None:
         """Say for how many answers it is to stay where it was refused: the longer, the more a refusal costs."""
-        most = max(_MOST_PACED if self.paced else _MOST_SUCCESSES, _HOLDS * rate * self.hold)
+        hold = self.hold if self.in_vain < _IN_VAIN else 0.0
+        most = max(_MOST_PACED if self.paced else _MOST_SUCCESSES, _HOLDS * rate * hold)
         self.span = min(self.span * 2, most) if near else max(self.span // 2, _SUCCESSES)
-        if self.hold and (near or self.paced):
+        if hold and (near or self.paced):
             self.span = max(self.span, most / (2 if self.paced else 4))
 
     def succeed(self, slot: Any, in_flight: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -179,8 +180,7 @@ class Bucket:
             sent = Sent(self.window or Window(self.LIMIT), 0)
             if self.window is not None:
                 self.window.begin(sent, self.now, len(self.flying) + 1)
-            if self.left >= 1:
-                self.left -= 1
+            if self._takes():
                 self.flying.append((self.now + self.SECONDS, sent))
                 continue
             self.refused += 1
@@ -188,6 +188,12 @@ class Bucket:
             self.window.refuse(sent, len(self.flying) + 1, hold=self.hold, is_doubtful=False)
             self._pass(self.now + 0.001)  # until it says so
             self.held_until = self.now + self.hold
+
+    def _takes(self):
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
 
     def _room(self):
         if self.window is None:
@@ -203,6 +209,27 @@ def test_B16_the_rate_of_a_bucket_is_found_out_and_kept_to(monkeypatch, rate, si
     served, refused = server.run(60)
     assert served > 0.8 * rate * 60
     assert refused < 0.02 * served
+
+
+class Moody(Bucket):
+    """A server that refuses one in fifty at random, as one does whose other callers fill it now and then."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.chance = random.Random(1)
+
+    def _takes(self):
+        return self.chance.random() >= 0.02
+
+
+@pytest.mark.parametrize("hold", [0.0, 0.05], ids=["silent", "Retry-After"])
+def test_B16_what_is_refused_at_random_is_taken_for_no_rate(monkeypatch, hold):
+    """Spacing the starts does not make the time between two refusals longer, so it is given up."""
+    server = Moody(monkeypatch, 1000, 1000, hold)
+    server.run(70)
+    assert not server.window.paced
+    server.run(10)
+    assert not server.window.paced
 
 
 def test_B16_a_rate_that_rises_is_followed(monkeypatch):
