@@ -1,7 +1,7 @@
 """One account of this process: the two threads that talk to its server, and the gates that take slots from it.
 
 The callers' threads and event loops only count, under a short lock. The reporter makes the steps: one for all that
-has happened since the last. The listener waits for messages, and hands what was granted to the gates at once.
+has happened since the last. The other thread is the listener.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 import math
 import random
 import threading
-import time
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 from ..clocks import monotonic
 from ..workers import start_thread
 from .gates import Gates
-from .holdings import COUNTED, Holdings
-from .messages import LONGEST_RETRY_MS, Rate, Terms
+from .holdings import Holdings
+from .learnt import Learnt
+from .listener import FIRST_RETRY, Listener
+from .messages import Terms
+from .notices import Notices
 from .servers import Server
 from .source import SharedLimit
 
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 1.0
 """A process that holds or waits reports at least so often, whatever it hears."""
 _PAUSE = 0.05
-_SAME_RATE = 1.02
-"""What is learnt anew counts as another rate if it differs by this factor."""
-_FIRST_RETRY = 0.05
 
 
 class Client:
@@ -48,7 +47,7 @@ class Client:
         self.server, self.logger = server, logger
         self.gates = Gates(self.wake)
         self.asked = terms
-        self.learnt: dict[int, Rate] = {}  # which of the rates -> what the API's server says of it
+        self.learnt = Learnt()
         self._begin(terms)
 
     def _begin(self, terms: Terms) -> None:
@@ -57,8 +56,10 @@ class Client:
         self.gates.begin()
         self.news: SimpleQueue[None] = SimpleQueue()
         self.signalled = False
-        self.listening = False
-        self.deaf_since = 0.0
+        self.notices = Notices(self.logger)
+        self.listener = Listener(
+            self.server, self.holdings, self.gates, self.notices, self._heard, self.wake, self._is_over
+        )
         self.started = False
         self.threads: list[threading.Thread] = []
         self.asked_until = math.inf  # who waits for the server longer than this goes on alone
@@ -66,8 +67,6 @@ class Client:
         self.failures = 0
         self.woken = False  # from a pause longer than a lease, and the server has not answered since
         self.ending = False  # say good-bye, whatever is in flight
-        self.reason = ""  # why the server is away, while nobody was told
-        self.told_of_limit = False
 
     # What the gates call.
 
@@ -112,26 +111,11 @@ class Client:
 
     def learn(self, pace: Pace) -> None:
         self.holdings.expect(pace.means)
-        for counted, known in pace.learnt().items():
-            index = COUNTED.index(counted)
-            before, mean = self.learnt.get(index), pace.means[counted]
-            if before is None or not 1 / _SAME_RATE < known.interval / before.interval < _SAME_RATE:
-                used = max(0.0, min((known.paid_at - monotonic()) / known.interval, known.limit))
-                # Half of what the bucket holds: it fills as evenly as we start, but what arrives is uneven.
-                burst = max(1.0, known.limit / max(mean, 1.0) / 2)
-                self.learnt[index] = Rate(known.interval, burst, used)
+        self.learnt.take(pace)
         self.change(self.asked)
 
-    def _with_what_is_learnt(self, terms: Terms) -> Terms:
-        rates = list(terms.rates)
-        for index, rate in enumerate(rates):
-            if rate.interval < 0:
-                rates[index] = self.learnt.get(index, rate)
-        return terms._replace(rates=tuple(rates))
-
     def stats(self) -> dict[str, Any]:
-        holdings = self.holdings
-        alone = holdings.alone
+        holdings, alone = self.holdings, self.holdings.alone
         return {
             "shared": holdings.joined and alone is None,
             "processes": holdings.processes,
@@ -159,10 +143,10 @@ class Client:
     def change(self, terms: Terms) -> None:
         """Ask for other terms from now on."""
         self.asked = terms
-        terms = self._with_what_is_learnt(terms)
+        terms = self.learnt.put_into(terms)
         if terms != self.holdings.terms:
             self.holdings.change(terms, monotonic())
-            self.told_of_limit = False
+            self.notices.told_of_limit = False
             if self.started:
                 self.wake()
 
@@ -179,9 +163,9 @@ class Client:
             if self.started:  # for another gate
                 return
             self.started = True
-        self.deaf_since = monotonic()
+        self.listener.deaf_since = monotonic()
         interruption = None
-        for name, target in (("listener", self._listen), ("reporter", self._report)):
+        for name, target in (("listener", self.listener.run), ("reporter", self._report)):
             thread = threading.Thread(target=target, name=f"request-queue-{name}", daemon=True)
             try:
                 if not start_thread(thread):
@@ -193,50 +177,15 @@ class Client:
         if interruption is not None:
             raise interruption
 
-    def _listen(self) -> None:
-        wait = _FIRST_RETRY
-        holdings = self.holdings
-
-        def told(message: str) -> None:
-            held_until = holdings.hold_until
-            due = holdings.told(message, monotonic())
-            if holdings.hold_until > held_until:
-                self.gates.was_held()
-            if due:
-                self.retry_at = 0.0  # it is there
-                self.wake()
-            elif holdings.spare > 0:
-                self.gates.pump(self.holdings)
-                if holdings.spare > 0:
-                    self.wake()
-
-        def listening() -> None:
-            nonlocal wait
-            wait = _FIRST_RETRY
-            self.listening = True
-            self.retry_at = 0.0
-            self.wake()
-
-        while not self._is_over():
-            try:
-                self.server.listen(holdings.id, told, listening)
-            except Exception as error:
-                self.logger.debug("the shared queue's subscription ended: %s", type(error).__name__)
-            if self.listening:
-                self.listening, self.deaf_since = False, monotonic()
-            self.wake()  # to see whether the server is there at all
-            time.sleep(wait * random.uniform(0.5, 1))
-            wait = min(2 * wait, self._longest_retry())
-
-    def _longest_retry(self) -> float:
-        """Return after how many seconds the server is tried again at the latest; it counts on that (`young`)."""
-        return min(LONGEST_RETRY_MS / 1000, self.holdings.terms.lease / 3)
+    def _heard(self) -> None:
+        self.retry_at = 0.0
+        self.wake()
 
     def _is_over(self) -> bool:
         return self.ending or (self.closing and self.holdings.held <= 0)
 
     def _report(self) -> None:
-        holdings = self.holdings
+        holdings, listener = self.holdings, self.listener
         due = 0.0
         while True:
             with contextlib.suppress(Empty):
@@ -247,18 +196,18 @@ class Client:
                 self._say_goodbye()
                 return
             now = monotonic()
-            if holdings.alone is not None and (now < self.retry_at or not self.listening):
+            if holdings.alone is not None and (now < self.retry_at or not listener.listening):
                 self.gates.pump(self.holdings)  # another gate may have given back what this one waits for
-                due = self.retry_at if self.listening else math.inf
-            elif not self.listening and now >= self.deaf_since + holdings.terms.timeout:
+                due = self.retry_at if listener.listening else math.inf
+            elif not listener.listening and now >= listener.deaf_since + holdings.terms.timeout:
                 self._lose(None)
-            elif not self.listening and (self.server.elects or not holdings.joined):
-                due = self.deaf_since + holdings.terms.timeout
+            elif not listener.listening and (self.server.elects or not holdings.joined):
+                due = listener.deaf_since + holdings.terms.timeout
             else:
                 due = self._step()
-                if not self.listening:
-                    due = min(due, self.deaf_since + holdings.terms.timeout)
-            self._warn()
+                if not listener.listening:
+                    due = min(due, listener.deaf_since + holdings.terms.timeout)
+            self.notices.away(holdings)
             due = min(due, monotonic() + threading.TIMEOUT_MAX / 2)
 
     def _step(self) -> float:
@@ -287,20 +236,19 @@ class Client:
         if holdings.hold_until > held_until + _PAUSE:  # news, not the rounding of what is known
             self.gates.was_held()
         if back:
-            self.logger.info("the shared queue is back: one limit for %d processes again", holdings.processes)
+            self.notices.back(holdings)
         elif holdings.alone is not None or now >= holdings.valid_until:
             self.wake()  # it came too late
         self.failures, self.woken = 0, False
-        self._compare_limits()
+        self.notices.compare_limits(holdings)
         again = min(
             terms.lease / 3,
             min(_BUSY_SECONDS, terms.timeout / 2) if wanted > 0 or holdings.held > 0 else math.inf,
         )
         if holdings.spare > 0:
             self.gates.pump(self.holdings)
-            if holdings.give_back_spare(
-                sum(self.gates.waiting(self.holdings.limit).values())
-            ):  # who waited has given up
+            still_wanted = sum(self.gates.waiting(holdings.limit).values())
+            if holdings.give_back_spare(still_wanted):  # some have given up
                 self.wake()
             elif holdings.spare > 0:
                 again = _PAUSE
@@ -310,38 +258,18 @@ class Client:
         """Go on alone. It logs nothing: the caller may hold locks."""
         now = monotonic()
         if self.holdings.joined and now >= self.holdings.valid_until and not self.woken:
-            self.woken = (
-                True  # it was this process that was away, stopped or suspended: the server is asked first
-            )
-            self.asked_until = self.deaf_since = now + self.holdings.terms.timeout
+            # It was this process that was away, stopped or suspended: the server is asked first.
+            self.woken = True
+            self.asked_until = self.listener.deaf_since = now + self.holdings.terms.timeout
             self.wake()
             return
         self.asked_until = math.inf
-        wait = min(_FIRST_RETRY * 2**self.failures, self._longest_retry())
+        wait = min(FIRST_RETRY * 2**self.failures, self.holdings.terms.longest_retry)
         self.failures = min(self.failures + 1, 10)
         self.retry_at = now + wait * random.uniform(0.5, 1)
         if self.holdings.lost(now):
-            self.reason = "no answer in time" if error is None else type(error).__name__
+            self.notices.reason = "no answer in time" if error is None else type(error).__name__
             self.wake()  # to let all gates know, and to say it
-
-    def _warn(self) -> None:
-        reason, self.reason = self.reason, ""
-        if reason:
-            does = {"share": "goes on with its share of the limit", "wait": "starts nothing"}
-            self.logger.warning(
-                "the shared queue cannot be reached (%s): until it can, this process %s",
-                reason,
-                does.get(self.holdings.terms.fallback, "goes on with its own limit"),
-            )
-
-    def _compare_limits(self) -> None:
-        holdings = self.holdings
-        if holdings.limit != holdings.terms.limit and not self.told_of_limit:
-            self.told_of_limit = True
-            self.logger.warning(
-                "max_concurrent_requests is %d here, but a process that joined later, or changed it later, says %d: "
-                "that is the limit of the account", holdings.terms.limit, holdings.limit,
-            )  # fmt: skip
 
     # The end.
 
@@ -352,7 +280,7 @@ class Client:
             if holdings.joined:
                 self.server.step(holdings.report(monotonic(), {}, bye=True))
         except Exception as error:
-            self.logger.debug("the shared queue was not told good-bye: %s", type(error).__name__)
+            self.notices.ended(" was not told good-bye", error)
         finally:
             self.server.close()
 

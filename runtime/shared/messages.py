@@ -39,6 +39,11 @@ class Terms(NamedTuple):
         rates = (f"{rate.interval * 1000!r} {rate.burst!r} {rate.used!r}" for rate in self.rates)
         return " ".join([str(self.limit), *rates])
 
+    @property
+    def longest_retry(self) -> float:
+        """After how many seconds the server is tried again at the latest; it counts on that (`Account.young`)."""
+        return min(LONGEST_RETRY_MS / 1000, self.lease / 3)
+
 
 class Report(NamedTuple):
     """All that one process says of itself in a step; times in milliseconds."""
