@@ -18,12 +18,12 @@ ANY_NAME = "*"
 """Among the names that a class uses: it sets attributes by names that it is given."""
 _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
 _TYPE_ALIAS: tuple[Any, ...] = (getattr(ast, "TypeAlias"),) if sys.version_info >= (3, 12) else ()  # noqa: B009
-_BINDING = (
+_BINDING = frozenset({
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
     ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
     ast.MatchMapping, ast.For, ast.AsyncFor, ast.While, ast.comprehension,
     *_TYPE_ALIAS,
-)  # fmt: skip
+})  # fmt: skip
 
 
 def build(tree: ast.Module, known: Catalogue | None = None, elsewhere: Elsewhere | None = None) -> Names:
@@ -96,7 +96,7 @@ class _Builder:
             if isinstance(node, ast.ClassDef):
                 self._open_class(scope, node)
                 continue
-            if isinstance(node, _BINDING):
+            if type(node) in _BINDING:
                 if isinstance(node, ast.Call):
                     scope.calls.append(node)
                 self._bind(scope, node)
@@ -159,7 +159,12 @@ class _Builder:
         info.defined.update(inner.bindings)
 
     def _bind(self, scope: Scope, node: ast.AST) -> None:
-        if isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Name):  # the most frequent ones first
+            if isinstance(node.ctx, ast.Store):
+                self._hide(scope, node.id)
+        elif isinstance(node, ast.Attribute):
+            self._use(scope, node.value, node.attr)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
             self._import(scope, node)
         elif isinstance(node, ast.Global):
             scope.elsewhere.update(dict.fromkeys(node.names, self.names.module))
@@ -194,15 +199,10 @@ class _Builder:
         elif isinstance(node, ast.withitem):
             if node.optional_vars is not None:
                 self._assign(scope, node.optional_vars, node.context_expr)
-        elif isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Store):
-                self._hide(scope, node.id)
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
             self._hide(scope, node.name)
         elif isinstance(node, ast.MatchMapping):
             self._hide(scope, node.rest)
-        elif isinstance(node, ast.Attribute):
-            self._use(scope, node.value, node.attr)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _ACCESS and len(node.args) >= 2:
             attribute = node.args[1]
             if getattr(node.func, "id", "") == "setattr" and not isinstance(attribute, ast.Constant):

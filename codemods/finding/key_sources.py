@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..source.scopes import ClassInfo, Scope
-from ..source.syntax import children, decorator_name, shown
+from ..source.syntax import all_within, children, decorator_name, shown
 from ..tables import key_variables
 from ..tables.key_variables import KEY_ATTRIBUTES, NOT_A_KEY, TOKEN_ATTRIBUTES, words_of
 
@@ -244,7 +244,7 @@ def _read_in_class(info: ClassInfo) -> tuple[str, ...]:
 
     Of several that may be keys for different servers, those count that are called after the class.
     """
-    nodes = (node for cls in info.lineage() for node in ast.walk(cls.node) if _reads_environment(node))
+    nodes = (node for cls in info.lineage() for node in all_within(cls.node) if _reads_environment(node))
     found = dict.fromkeys(name for node in nodes for name in _variables_in(node) if _OF_A_KEY.search(name))
     words = set(key_variables.own_words(info.node.name))
     return tuple(

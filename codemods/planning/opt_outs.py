@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator
 from functools import cached_property
 
-from ..source.syntax import first_line, last_line
+from ..source.syntax import children, first_line, last_line
 
 SKIP, NO_RETRY = "skip", "no-retry"
 WORDS = (SKIP, NO_RETRY)
@@ -50,7 +50,13 @@ class OptOuts:
     @cached_property
     def _parents(self) -> dict[int, ast.AST]:
         """`id` of a node -> the node around it."""
-        return {id(child): node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        parents: dict[int, ast.AST] = {}
+        nodes: list[ast.AST] = [self.tree]
+        for node in nodes:  # which grows meanwhile
+            inside = children(node)
+            parents.update(dict.fromkeys(map(id, inside), node))
+            nodes += inside
+        return parents
 
     def of(self, node: ast.expr) -> str:
         """Return what is written for the call of a function, or for a function that is handed on: a word, or nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+_LEAVES = frozenset({ast.Name, ast.Constant})
 _MOST_SHOWN = 500
 """Characters of an expression or a name."""
 
@@ -11,6 +12,8 @@ _MOST_SHOWN = 500
 def children(node: ast.AST) -> list[ast.AST]:
     """Return the nodes that a node is made of, but for `Load()` and its like; faster than `ast.iter_child_nodes`."""
     nodes: list[ast.AST] = []
+    if type(node) in _LEAVES:
+        return nodes
     for name in node._fields:
         if name == "ctx":
             continue
@@ -19,6 +22,14 @@ def children(node: ast.AST) -> list[ast.AST]:
             nodes.append(value)
         elif isinstance(value, list):
             nodes += [item for item in value if isinstance(item, ast.AST)]
+    return nodes
+
+
+def all_within(node: ast.AST) -> list[ast.AST]:
+    """Return a node and all that it is made of, in the order of `ast.walk`; as `children`, and faster."""
+    nodes = [node]
+    for part in nodes:  # which grows meanwhile
+        nodes += children(part)
     return nodes
 
 
