@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
+import multiprocessing
+import os
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from . import worker
 
 
 class ApiServer:
@@ -129,6 +128,11 @@ class ApiServer:
         self.thread.join(10)
 
 
+# A process that has imported what takes time is copied; each would take a fifth of a second for that by itself.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["backend_retrofit_runtime.shared", "redis"])
+
+
 class Worker:
     """A process whose threads call the API in a loop, through an instance with these settings.
 
@@ -137,30 +141,31 @@ class Worker:
     """
 
     def __init__(self, server: ApiServer, threads: int = 16, waits: bool = False, **settings: Any) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "test.shared.worker", json.dumps([server.port, threads, waits, settings])],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        self.pipe, other = _processes.Pipe()
+        self.process = _processes.Process(
+            target=worker.main, args=(other, server.port, threads, waits, settings), daemon=True
         )
+        self.process.start()
+        other.close()
         self.results: dict[str, Any] = {}
         if waits:
-            assert self.process.stdout is not None
-            self.process.stdout.readline()
+            assert self._heard() == "ready"
 
     @property
     def pid(self) -> int:
+        assert self.process.pid is not None
         return self.process.pid
 
+    @property
+    def lives(self) -> bool:
+        return self.process.is_alive()
+
     def signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def go(self) -> None:
         """Let one that `waits` begin."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        self.pipe.send("go")
 
     def ask(self) -> dict[str, Any]:
         """Return `queue_stats()`, with `failed_calls` and `done`."""
@@ -171,18 +176,21 @@ class Worker:
         return [(at, what) for at, what in self._answer_to("history")]
 
     def _answer_to(self, question: str) -> Any:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(question + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        self.pipe.send(question)
+        return self._heard()
+
+    def _heard(self) -> Any:
+        assert self.pipe.poll(60), "the process does not answer"
+        return self.pipe.recv()
 
     def stop(self) -> dict[str, Any]:
         """Let it end after the calls that are under way; return what `ask` does."""
-        out, _ = self.process.communicate("stop\n", timeout=60)
-        self.results = json.loads(out.splitlines()[-1])
+        self.results = self._answer_to("stop")
+        self.process.join(60)
+        assert self.process.exitcode == 0
         return self.results
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(20)
+        self.process.join(20)
+        self.pipe.close()

@@ -42,7 +42,7 @@ class Company:
 
     def shared_again(self) -> None:
         """Return once all that live share the limit."""
-        alive = [worker for worker in self.workers if worker.process.poll() is None]
+        alive = [worker for worker in self.workers if worker.lives]
         until(
             lambda: all(
                 (stats := worker.ask())["shared"] and stats["processes"] == len(alive) for worker in alive
@@ -51,7 +51,7 @@ class Company:
 
     def end(self) -> None:
         """Let all end; no request may have failed, nothing may be left."""
-        alive = [worker for worker in self.workers if worker.process.poll() is None]
+        alive = [worker for worker in self.workers if worker.lives]
         for worker in alive:
             results = worker.stop()
             assert (results["failed_calls"], results["kinds"]) == (0, [])

@@ -1,14 +1,15 @@
-"""What `api_server.Worker` runs: `python -m test.shared.worker '[port, threads, waits, settings]'`."""
+"""What a process of `api_server.Worker` runs."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
 import socket
-import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 from typing import Any
 
 from backend_retrofit_runtime import RequestEngine
@@ -17,8 +18,8 @@ from .apis import SharedApi
 from .history import History
 
 
-def main() -> None:
-    port, threads, waits, settings = json.loads(sys.argv[1])
+def main(pipe: Connection, port: int, threads: int, waits: bool, settings: dict[str, Any]) -> None:
+    """Call the API in so many threads; answer what the pipe asks, until it says `stop`."""
     rest, remembers = settings.pop("rest", 0.0), settings.pop("remembers", False)
     tokens = settings.pop("tokens", [0, 0])  # that a request uses at least, and at most
     if off := settings.pop("clock", 0):  # seconds by which the clock of this machine is off
@@ -56,23 +57,19 @@ def main() -> None:
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     if waits:
-        print("ready", flush=True)
-        sys.stdin.readline()
+        pipe.send("ready")
+        pipe.recv()
     for worker in workers:
         worker.start()
-    for line in sys.stdin:
-        if line.strip() == "history" and history:
-            print(json.dumps(history.lines()), flush=True)
-            continue
-        print(json.dumps({**api.queue_stats(), **counts, "kinds": sorted(kinds)}), flush=True)
-        if line.strip() == "stop":
-            break
+    while (question := pipe.recv()) != "stop":
+        pipe.send(
+            history.lines()
+            if question == "history" and history
+            else {**api.queue_stats(), **counts, "kinds": sorted(kinds)}
+        )
     stop.set()
     for worker in workers:
         worker.join()
-    print(json.dumps({**api.queue_stats(), **counts, "kinds": sorted(kinds)}), flush=True)
+    pipe.send({**api.queue_stats(), **counts, "kinds": sorted(kinds)})
     api.close()
-
-
-if __name__ == "__main__":
-    main()
+    atexit._run_exitfuncs()  # as a process ends that is no copy of another
