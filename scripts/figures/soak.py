@@ -91,6 +91,7 @@ class Soak:
         client.client.book = self.book
         client.initial_retry_delay, client.max_retry_delay = 0.02, 0.2
         client.queue_size = 1000
+        client.adaptive_concurrency_max = client.max_concurrent_requests
         self.server.allow(name, client.max_concurrent_requests - self.too_many)
         self.book.watch(client)
         return name, client
@@ -200,14 +201,18 @@ class Soak:
                 client.max_retries = chance.choice((0, 2, 5))
             elif what < 0.95:
                 client.requests_per_minute = chance.choice((None, None, 12_000, 60_000, "auto"))
+                client.tokens_per_minute = chance.choice((None, None, 60_000_000, "auto"))
+                client.requests_per_day = chance.choice((None, 10_000_000))
+                client.token_cost = chance.choice((None, 10, 1000))
                 client.rate_burst = chance.choice((1, 3, 20))
+                client.adaptive_concurrency = chance.choice((False, False, True))
             else:
                 client.queue_size = chance.choice((50, 200, 1000, 1000))
             if time.monotonic() - replaced > 10:
                 replaced = time.monotonic()
                 self._replace(chance.randrange(CLIENTS))
         for name, client in self.clients:
-            client.requests_per_minute = None
+            client.requests_per_minute = client.tokens_per_minute = client.requests_per_day = None
             self._resize(name, client, 5)
 
     def _resize(self, name: str, client: Any, limit: int) -> None:
@@ -216,6 +221,7 @@ class Soak:
         if limit > client.max_concurrent_requests:
             self.server.allow(name, limit - self.too_many)
         client.max_concurrent_requests = limit
+        client.adaptive_concurrency_max = max(limit, 1)  # where it adapts, too, the server allows no more
         end = time.monotonic() + 10
         while client.current_requests > limit and time.monotonic() < end:
             time.sleep(0.002)
