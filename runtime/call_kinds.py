@@ -8,6 +8,7 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
+from .parts import any_retries
 from .probing import CO_COROUTINE, attribute, flags_of, has_method, is_coroutine_function
 from .vendor import VENDORS
 
@@ -42,7 +43,9 @@ def is_ordinary(call: Any, ordinary: set[Any], without_retries: dict[Any, Any]) 
         if without_retries != adapters:
             # None is not 0: then its other counts say how often.
             retries = [adapter.max_retries for adapter in adapters.values()]
-            if any(retry.total != 0 or is_retry_policy(retry) for retry in retries):
+            if any(retry.total != 0 or is_retry_policy(retry) for retry in retries) or any_retries(
+                adapters.values()
+            ):
                 return False
             without_retries.clear()
             without_retries.update(adapters)

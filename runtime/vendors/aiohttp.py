@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..parts import any_retries
 from ..probing import attribute, has_method
 from ..slots import Slot
-from ..vendor import VENDORS, Vendor
+from ..vendor import VENDORS, Handling, Vendor
 
 
 def _aiohttp_connection(result: Any) -> Any:
@@ -44,9 +45,17 @@ def _was_kept_by_aiohttp(names: Mapping[str, Any]) -> bool:
     return str(names.get("method")).upper() in ("POST", "PATCH")
 
 
+def _aiohttp_handling(call: Any, owner: Any) -> "Handling | None":
+    """A session of aiohttp, one of whose middlewares may retry by itself."""
+    if not _awaits_in_aiohttp(call, type(owner)):
+        return None
+    return Handling(call, retry=not any_retries(attribute(owner, "_middlewares") or ()))
+
+
 VENDORS.append(
     Vendor(
         "aiohttp",
+        handling=_aiohttp_handling,
         is_stream=_is_unread_by_aiohttp,
         hold=_hold_aiohttp,
         awaits=_awaits_in_aiohttp,

@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 from ..failures import Failure, is_final
-from ..vendor import VENDORS, Vendor
+from ..parts import any_retries
+from ..probing import attribute
+from ..vendor import VENDORS, Handling, Vendor
 
 # gRPC's codes as statuses (google/rpc/code.proto), and what its UNAVAILABLE says where no server has answered.
 _GRPC_STATUSES = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429}
@@ -38,8 +40,30 @@ def _is_stream_of_grpc(result: Any) -> bool:
     return hasattr(type(result), "__next__") and hasattr(type(result), "trailing_metadata")
 
 
+def _grpc_handling(call: Any, owner: Any) -> "Handling | None":
+    """A method of a channel whose interceptors may retry by themselves."""
+    if not type(call).__module__.startswith("grpc."):
+        return None
+    parts = [attribute(call, "_interceptor"), *(attribute(call, "_interceptors") or ())]
+    cells = attribute(attribute(call, "_thunk"), "__closure__") or ()
+    held = (attribute(cell, "cell_contents") for cell in cells)
+    channel = next((thing for thing in held if attribute(thing, "_interceptor") is not None), None)
+    while channel is not None and len(parts) < 20:  # each is around the next
+        parts.append(attribute(channel, "_interceptor"))
+        channel = attribute(channel, "_channel")
+    return Handling(call, retry=not any_retries(parts))
+
+
 def _awaits_in_grpc(call: Any, owner: type) -> bool:
     return type(call).__module__.startswith("grpc.aio")
 
 
-VENDORS.append(Vendor("grpc", failure=_failure_in_grpc, is_stream=_is_stream_of_grpc, awaits=_awaits_in_grpc))
+VENDORS.append(
+    Vendor(
+        "grpc",
+        failure=_failure_in_grpc,
+        is_stream=_is_stream_of_grpc,
+        handling=_grpc_handling,
+        awaits=_awaits_in_grpc,
+    )
+)

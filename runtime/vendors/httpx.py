@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bodies import hold_body
+from ..parts import client_retries
 from ..probing import attribute, status_in, twin_of
 from ..slots import Slot
 from ..vendor import VENDORS, Handling, Vendor
@@ -23,6 +24,8 @@ def _httpx_handling(call: Any, owner: Any) -> "Handling | None":
     """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
     if not _is_httpx(owner):
         return None
+    if client_retries(owner):
+        return Handling(call, retry=False)
     transport, mounts = attribute(owner, "_transport"), attribute(owner, "_mounts")
     if not _reconnects(transport) and not (mounts and any(map(_reconnects, mounts.values()))):
         return Handling(call)

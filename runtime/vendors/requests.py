@@ -6,6 +6,7 @@ from typing import Any
 
 from ..bodies import hold_body
 from ..call_kinds import is_retry_policy
+from ..parts import any_retries
 from ..probing import attribute, ends_within_headers, has_method, status_in, twin_of
 from ..slots import Slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
@@ -16,10 +17,7 @@ def _requests_handling(call: Any, owner: Any) -> "Handling | None":
     adapters = attribute(owner, "adapters")
     if not isinstance(adapters, dict):
         return None
-    kept = [
-        is_retry_policy(attribute(adapter, "max_retries")) or _sends_by_sdk(adapter)
-        for adapter in adapters.values()
-    ]
+    kept = [_keeps_its_retries(adapter) for adapter in adapters.values()]
     if all(kept):
         return Handling(call, retry=False)
     without = {prefix: _without_retry(adapter) for prefix, adapter in adapters.items()}
@@ -54,8 +52,15 @@ def _by_url(session: Any, call: Any, args: Any, kwargs: Any) -> Prepared:
     url = next((str(place) for place in places if "://" in str(place)), "")
     retry = True
     with contextlib.suppress(Exception):  # no adapter for it: let the session say so
-        retry = not is_retry_policy(attribute(session.get_adapter(url), "max_retries"))
+        retry = not _keeps_its_retries(session.get_adapter(url))
     return Prepared(call, args, kwargs, retry)
+
+
+def _keeps_its_retries(adapter: Any) -> bool:
+    """Return True for an adapter with a policy of its owner's, and one that sends more than once by itself."""
+    return (
+        is_retry_policy(attribute(adapter, "max_retries")) or _sends_by_sdk(adapter) or any_retries([adapter])
+    )
 
 
 def _sends_by_sdk(adapter: Any) -> bool:

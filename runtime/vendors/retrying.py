@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from ..parts import client_retries
 from ..probing import attribute
 from ..vendor import VENDORS, Handling, Vendor
 
@@ -18,6 +19,8 @@ _HUB_SEVERAL = re.compile(
 def _handling_of_retrying(call: Any, owner: Any) -> "Handling | None":
     """A method of such a library's object, a function that it has put around another, and what the Hub repeats."""
     if any(cls.__module__.partition(".")[0] in _RETRYING_PACKAGES for cls in type(owner).__mro__):
+        return Handling(call, retry=False)
+    if owner is not None and client_retries(attribute(owner, "_client")):  # ollama's
         return Handling(call, retry=False)
     names = attribute(attribute(call, "__func__") or call, "__globals__")
     module = names.get("__name__") if type(names) is dict else None

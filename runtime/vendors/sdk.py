@@ -11,6 +11,7 @@ from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from ..failures import Failure, failure_by_status
+from ..parts import client_retries
 from ..probing import attribute, has_method
 from ..slots import current_slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
@@ -45,7 +46,7 @@ def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
     client: Any = given.get("_client")
     if "_post" not in given or not isinstance(attribute(client, "max_retries"), _NUMBERS):
         return _of_client(call, owner) if _is_client(owner) else None
-    if call.__name__ in _POLLS:
+    if call.__name__ in _POLLS or client_retries(attribute(client, "_client")):
         return Handling(call, retry=False)
     if attribute(client, "_idempotency_header"):
         return Handling(call, prepare=_with_key)

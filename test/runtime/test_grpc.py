@@ -165,3 +165,28 @@ def test_a_call_of_grpc_aio_that_is_used_by_itself_still_works(api, shop, caplog
     caller(asyncio.run, go()).result(20)
     assert "`read`" in caplog.text
     assert "not queued" in caplog.text
+
+
+class Persistent(grpc.UnaryUnaryClientInterceptor):
+    def intercept_unary_unary(self, continuation, client_call_details, request):
+        for _ in range(3):
+            call = continuation(client_call_details, request)
+            if call.code() is not grpc.StatusCode.UNAVAILABLE:
+                break
+        return call
+
+
+class Passing(grpc.UnaryUnaryClientInterceptor):
+    def intercept_unary_unary(self, continuation, client_call_details, request):
+        return continuation(client_call_details, request)
+
+
+@pytest.mark.parametrize(
+    ("interceptors", "wanted"), [((Persistent(),), 3), ((Passing(), Persistent()), 3), ((Passing(),), 6)]
+)
+def test_B10_an_interceptor_that_retries_is_not_retried_on_top(delays, shop, interceptors, wanted):
+    with grpc.insecure_channel(shop.target) as channel:
+        stub = Stub(grpc.intercept_channel(channel, *interceptors))
+        with pytest.raises(grpc.RpcError):
+            Api().call(stub.GetThing, b"UNAVAILABLE", timeout=PATIENCE)
+    assert len(shop.requests) == wanted
