@@ -20,7 +20,7 @@ from .connections import Connections
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .gate import Gate
 from .health import Health
-from .jobs import map_calls, submit_always, submit_call
+from .jobs import map_calls, submit_call, submit_to_line
 from .options import queue_server
 from .pacing import regulate
 from .probing import logger_of
@@ -76,7 +76,7 @@ class RequestEngine:
     wrap = wrap_call
     submit = submit_call
     map = map_calls
-    submit_always = submit_always  # for `pool`
+    submit_always = submit_to_line  # for `pool`
     stats = stats_of
     # What blocks of version 1 name.
     Waiting = Sequence[Any]

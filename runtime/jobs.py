@@ -124,7 +124,9 @@ def submit_call(
     return _submit_request(engine, False, call, args, kwargs)
 
 
-def submit_always(engine: "RequestEngine", call: Callable[..., Any], args: Any, kwargs: Any) -> "Future[Any]":
+def submit_to_line(
+    engine: "RequestEngine", call: Callable[..., Any], args: Any, kwargs: Any
+) -> "Future[Any]":
     """Do what `submit_call` does, whether there is room or not: for whoever waits for the result at once."""
     return _submit_request(engine, True, call, args, kwargs)
 
