@@ -2,13 +2,15 @@
 
 Is given the project's folder, and that of the project as it was. Reads [path, class] pairs from standard input and prints, for each, what came of it in each of a few ways: the instance's
 own attributes, or the exception with its text. Every way is the same before and after: what has to be given is filled in
-from annotations, defaults and names; then all parameters are; then the variables that the file reads are set as well.
+from annotations, defaults and names; then all parameters are; then the variables that the file reads are set as well,
+and an event loop is running.
 Abstract methods are filled in, as a user's subclass would. Nothing but this machine can be reached. Needs nothing but
 the standard library, as it runs in the project's environment.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import enum
 import importlib
@@ -76,9 +78,9 @@ def outcome(folder: Path, plain: Path, path: str, name: str) -> list[str]:
     ways = [_made(cls, False), _made(cls, True)]
     variables = _VARIABLE.findall((plain / path).read_text("utf-8", "replace"))
     before = dict(os.environ)
-    os.environ.update({variable: _text(variable) for variable in variables})
+    os.environ.update({variable: _text(variable) for variable in (*variables, "AWS_DEFAULT_REGION")})
     try:
-        return [*ways, _made(cls, False)]
+        return [*ways, asyncio.run(_made_in_a_loop(cls))]
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -86,12 +88,23 @@ def outcome(folder: Path, plain: Path, path: str, name: str) -> list[str]:
 
 def _made(cls: Any, all_of_them: bool) -> str:
     try:
-        made = cls(**dict(_arguments(cls, all_of_them, 0)))
+        with _without_waits():
+            made = cls(**dict(_arguments(cls, all_of_them, 0)))
     except BaseException as error:
         return f"{type(error).__name__}: {_plain(error)}"
     own = getattr(made, "__dict__", {})
     shown = (f"{key}={_value(own[key])}" for key in sorted(own) if not _OF_THE_BLOCKS.search(key))
     return f"made {', '.join(shown)}"
+
+
+async def _made_in_a_loop(cls: Any) -> str:
+    return _made(cls, False)
+
+
+def _without_waits() -> contextlib.AbstractContextManager[None]:
+    """Let the runtime wait for nothing: a constructor that makes requests, which fail here, would take half a minute."""
+    runtimes = [module for name, module in sys.modules.items() if name.endswith("_request_engine")]
+    return runtimes[0].RequestEngine.testing(waits=False) if runtimes else contextlib.nullcontext()
 
 
 def _value(value: object) -> str:

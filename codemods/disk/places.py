@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from ..blocks.templates import RUNTIME_MODULE, runtime_state
 from ..model import Options, Place
+from ..tables.libraries import LIBRARIES
+from ..tables.not_covered import NOT_COVERED
 from .regular import read
 
 FILE = f"{RUNTIME_MODULE}.py"
@@ -18,6 +21,10 @@ _AS_SCRIPT = re.compile(rb"^#!|^if\s*\(?\s*(?:__name__\s*==|['\"]__main__['\"]\s
 _RELATIVE = re.compile(rb"^from[ \t]+\.(?!_request_engine\b|\.*_request_engine\b)", re.MULTILINE)
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 NO_FOLDER = "there is no folder for it at or above this file, within the project that names it"
+_OF_OTHERS = frozenset(
+    name.partition(".")[0].encode()
+    for name in (*(row.name for row in LIBRARIES), *NOT_COVERED, *sys.stdlib_module_names)
+)
 _NO_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 """What is in the top folder of a project, which is not a package."""
 
@@ -88,14 +95,17 @@ def _runs_alone(path: Path, data: bytes) -> bool:
 
 @cache
 def _imported_in(folder: Path) -> frozenset[bytes]:
-    """Return the names that the modules of a folder import without a dot."""
+    """Return the names that the modules of a folder import without a dot, and that are not those of known libraries.
+
+    A module `openai.py` beside others that `import openai` is not what they mean.
+    """
     names: set[bytes] = set()
     for path in folder.glob("*.py"):
         try:
-            names |= set(_IMPORTED.findall(read(path))) if path.name != FILE else set()
+            names |= set(_IMPORTED.findall(read(path))) - {path.stem.encode()} if path.name != FILE else set()
         except OSError:
             continue
-    return frozenset(names)
+    return frozenset(names) - _OF_OTHERS
 
 
 def _named(module: str, path: Path, within: str) -> Path | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 from ..source.syntax import shown
-from ..tables.request_shapes import TAKEN_FOR
+from ..tables.not_covered import not_covered
+from ..tables.request_shapes import HTTP_METHODS, TAKEN_FOR
 from . import through
 from .project_names import Project
 from .resolve import Names
@@ -25,7 +26,7 @@ def unknown(names: Names, receiver: ast.expr, method: str) -> str:
     text = shown(receiver)
     if told := _may_go_through(names, text, method):
         return told
-    library = only_library(names)
+    library = only_library(names) if method in HTTP_METHODS else ""
     client = TAKEN_FOR[library][1].removesuffix("()") if library else ""
     if isinstance(receiver, ast.Call):
         remedy = f"annotate what `{shown(receiver.func)}` returns" + (
@@ -75,9 +76,12 @@ def foreign(kind: str, text: str, method: str) -> str:
         method: that is called on it.
     """
     path = kind.lstrip(".")
+    library = "" if kind.startswith(".") else not_covered(path)
     maker, called, attributes = path.partition("()")
     told = (
-        f"`{text}` comes from {path.replace('()', '')}, which is defined elsewhere: its own requests are wrapped there, "
+        f"`{text}` comes from {library}, which is not in the table of libraries; to queue its calls, "
+        if library
+        else f"`{text}` comes from {path.replace('()', '')}, which is defined elsewhere: its own requests are wrapped there, "
         "if it makes any; if it is a client itself, "
     )
     if "(" in attributes or "[" in path:

@@ -35,7 +35,8 @@ def given_by(search: Search, node: ast.Call, scope: Scope, seen: frozenset[Seen]
     if name == "functools.partial" and node.args and isinstance(scope.node, ast.Module):
         # Inside a method what it is given is wrapped where it stands; at module level, where the result is called.
         return search.within(node.args[0], scope, seen)
-    if name == "importlib.import_module" and node.args and isinstance(node.args[0], ast.Constant):
+    is_import = name == "importlib.import_module" or getattr(function, "id", "") == "__import__"
+    if is_import and node.args and isinstance(node.args[0], ast.Constant):
         return search.elsewhere.imported(str(node.args[0].value))
     if name in _NEW_TYPES and len(node.args) == 2:
         return annotated(search, node.args[1], scope, seen).removesuffix("()")

@@ -84,6 +84,8 @@ class _Finder:
         """Calls that `async with` enters."""
         self.called: frozenset[int] = frozenset()
         """Calls whose result is called."""
+        self.decorators: frozenset[int] = frozenset()
+        """Calls that decorate what is defined in the scope: `@app.get("/items")` is a route, not a request."""
         self.outer: dict[int, ast.Call] = {}
         """Calls that are arguments of others."""
 
@@ -100,6 +102,9 @@ class _Finder:
         calls = [part for part in parts if isinstance(part, ast.Call)]
         self.called = callees = frozenset(id(call.func) for call in calls)
         self.outer = {id(arg): call for call in calls for arg in arguments(call) if isinstance(arg, ast.Call)}
+        self.decorators = frozenset(
+            id(decorator) for part in parts for decorator in getattr(part, "decorator_list", ())
+        )
         compared = {id(side) for part in parts if isinstance(part, ast.Compare) for side in part.comparators}
         for part in parts:
             if isinstance(part, ast.Call):
@@ -145,6 +150,8 @@ class _Finder:
             return
         if name.startswith("@") and wrapper is None:
             yield from self._through_project(callee, name, call)
+            return
+        if id(call) in self.decorators:
             return
         looks = unknown_receivers.look(
             self.names, self.scope, callee, name, call, entered=id(call) in self.entered

@@ -110,8 +110,11 @@ def _of_super(search: Search, name: str, scope: Scope) -> str:
     info = owner.class_info
     if any(name in base.methods for base in info.lineage() if base is not info):
         return UNKNOWN
-    maker = client_base(search, info)
-    return f"{maker}().{name}" if maker and not passes_through(name, _overridden(info)) else UNKNOWN
+    if maker := client_base(search, info):
+        return UNKNOWN if passes_through(name, _overridden(info)) else f"{maker}().{name}"
+    bases = ((base, cls.scope.parent or search.module) for cls in info.lineage() for base in cls.node.bases)
+    written = (f"{search.resolve(base, outer)}.{name}" for base, outer in bases)
+    return next((found for found in written if search.catalogue.has(found)), UNKNOWN)
 
 
 def _overridden(info: ClassInfo) -> frozenset[str]:

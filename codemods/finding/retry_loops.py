@@ -100,13 +100,20 @@ def retries(names: Names, scope: Scope, loop: Loop, node: ast.expr) -> bool:
     swallows = bool(swallowing(loop).around(node))
     if isinstance(loop, ast.While) and status_test(loop.test) == "failed":
         return True
-    return (swallows or _looks_at_status(loop)) and _ends_on_success(loop)
+    return (swallows or _looks_at_status(loop)) and (_names_attempts(loop) or _ends_on_success(loop))
+
+
+def _names_attempts(loop: Loop) -> bool:
+    """Return True for a loop over what is called attempts; it may well forget to end when one has succeeded."""
+    if isinstance(loop, ast.While):
+        return False
+    return bool(_COUNTS.search(ast.unparse(loop.target)) or _COUNTS.search(ast.unparse(loop.iter)))
 
 
 @lru_cache(maxsize=64)
 def _counts_only(loop: ast.For | ast.AsyncFor) -> bool:
     """Return True for a loop that counts attempts, rather than going over different things."""
-    if _COUNTS.search(ast.unparse(loop.target)) or _COUNTS.search(ast.unparse(loop.iter)):
+    if _names_attempts(loop):
         return True
     if not _goes_over_numbers(loop):
         return False

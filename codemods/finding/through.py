@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..tables.request_shapes import SURE_SDK_CALL
 from .follow import Follower
 from .summary import Function
 
@@ -21,11 +22,16 @@ _CALLS = ", which calls "
 
 @dataclass(frozen=True)
 class Request:
-    """A request that a function of the project makes: the function's module, the function, and where."""
+    """A request that a function of the project makes: the function's module, the function, and where.
+
+    Attributes:
+        by_shape: it may be one of an SDK, by its shape alone; whether it is wrapped is decided where it is made.
+    """
 
     module: str
     function: Function
     line: int
+    by_shape: bool = False
 
     @property
     def can_hold_a_queue(self) -> bool:
@@ -46,7 +52,8 @@ def requests_of(follower: Follower, place: str, depth: int = 0) -> Iterator[Requ
     for call in function.calls:
         name = follower.follow(call.name, module)
         if call.name.startswith("$"):
-            yield Request(module, function, call.line)
+            is_sdks = call.name.count(".") > 1 and not SURE_SDK_CALL.search(call.name)
+            yield Request(module, function, call.line, by_shape=is_sdks)
         elif name.startswith("@"):
             further.append(name)
         elif (known := follower.catalogue.transport(name)) is not None and not known.refusal:
@@ -97,10 +104,12 @@ def goes_through(follower: Follower, place: str) -> str:
     what = f"goes through {found[1].name}"
     if request.function.name != found[1].name:
         what += f" and {request.function.name}"
-    if not request.can_hold_a_queue and not follower.functions:
+    if not request.can_hold_a_queue and not follower.functions and not request.by_shape:
         kind = "static method" if request.function.kind == "static" else "module function"
         reason = "and has no `self` to hold a queue; --functions gives its module one"
         return f"{what}, a {kind}, which makes the request at {where} {reason}"
+    if request.by_shape:
+        return f"{what}, which makes the request at {where}; what is done about it is said there"
     if request.module in follower.view.planned:
         return f"{what}, wrapped at {where}"
     return f"{what}, which makes the request at {where}; that file is not among those given"

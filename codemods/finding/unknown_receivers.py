@@ -27,6 +27,7 @@ from ..source.syntax import shown
 from ..tables.known_bases import names_of
 from ..tables.lookup import Transport
 from ..tables.request_shapes import (
+    ASKS_MODEL,
     BOTO_METHODS,
     CLIENT_WORDS,
     CONTAINERS,
@@ -34,13 +35,18 @@ from ..tables.request_shapes import (
     HTTP_METHODS,
     NO_REQUESTS,
     OF_BOTO,
+    OF_IMPORTED_SDK,
     SDK_CALL,
     SDK_KEYWORDS,
     SDK_METHODS,
+    SDKS,
     SURE_SDK_CALL,
     TAKEN_FOR,
+    TALKS,
+    TOLD_MODEL,
 )
 from ..tables.rows import Library
+from . import boto_shapes
 from .advice import clients_of_project, foreign, only_library, unknown
 from .project_names import Project
 from .resolve import Names
@@ -50,6 +56,13 @@ _URL_WORDS = re.compile(r"(?:^|_|\b)(?:url|uri|endpoint|href|link)s?\b", re.IGNO
 _SURE_KEYWORDS = frozenset({"headers", "json", "allow_redirects", "follow_redirects", "cookies", "proxies"})
 _DISPLAYS = (ast.Dict, ast.List, ast.Set, ast.Tuple, ast.DictComp, ast.ListComp, ast.SetComp, ast.JoinedStr)
 _CONTAINERS = frozenset({"dict", "list", "set", "tuple", "str", "vars", "globals", "locals"})
+_HOLDERS = frozenset(
+    """
+    contextvars.ContextVar queue.Queue queue.LifoQueue queue.PriorityQueue queue.SimpleQueue asyncio.Queue weakref.ref
+    weakref.WeakValueDictionary concurrent.futures.Future asyncio.Future
+    """.split()
+)
+"""What gives back whatever was put into it."""
 _PATH = re.compile(r"/|^https?:")
 
 
@@ -79,13 +92,24 @@ def look(
         return None
     keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
     path = _path(callee)
-    is_sdk = dynamic is None and SDK_CALL.search(path) is not None
+    several = boto_shapes.several_requests(names.libraries, receiver, method, call)
+    is_sdk = dynamic is None and (
+        SDK_CALL.search(path) is not None
+        or (bool(names.libraries & SDKS) and OF_IMPORTED_SDK.search(path) is not None)
+    )
     is_http = not is_sdk and _looks_like_http(names, receiver, method, call, keywords, bool(dynamic))
-    if not is_sdk and not is_http and not _looks_like_sdk(names, receiver, method, call, keywords):
+    if (
+        not several
+        and not is_sdk
+        and not is_http
+        and not _looks_like_sdk(names, receiver, method, call, keywords)
+    ):
         return None
     if names.instance(receiver, scope) is not None or _is_super(receiver):
         return None
     kind = names.resolve(receiver, scope)
+    if kind.partition("()")[0] in _HOLDERS:
+        kind = "" if kind.partition("()")[2] else kind
     if not is_sdk and "(" not in kind and names.catalogue.is_module(kind.partition(".")[0]):
         return None  # of a module of a library of the table, such as `aiohttp.web`
     if (
@@ -96,6 +120,8 @@ def look(
         return None  # of a class of this file the own requests are found there
     if kind.startswith("@"):
         return _of_project(names, kind, shown(receiver), method)
+    if several:
+        return Looks(None, several)
     text = shown(receiver)
     if is_sdk and isinstance(callee, ast.Attribute):
         return _sdk(names, callee, kind, keywords)
@@ -169,7 +195,8 @@ def _sdk(names: Names, callee: ast.Attribute, kind: str, keywords: set[str]) -> 
     text = shown(callee.value)
     if kind.startswith("."):
         return Looks(None, foreign(kind, text, callee.attr))
-    if SURE_SDK_CALL.search(_path(callee)) or keywords & SDK_KEYWORDS:
+    path = _path(callee)
+    if SDK_CALL.search(path) and (SURE_SDK_CALL.search(path) or keywords & SDK_KEYWORDS):
         reason = f"`{text}.{callee.attr}` is taken for a call through an SDK, by its shape"
         return Looks(Transport(_SDK_ROW), reason)
     if not isinstance(callee.value, ast.Attribute):
@@ -249,6 +276,12 @@ def _looks_like_sdk(
     """Return True if a call looks like one of an SDK's client itself, or of a client of boto3 (`Bucket=`, `Key=`)."""
     if method in NO_REQUESTS:
         return False
+    if boto_shapes.is_of_thing(names.libraries, receiver, method, call):
+        return True
+    if names.libraries & SDKS and TALKS.search(f"{_last(receiver)}.{method}"):
+        return True
+    if method in ASKS_MODEL and len(keywords & TOLD_MODEL) > 1 and _makes_requests(names):
+        return True
     is_of_boto = any(OF_BOTO.fullmatch(keyword) for keyword in keywords)
     if not CLIENT_WORDS.search(_last(receiver)):
         return is_of_boto and "boto3" in names.libraries and BOTO_METHODS.match(method) is not None

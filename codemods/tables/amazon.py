@@ -7,7 +7,11 @@ from .rows import ASYNC, OFF, SEVERAL, Library, client, row
 PAGES_LATER = (
     "it makes its requests later, while it is iterated; wrap a client's own `list_...` or loop instead"
 )
-_WAITER = "a waiter polls until its condition holds; it would keep its slot"
+BATCH = (
+    "a batch writer keeps what it is given, and sends it later in one request with the rest; "
+    "given it twice, it would keep it twice"
+)
+WAITER = "a waiter polls until its condition holds; it would keep its slot"
 
 _CLIENT_MADE_BY = (
     "boto3.client boto3.session.Session().client boto3.Session().client"
@@ -23,11 +27,11 @@ _ASYNC_CLIENT_MADE_BY = (
 def _several_of(made_by: str) -> dict[str, str]:
     """Return what a client gives that makes requests of its own accord -> why it is not wrapped."""
     pages = {f"{maker}().get_paginator().paginate": PAGES_LATER for maker in made_by.split()}
-    return pages | {f"{maker}().get_waiter().wait": _WAITER for maker in made_by.split()}
+    return pages | {f"{maker}().get_waiter().wait": WAITER for maker in made_by.split()}
 
 
 _TRANSFERS = dict.fromkeys(
-    "upload_file upload_fileobj download_file download_fileobj copy wait_until_exists wait_until_not_exists".split(),
+    "upload_file upload_fileobj download_file download_fileobj copy".split(),
     SEVERAL,
 )
 

@@ -68,12 +68,12 @@ TOKEN_ATTRIBUTES = ("token", "_token", "access_token", "_access_token", "auth_to
 
 FILLER = frozenset(
     """
-    abstract access account adapter ai aio api apis app application async asynchronous auth backend backends base basic caller client clients
-    common config connection connector controller core credential credentials custom default demo driver engine example executor external
+    abstract access account adapter agent agents ai aio api apis app application async asynchronous auth backend backends base basic caller client clients cloud
+    common config connection connector controller core credential credentials custom db default demo driver engine example executor external
     factory fetcher generic handler helper helpers http https impl implementation interface internal io json key keys kit lib
-    library llm llms loader main manager mixin mock model models my new oauth object plugin proto protocol provider public py
-    python raw remote request requester requests resource resources rest restful rpc runner sdk secret secrets sender server service
-    services session sessions shared simple sync the token tokens tool toolkit tools transport url user users util utilities utils web worker
+    library llm llms loader main manager memory mixin mock model models my new oauth object plugin proto protocol provider public py
+    python ranker raw remote request requester requests resource resources rest restful rpc runner sdk secret secrets sender server service
+    services session sessions shared simple store sync the token tokens tool toolkit tools transport url user users util utilities utils vector web worker
     wrapper
     """.split()
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .amazon import PAGES_LATER
+from .amazon import BATCH, PAGES_LATER, WAITER
 from .libraries import ADAPTERS, LIBRARIES
 from .not_covered import NOT_COVERED
 from .request_shapes import SHAPES
@@ -17,7 +17,7 @@ _SAME_CLIENT = re.compile(
     r"\.(with_options|copy|with_raw_response|with_streaming_response|aio|beta)(\(\))?(?=\.)"
 )
 """What stands between a client and its methods without changing what they do."""
-_IMPORT = re.compile(rb"\b(?:import|from)[ \t]")
+_IMPORT = re.compile(rb"\b(?:import|from)[ \t]|\b(?:import_module|__import__)\(")
 _LINE_END = re.compile(rb"[\r\n]")
 _STUB = re.compile(r"(?:^|\.)\w+_pb2_grpc\.\w+Stub$")
 _GRPC = next(row for row in LIBRARIES if row.name == "grpc")
@@ -26,6 +26,9 @@ _BOTO_TYPE = re.compile(r"(?:mypy|types)_boto3_\w+\.(?:\w+\.)?\w+Client$")
 _FUTURE = "it returns a future before there is an answer; hand the method itself to `submit(...)` instead"
 _GRPC_METHOD = re.compile(r"\.[A-Z]\w*(?:\.with_call)?$")
 
+_WAITS = re.compile(r"\.wait_until_\w+$")
+_GIVES_A_THING = re.compile(r"create(?:_\w+)?$|put_object$|get_queue_by_name$|receive_messages$")
+"""Requests of a resource of boto3 that give a thing of it, rather than the answer."""
 _COLLECTION = re.compile(r"\.\w+\.(?:all|filter|limit|page_size|pages)$")
 
 # Calls that pass through one another inside a session: `get` calls `request`, which calls `send`.
@@ -151,8 +154,8 @@ class Catalogue:
             maker, rest = name[:index], name[index + 2 :]
             if maker in self._clients:
                 row, client = self._clients[maker]
-                if client.chained and _COLLECTION.search(rest):
-                    return Transport(row, PAGES_LATER)
+                if client.chained and (refusal := _why_several(rest)):
+                    return Transport(row, refusal)
                 if not _is_request(client, rest):
                     return None
                 return Transport(row, queued_only=row.why_queued_only(rest))
@@ -236,6 +239,8 @@ def _is_request(client: Client, rest: str) -> bool:
     """Return True if `rest`, such as `.chat.completions.create`, makes a request of a client."""
     if not rest.startswith(".") or ("()" in rest and not client.chained):
         return False
+    if client.chained and _is_data(client, rest):
+        return False
     path = rest[1:].replace("()", "")
     *attributes, method = path.split(".")
     if attributes and not (client.nested or client.chained):
@@ -247,6 +252,24 @@ def _is_request(client: Client, rest: str) -> bool:
     if method in client.others or path in client.others:
         return False
     return not client.methods or method in client.methods
+
+
+def _why_several(rest: str) -> str:
+    """Return why a call on a thing of a resource of boto3 is not wrapped: it makes several requests, or makes them later."""
+    if _COLLECTION.search(rest):
+        return PAGES_LATER
+    if ".batch_writer()." in rest:
+        return BATCH
+    return WAITER if _WAITS.search(rest) else ""
+
+
+def _is_data(client: Client, rest: str) -> bool:
+    """Return True for what a request has answered, or what comes of that: `.Table().query()`, `.Table().query().get`.
+
+    What is made on the way, such as a bucket, or a queue that is looked up, is not data.
+    """
+    called = [part.rpartition(".")[2] for part in rest.split("()")[:-1]]
+    return any(name in client.methods and not _GIVES_A_THING.match(name) for name in called)
 
 
 def passes_through(method: str, overridden: frozenset[str]) -> bool:

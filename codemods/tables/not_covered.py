@@ -4,16 +4,16 @@ from __future__ import annotations
 
 NOT_COVERED = frozenset(
     """
-    ai21 aiogram algoliasearch anyscale apify_client assemblyai atlassian auth0 azure.ai azure.cognitiveservices
+    ai21 aiogram aleph_alpha_client algoliasearch anyscale apify_client assemblyai atlassian aurelio_sdk auth0 azure.ai azure.cognitiveservices
     azure.cosmos azure.keyvault azure.mgmt azure.search azure.servicebus azure.storage baidubce boxsdk braintree
     cerebras.cloud chromadb clarifai coinbase dashscope databricks.sdk datadog datadog_api_client deepgram deepl
     discord docusign_esign dropbox e2b elasticsearch elevenlabs exa_py facebook_business firebase_admin firecrawl fireworks
     github gitlab google.ads google.cloud googleads googleapiclient googlemaps hubspot ibm_watson ibm_watsonx_ai
     instructor intercom jira kubernetes langchain langchain_anthropic langchain_community langchain_core
     langchain_google_genai langchain_groq langchain_openai linode_api4 litellm.proxy llama_index mailchimp_marketing
-    mailjet_rest meilisearch mixpanel msgraph notion_client office365 okta opensearchpy oss2 paypalrestsdk pinecone plaid portkey_ai
-    praw pusher pymailgunner qcloud_cos qdrant_client qianfan replicate runpod sendgrid serpapi shopify simple_salesforce
-    slack slack_bolt slack_sdk spotipy square stripe supabase tavily telebot telegram telethon tencentcloud tweepy
+    mailjet_rest marqo meilisearch mixpanel msgraph notion_client office365 okta opensearchpy oss2 paypalrestsdk pinecone plaid portkey_ai
+    praw pusher pymailgunner pymilvus qcloud_cos qdrant_client qianfan reka replicate runpod sendgrid serpapi shopify simple_salesforce
+    slack slack_bolt slack_sdk spotipy square stability_sdk stripe supabase tavily telebot telegram telethon tencentcloud tweepy
     twilio typesense vertexai volcenginesdkarkruntime voyageai weaviate writerai xai_sdk zeep zenpy zhipuai
     """.split()
 )

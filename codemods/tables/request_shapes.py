@@ -17,6 +17,17 @@ _SDK_PATHS = (
 )
 SDK_CALL = re.compile(rf"\._make_api_call$|\.{_SDK_PATHS}\.(?:{'|'.join(SDK.split())})$")
 """Endings of calls through an SDK."""
+SDKS = frozenset({"openai", "anthropic", "groq", "mistralai", "together", "cohere", "google"})
+OF_IMPORTED_SDK = re.compile(
+    r"\.(?:files|containers|conversations|fine_tuning|skills|vector_stores\.files)\.\w+$"
+    r"|\.with_(?:raw|streaming)_response\.\w+$"
+    r"|\.chat\.(?:complete|stream|parse)(?:_async)?$|\.fim\.(?:complete|stream)(?:_async)?$"
+)
+"""Endings of calls through an SDK in a file that imports one: others have them, too."""
+TALKS = re.compile(
+    r"(?:chat|session|conversation|convo|create|start_chat)\d*\.send_message(?:_stream|_async)?$"
+)
+"""Calls of a conversation through an SDK, in a file that imports one."""
 SURE_SDK_CALL = re.compile(
     r"\.(?:chat\.completions\.(?:create|parse|stream)|models\.generate_content(?:_stream)?|_make_api_call)$"
 )
@@ -28,6 +39,13 @@ SDK_METHODS = frozenset(
     " text_generation generate_content".split()
 )
 """Methods of SDKs' clients themselves, which many other things have as well."""
+ASKS_MODEL = frozenset(
+    "generate agenerate chat complete completion embed rerank stream ask invoke achat acomplete".split()
+)
+"""Methods of what asks a model, if they are given two of `TOLD_MODEL`."""
+TOLD_MODEL = frozenset(
+    {"model", "messages", "prompt", "input", "documents", "query", "texts", "max_tokens", "temperature"}
+)
 LAZY_ATTRIBUTES = frozenset(
     """
     content_length content_type content_encoding e_tag last_modified version_id storage_class archive_status
@@ -64,9 +82,12 @@ TAKEN_FOR = {
 OF_BOTO = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-zA-Z]*)?")
 """Keywords as only boto3's clients take them: `Bucket=`, `FunctionName=`."""
 
-SHAPES = rb"(?i:%s)(?:\(\))?\.(?:(?:%s)\(|\w+\(\s*[A-Z]\w*=)|\.%s\.|(?:mypy|types)_boto3_" % (
-    _CLIENT_NAME.encode(),
-    "|".join(sorted(HTTP_METHODS | SDK_METHODS)).encode(),
-    _SDK_PATHS.encode(),
+SHAPES = (
+    rb"(?i:%s)(?:\(\))?\.(?:(?:%s)\(|\w+\(\s*[A-Z]\w*=)|\.%s\.|\.(?:wait|paginate)\(\s*[A-Z]\w*=|(?:mypy|types)_boto3_"
+    % (
+        _CLIENT_NAME.encode(),
+        "|".join(sorted(HTTP_METHODS | SDK_METHODS)).encode(),
+        _SDK_PATHS.encode(),
+    )
 )
 """What a file has in it that imports no library, but may send requests through what it is given."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_retrofit.codemods.model import FilePlan
+from backend_retrofit.codemods.model import BLOCKS, FUNCTIONS, FilePlan
 
 from .folders import content, plans, write
 
@@ -94,6 +94,15 @@ def test_what_goes_through_the_project_s_own_client_says_where_it_is_wrapped(tmp
     told = decisions(plans(project(tmp_path, use=text)))[f"self.c.{method}"]
     assert told.startswith(f"skipped: goes through Client.{method}")
     assert told.endswith("wrapped at shop/http.py:16")
+
+
+@pytest.mark.parametrize("functions", [False, True])
+def test_C6_what_is_made_with_an_untyped_parameter_is_not_said_to_be_wrapped(tmp_path, functions):
+    tune = "import openai\n\n\ndef tune(client):\n    return client.fine_tuning.jobs.create(a=1)\n"
+    text = use("def go(self, c):\n    return tune(c)", header="import openai\n\nfrom .tune import tune")
+    blocks = (*BLOCKS, *([FUNCTIONS] if functions else ()))
+    told = decisions(plans(project(tmp_path, use=text, tune=tune), blocks=blocks))["tune"]
+    assert told.endswith("which makes the request at shop/tune.py:5; what is done about it is said there")
 
 
 def test_a_client_of_a_file_that_was_not_given_is_not_said_to_be_wrapped(tmp_path):

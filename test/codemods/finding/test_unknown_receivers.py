@@ -83,6 +83,27 @@ LISTED = {
     "boto3 with options": ("import boto3", "return self.client.invoke_model(**url)"),
     "boto3 by another name": ("import boto3", "return self.x.get_object(Bucket=url)"),
     "a parameter": ("import httpx", "return url.http_client.request('GET', '/')"),
+    "a bucket's transfer": ("import boto3", "return url.upload_file('a', 'b')"),
+    "an object of a resource": ("import boto3", "return self.x.Object('b', 'k').get()"),
+    "a bucket of a resource": ("import boto3", "return self.x.Bucket('b').download_file('a', 'b')"),
+    "an object of boto3": ("import boto3", "return self.s3_obj.get()['Body'].read()"),
+    "files of an SDK": ("import openai", "return url.files.content('f')"),
+    "an SDK's raw answer": (
+        "import openai",
+        "return url.chat.completions.with_raw_response.create(model=1)",
+    ),
+    "a chat that is completed": ("import mistralai", "return url.chat.complete(model=1, messages=[])"),
+    "a conversation": ("from google import genai", "return self.chat.send_message(url)"),
+    "a model that is asked": ("import requests", "return url.generate(model='m', prompt='p')"),
+    "a context variable's": (
+        "import requests\nfrom contextvars import ContextVar\nC = ContextVar('c')",
+        "return C.get().get(url)",
+    ),
+    "a queue's": ("import queue, requests\nQ = queue.Queue()", "return Q.get().post(url, json={})"),
+    "a weak reference's": (
+        "import weakref, requests",
+        "w = weakref.ref(url)\nreturn w().post(url, json={})",
+    ),
 }
 
 
@@ -92,6 +113,64 @@ def test_what_may_be_a_request_is_listed_with_what_to_do_about_it(imports, body)
     assert site.decision is Decision.SKIPPED
     assert "annotate" in site.reason
     assert "[tool.backend-retrofit]" in site.reason
+
+
+SEVERAL_OF_BOTO = {
+    "a waiter": ("x = 1", "url.wait(Bucket='b')", "a waiter polls"),
+    "a waiter's name": ("import boto3", "self.bucket_waiter.wait()", "a waiter polls"),
+    "a waiter that is made": ("import boto3", "self.client.get_waiter('x').wait(**url)", "a waiter polls"),
+    "pages": ("x = 1", "return list(url.paginate(Bucket='b'))", "while it is iterated"),
+    "a paginator's name": ("import boto3", "return list(self.paginator.paginate())", "while it is iterated"),
+    "a collection": ("import boto3", "return list(url.objects.filter(Prefix='a'))", "while it is iterated"),
+    "all of a collection": ("import boto3", "return list(self.ec2.instances.all())", "while it is iterated"),
+}
+
+
+@pytest.mark.parametrize(("imports", "body", "why"), SEVERAL_OF_BOTO.values(), ids=SEVERAL_OF_BOTO)
+@pytest.mark.parametrize("in_function", [False, True], ids=["in a class", "in a function"])
+def test_C6_what_makes_several_requests_of_boto3_is_listed_by_its_shape(imports, body, why, in_function):
+    source = unknown(body, imports)
+    if in_function:
+        source = f"{imports}\n\n\ndef call(self, url):\n    {body}\n"
+    (site,) = check_noop(source).sites
+    assert site.decision is Decision.SKIPPED
+    assert "looks like boto3's" in site.reason
+    assert why in site.reason
+
+
+def test_C6_a_route_of_a_web_application_is_no_request():
+    source = client(
+        "def __init__(self, app):\n    app = FastAPI()\n\n    @app.get('/health')\n    def health():\n        return 1",
+        "def add(self, app):\n    @app.post('/items', **self.options)\n    def items():\n        return 1",
+        imports="import httpx\nfrom fastapi import FastAPI",
+    )
+    assert check_noop(source).sites == ()
+
+
+def test_C6_the_client_of_a_library_is_advised_for_its_methods_only():
+    (site,) = check_noop(unknown("return self.client.chat(model=url, messages=[])", "import httpx")).sites
+    assert "annotate it" in site.reason
+    assert "httpx" not in site.reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "self.event.wait(timeout=3)",
+        "self.barrier.wait()",
+        "return self.query.paginate(page=1, per_page=9)",
+        "return User.objects.filter(name=url)",
+        "return User.objects.all()",
+        "return self.items.all()",
+        "return self.obj.get('key')",
+        "return Path(url).delete()",
+        "return self.files.get('key')",
+        "return self.chat.append(url)",
+    ],
+)
+def test_C6_what_only_has_a_name_as_boto3_has_it_is_left_alone(body):
+    source = unknown(body, "import boto3\nfrom pathlib import Path\nfrom .models import User")
+    assert check_noop(source).sites == ()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +190,18 @@ def test_a_class_of_another_file_makes_its_own_requests(imports, annotation):
     )
     (site,) = check_noop(source).sites
     assert "HttpClient, which is defined elsewhere" in site.reason
+
+
+def test_C6_a_client_of_a_library_that_is_not_covered_is_said_to_be_one():
+    source = client(
+        "def __init__(self):\n    self.client = voyageai.Client()",
+        "def call(self, texts):\n    return self.client.embed(model='v', input=texts)",
+        imports="import voyageai",
+    )
+    (site,) = check_noop(source).sites
+    assert "comes from voyageai, which is not in the table" in site.reason
+    assert 'clients = ["voyageai.Client"]' in site.reason
+    assert "wrapped there" not in site.reason
 
 
 def test_an_object_of_another_file_makes_its_own_requests():
