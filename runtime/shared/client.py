@@ -29,7 +29,7 @@ from .source import SharedLimit
 if TYPE_CHECKING:
     from ..rates import Pace
 
-_BUSY_SECONDS = 1.0
+_BUSY_SECONDS = 0.5
 """A process that holds or waits reports at least so often, whatever it hears."""
 _PAUSE = 0.05
 

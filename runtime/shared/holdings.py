@@ -230,7 +230,7 @@ class Holdings:
             self.hold_until = max(self.hold_until, now + reply.hold / 1e6 if reply.hold else 0.0)
             self.wake_at = math.inf if reply.wake < 0 else now + reply.wake / 1e6
             self.round = reply.round
-            if lost or report.round != reply.round:  # all that is held is to be known
+            if lost or report.back or report.round != reply.round:  # all that is held is to be known
                 self.wake_at = now
             self.joined = True
             back, self.alone = self.alone, None

@@ -28,7 +28,8 @@ class Line:
             self.drop(name, member)
             member.flow = report.flow
         on_their_way = member.granted - member.seen
-        words = report.waiting.split()
+        # One that is alone goes on starting until it hears from us: what it holds then, only its next report says.
+        words = [] if report.back else report.waiting.split()
         wanted: dict[int, int] = {}
         for word, number in zip(words[::2], words[1::2], strict=True):
             wanted[int(word)] = max(0, int(number) - on_their_way)

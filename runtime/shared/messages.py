@@ -120,8 +120,9 @@ CONFIRM_MS = 50
 """How long a process that has not confirmed half of the limit may take to do so before it is passed by."""
 QUIET_MS = 100
 """When not everything is known, nothing is granted for so long, or until all processes have reported."""
-SILENCE_MS = 250
-"""While others wait, a process that says nothing for so long is looked for: without a subscription it is forgotten."""
+SILENCE_MS = 1000
+"""While others wait, a process that says nothing for so long is looked for: without a subscription it is forgotten.
+One that lives reports twice as often, and subscribes anew at once; where the machine is busy, both may take a while."""
 SILENCE_MS_EACH = 2
 """With many processes, for each of them, so that looking costs the same."""
 LONGEST_RETRY_MS = 5000

@@ -62,7 +62,7 @@ local function line_up(it)
         drop_line(id, it)
         it.flow = flow
     end
-    local on_their_way, wanted, order, words = it.granted - it.seen, {}, {}, numbers(waiting)
+    local on_their_way, wanted, order, words = it.granted - it.seen, {}, {}, numbers(back and '' or waiting)
     for index = 1, #words, 2 do
         local rank, count = words[index], words[index + 1]
         order[#order + 1] = rank

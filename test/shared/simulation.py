@@ -151,6 +151,7 @@ class World:
         self.now = 1000.0
         self.account = Account()
         self.up = True
+        self.hangs_until = 0.0  # it executes what comes meanwhile when it goes on, which takes a while
         self.events: list[tuple[float, int, Callable[[], object]]] = []
         self.count = itertools.count()
         self.processes: dict[str, Process] = {}
@@ -170,7 +171,10 @@ class World:
                 self.at(delay, deliver)
 
     def serve(self, process: Process, report: Report, answered: Callable[[Reply], None]) -> None:
-        if self.up:
+        if self.now < self.hangs_until:
+            delay = self.hangs_until - self.now + self.random.uniform(0, self.network.delay)
+            self.at(delay, lambda: self.serve(process, report, answered))
+        elif self.up:
             self.steps += 1
             reply = self.account.step(report, self.now * 1000, self.publish)
             self.send(lambda: answered(reply))

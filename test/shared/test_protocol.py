@@ -94,6 +94,38 @@ def test_R12_while_the_server_is_away_the_shares_add_up_to_the_limit(
     assert [p.finished for p in processes] == [120] * count
 
 
+def hang(random: Random, limit: int, count: int, hangs: float, delay: float) -> None:
+    """Let a server hang for a while, under processes that then go on alone."""
+    world = World(random, max(limit, count), Network(delay=delay))
+    terms, left = Terms(limit=limit, lease=6.0, timeout=0.5), 40 * limit
+    processes = processes_of(world, terms, count, left=left, callers=8)
+
+    def begin() -> None:
+        world.hangs_until = world.now + hangs
+
+    world.at(2, begin)
+    world.run(900)
+    assert [p.finished for p in processes] == [left] * count
+
+
+@settings(thorough, max_examples=30)
+@given(randoms, st.integers(1, 12), st.integers(2, 8), st.floats(0.5, 3.0), st.floats(0.001, 0.2))
+def test_R12_a_server_that_hung_executes_what_was_sent_meanwhile(
+    random: Random, limit: int, count: int, hangs: float, delay: float
+) -> None:
+    hang(random, limit, count, hangs, delay)
+
+
+@pytest.mark.parametrize(
+    ("seed", "limit", "hangs"),
+    [(87, 12, 0.8095509633766218), (238, 11, 0.8170772484374298), (359, 12, 0.8788793269460811)],
+)
+def test_R12_nothing_is_granted_to_a_process_that_goes_on_alone_until_it_hears_of_it(
+    seed: int, limit: int, hangs: float
+) -> None:
+    hang(Random(seed), limit, 8, hangs, 0.2)
+
+
 @thorough
 @given(
     randoms, st.integers(1, 12), st.integers(1, 6), st.integers(1, 4), st.floats(0.5, 4.0), st.floats(0, 3)

@@ -55,8 +55,11 @@ def start(api: ApiServer, place: str, processes: int) -> Iterator[Callable[..., 
         worker.kill()
 
 
-def test_R8_processes_have_one_rate_of_tokens(api: ApiServer, start: Callable[..., list[Worker]]) -> None:
-    start(tokens=[50, 150], tokens_per_minute=60 * TOKENS)
+@pytest.mark.parametrize("counted", ["", "input_", "output_"])
+def test_R8_processes_have_one_rate_of_tokens(
+    api: ApiServer, start: Callable[..., list[Worker]], counted: str
+) -> None:
+    start(tokens=[50, 150], **{f"{counted}tokens_per_minute": 60 * TOKENS})
     before, begin = api.tokens, time.monotonic()
     until(lambda: api.tokens > before + 3 * TOKENS, 120)
     used, seconds = api.tokens - before, time.monotonic() - begin

@@ -40,7 +40,8 @@ def main(pipe: Connection, port: int, threads: int, waits: bool, settings: dict[
         ok, _, headers = connection.readline().partition(b" ")
         if ok != b"ok":
             raise ConnectionError
-        usage = {"usage": {"total_tokens": used}} if used else {}
+        kinds_of_tokens = ("prompt_tokens", "completion_tokens", "total_tokens")
+        usage = {"usage": dict.fromkeys(kinds_of_tokens, used)} if used else {}
         return {**usage, "ResponseMetadata": {"HTTPHeaders": json.loads(headers)}}
 
     def work() -> None:
