@@ -15,7 +15,7 @@ class CeleryQueue:
 
     Args:
         app: the application; the workers make the same queue when they import it.
-        serves: classes that workers serve; as a mapping, with what makes an instance.
+        serves: classes that workers serve; as a mapping, with what makes an instance, or "module:function".
         queue: of the broker; None: Celery's own.
 
     Celery's retries are off, as the backend has its own, and a message is taken from the broker before the request is

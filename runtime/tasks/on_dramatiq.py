@@ -16,7 +16,7 @@ class DramatiqQueue:
 
     Args:
         broker: the workers make the same queue on theirs when they import it.
-        serves: classes that workers serve; as a mapping, with what makes an instance.
+        serves: classes that workers serve; as a mapping, with what makes an instance, or "module:function".
         queue: of the broker.
 
     Dramatiq's retries are off, as the backend has its own. It brings its messages back when a worker is killed: then

@@ -7,25 +7,29 @@ from concurrent.futures import Future
 from importlib import import_module
 from typing import Any
 
-from .travel import imported, message_of, path_of, run
+from .travel import Serves, by_path, factories, message_of, run
 
 
 class RayQueue:
     """A `submit_to` on the workers of a Ray cluster, `ray.init` having been called.
 
     Args:
-        serves: classes that workers serve, and make without arguments.
+        serves: classes that workers serve; as a mapping, with what makes an instance: a function that can be imported,
+            or "module:function". None: whichever class is submitted, as this program says itself what workers run.
         options: of Ray's `remote`, such as `num_cpus`.
 
     Ray's retries are off, as the backend has its own.
+
+    Raises:
+        TypeError: if a class, or what makes an instance, cannot be imported by a worker.
     """
 
-    def __init__(self, serves: tuple[type, ...] | list[type], **options: Any) -> None:
+    def __init__(self, serves: Serves | None = None, **options: Any) -> None:
         ray: Any = import_module("ray")
-        paths = [path_of(cls) for cls in serves]
+        makers = None if serves is None else by_path(factories(serves))
 
         def request(path: str, name: str, args: Any, kwargs: Any) -> Any:
-            return run(imported(paths), path, name, args, kwargs)
+            return run({path: path} if makers is None else makers, path, name, args, kwargs)
 
         self._request: Any = ray.remote(**{"num_cpus": 0.1, **options, "max_retries": 0})(request)
 

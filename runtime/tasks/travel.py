@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
-Serves = Iterable[type] | Mapping[type, Callable[[], Any]]
+Make = Callable[[], Any] | str
+"""What makes an instance: a function, or where it can be imported from, "module:function"."""
+Serves = Iterable[type] | Mapping[type, Make]
 """Classes that a worker serves; as a mapping, with what makes an instance of each."""
 NAME = "backend_retrofit.request"
 """Of the task at the engine."""
@@ -41,14 +43,15 @@ def message_of(owner: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> 
     return [path, name, list(args), dict(kwargs)]
 
 
-def path_of(cls: type) -> str:
-    """Return "module:Class", by which a worker can import it."""
-    found: Any = sys.modules.get(cls.__module__)
-    for part in cls.__qualname__.split("."):
+def path_of(thing: Any) -> str:
+    """Return "module:name", by which a worker can import a class or a function."""
+    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing))
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
         found = getattr(found, part, None)
-    if cls.__module__ == "__main__" or found is not cls:
-        raise TypeError(f"{cls.__qualname__} cannot be imported by a worker: move it to a module of its own")
-    return f"{cls.__module__}:{cls.__qualname__}"
+    if module == "__main__" or found is not thing:
+        raise TypeError(f"{name} cannot be imported by a worker: move it to a module of its own")
+    return f"{module}:{name}"
 
 
 def _check_method(cls: type, name: str) -> None:
@@ -79,13 +82,22 @@ def _check_plain(value: Any, what: str, depth: int = 0) -> None:
         _check_plain(one, what, depth + 1)
 
 
-def factories(serves: Serves) -> dict[str, Callable[[], Any]]:
+def factories(serves: Serves) -> dict[str, Make]:
     """Return path -> what makes an instance, of the classes that a worker serves."""
     items = serves.items() if isinstance(serves, Mapping) else ((cls, cls) for cls in serves)
     return {path_of(cls): make for cls, make in items}
 
 
-def run(served: Mapping[str, Callable[[], Any]], path: str, name: str, args: Any, kwargs: Any) -> Any:
+def by_path(made_by: Mapping[str, Make]) -> dict[str, str]:
+    """Return the same with import paths only, which hold nothing of this process.
+
+    Raises:
+        TypeError: if what makes an instance cannot be imported.
+    """
+    return {path: make if isinstance(make, str) else path_of(make) for path, make in made_by.items()}
+
+
+def run(served: Mapping[str, Make], path: str, name: str, args: Any, kwargs: Any) -> Any:
     """Make the call, in the worker, with the instance that this process has of the class.
 
     Raises:
@@ -96,7 +108,8 @@ def run(served: Mapping[str, Callable[[], Any]], path: str, name: str, args: Any
         raise PermissionError(f"this worker does not serve {path}")
     with _lock:
         if path not in _instances:
-            _instances[path] = served[path]()
+            make = served[path]
+            _instances[path] = (_imported(make) if isinstance(make, str) else make)()
         instance = _instances[path]
     try:
         _check_method(type(instance), name)
@@ -109,13 +122,10 @@ def run(served: Mapping[str, Callable[[], Any]], path: str, name: str, args: Any
     return result
 
 
-def imported(paths: Iterable[str]) -> dict[str, Callable[[], Any]]:
-    """Return path -> class, of classes that are named by their paths."""
-    found: dict[str, Callable[[], Any]] = {}
-    for path in paths:
-        module, _, name = path.partition(":")
-        value: Any = importlib.import_module(module)
-        for part in name.split("."):
-            value = getattr(value, part)
-        found[path] = value
-    return found
+def _imported(path: str) -> Any:
+    """Return what "module:name" names."""
+    module, _, name = path.partition(":")
+    value: Any = importlib.import_module(module)
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,7 +11,7 @@ from typing import Any
 _SHORTEST, _LONGEST = 0.005, 0.1
 """Seconds between two looks: short after each result, then longer and longer."""
 _AT_ONCE = 64
-"""How many results are asked for in one look; those that were submitted first."""
+"""How many results are asked for in one look; in turn, as some may never come."""
 
 Ask = Callable[[], tuple[Any, BaseException | None] | None]
 """Returns result and error, or None while there is neither."""
@@ -45,14 +46,16 @@ class Waiter:
         pause = _SHORTEST
         while True:
             with self._lock:
-                first = list(self._waiting.items())[:_AT_ONCE]
-                if not first:
+                some = list(itertools.islice(self._waiting.items(), _AT_ONCE))
+                if not some:
                     self._runs = False
                     return
-            ended = [future for future, ask in first if self._settle(future, ask)]
+            ended = {future for future, ask in some if self._settle(future, ask)}
             with self._lock:
-                for future in ended:
+                for future, ask in some:
                     del self._waiting[future]
+                    if future not in ended:
+                        self._waiting[future] = ask  # behind those that were not asked for
             pause = _SHORTEST if ended else min(2 * pause, _LONGEST)
             if self._news.wait(pause):
                 self._news.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import bisect
 import contextlib
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -148,12 +149,25 @@ class Bench:
             caller.stdin.flush()
 
 
+def _installed(*ways: str) -> list[str]:
+    """Return those of the ways whose packages are here: the others come with the extra `bench-shared`."""
+    modules = {
+        "steindamm": "steindamm",
+        "py-redis-semaphore": "redis_semaphore",
+        "limits": "limits",
+        "pyrate-limiter": "pyrate_limiter",
+    }
+    return [way for way in ways if importlib.util.find_spec(modules.get(way, "redis"))]
+
+
 def slots(quick: bool) -> Row:
     seconds = 2.0 if quick else 6.0
     best = Bench("dedicated", [5, 5, 5, 5], 20, 0.023).run(seconds).rate
     values, notes = {}, {}
     ours = None
-    for way in ("ours", "ours, machine", "BLPOP", "steindamm", "py-redis-semaphore", "redis-py Lock"):
+    for way in _installed(
+        "ours", "ours, machine", "BLPOP", "steindamm", "py-redis-semaphore", "redis-py Lock"
+    ):
         run = Bench(way, [32] * 8, 20, 0.023).run(seconds)
         ours = ours or run
         values[way] = best / max(run.rate, 0.1)
@@ -223,7 +237,7 @@ def rate(quick: bool) -> Row:
     seconds = 2.0 if quick else 6.0
     values, notes = {}, {}
     ours = None
-    for way in ("ours", "ours, machine", "steindamm", "limits", "pyrate-limiter"):
+    for way in _installed("ours", "ours, machine", "steindamm", "limits", "pyrate-limiter"):
         run = Bench(way, [16] * 4, 64, 0.023, rate=200).run(seconds)
         ours = ours or run
         values[way] = 200 / max(run.rate, 0.1)

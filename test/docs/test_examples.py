@@ -1,4 +1,4 @@
-"""The examples of docs/examples.md, each with the server or the worker that it is for, in a process of its own."""
+"""The examples of docs/examples.md, and the service of docs/sharing.md, each with the server or the worker that it is for, in a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ SECONDS = 90
 DELAY_20 = (
     "import tasks; [result.get(timeout=60) for result in [tasks.ask.delay('Hello') for _ in range(20)]]"
 )
-FILES = {block.notes["file"]: block.code for block in blocks_of(ROOT / "docs" / "examples.md")}
+FILES = {
+    block.notes["file"]: block.code
+    for page in ("examples.md", "sharing.md")
+    for block in blocks_of(ROOT / "docs" / page)
+    if "file" in block.notes
+}
 
 pytestmark = pytest.mark.timeout(2 * SECONDS)
 
@@ -147,6 +152,37 @@ def test_celery_runs_tasks_and_the_backend_retries(run, api, folder):
             )  # fmt: skip
             assert asked.returncode == 0, asked.stderr
     assert len(api.requests) == 21
+
+
+@needs_redis
+@needs("gunicorn", "celery")
+@pytest.mark.example("service/app.py")
+def test_two_gunicorns_and_a_celery_have_one_limit(run, api, folder):
+    for name in ("clients.py", "tasks.py"):
+        (folder / name).write_text(FILES[f"service/{name}"], encoding="utf-8")
+    ports = [free_port(), free_port()]
+    with RedisProcess() as redis, contextlib.ExitStack() as running:
+        urls = {"CELERY_BROKER_URL": redis.url, "CELERY_RESULT_BACKEND": redis.url}
+        shared = {**urls, "REQUEST_QUEUE_URL": redis.url}
+        pods = []
+        for port, loaded in zip(ports, (["--preload"], []), strict=True):
+            options = ["--workers", "2", "--threads", "8", *loaded, "--bind", f"127.0.0.1:{port}"]
+            pods.append(running.enter_context(run("gunicorn", *options, "app:app", **shared)))
+        running.enter_context(run("celery", "-A", "tasks", "worker", "--concurrency", "2", **shared))
+        with ThreadPoolExecutor(3) as callers:
+            webs = [
+                callers.submit(ask, wait_for(port, pod), 40) for port, pod in zip(ports, pods, strict=True)
+            ]
+            jobs = callers.submit(
+                subprocess.run, [sys.executable, "-c", DELAY_20], cwd=folder, env={**os.environ, **urls}, timeout=SECONDS
+            )  # fmt: skip
+            answers = [answer for web in webs for answer in web.result()]
+            assert jobs.result().returncode == 0
+        keys = redis.client().keys("request-queue:*")
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(api.requests) == 101
+    assert api.most_in_flight <= 3
+    assert len({key.partition("}")[0] for key in keys}) == 1  # one account
 
 
 @pytest.mark.example("tests/test_answers.py")

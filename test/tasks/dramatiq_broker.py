@@ -9,9 +9,9 @@ from dramatiq.results.backends import RedisBackend
 
 from backend_retrofit_runtime.tasks import DramatiqQueue
 
-from .apis import TaskApi
+from .apis import LimitedApi, NamedApi, TaskApi, make_named
 
 broker = RedisBroker(url=os.environ["TASK_TEST_REDIS"])
 broker.add_middleware(Results(backend=RedisBackend(url=os.environ["TASK_TEST_REDIS"])))
 dramatiq.set_broker(broker)
-queue = DramatiqQueue(broker, serves={TaskApi: TaskApi})
+queue = DramatiqQueue(broker, serves={TaskApi: TaskApi, NamedApi: make_named, LimitedApi: LimitedApi})

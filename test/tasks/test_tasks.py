@@ -9,25 +9,29 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from test.loopback import LoopbackServer, Reply, Request
 from test.shared.redis_process import MISSING, SERVER, RedisProcess
+from test.shared.watching import InFlight
 
-from .apis import OtherApi, TaskApi
+from .apis import LimitedApi, NamedApi, OtherApi, TaskApi, make_named
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {"celery": "test.tasks.celery_app", "dramatiq": "test.tasks.dramatiq_broker"}
 COMMANDS = {
     "celery": ["celery", "-A", MODULES["celery"], "worker", "--concurrency", "2", "--without-mingle"],
-    "dramatiq": ["dramatiq", MODULES["dramatiq"], "--processes", "1", "--threads", "4"],
+    "dramatiq": ["dramatiq", MODULES["dramatiq"], "--processes", "2", "--threads", "2"],
 }
 CANARY, WORKERS_KEY = "canary-4711", "key-of-the-worker"
 
@@ -42,9 +46,20 @@ class Place:
         return kind(api_key=CANARY, submit_to=self.queue)
 
 
+in_flight = InFlight()
+hanging: SimpleQueue[int] = SimpleQueue()
+"""Processes whose requests are not answered."""
+
+
 def answer(request: Request) -> Reply:
+    text = request.body.decode()
+    if text == "limited":
+        in_flight(0.02)
+    elif text.startswith("hang in "):
+        hanging.put(int(text.split()[-1]))
+        time.sleep(60)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Reply(200, json.dumps([headers["authorization"], request.body.decode()]))
+    return Reply(200, json.dumps([headers["authorization"], text]))
 
 
 def _environment(api: LoopbackServer) -> dict[str, str]:
@@ -82,7 +97,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
             ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
             try:
-                yield Place(RayQueue([TaskApi]), api, None)
+                yield Place(RayQueue({TaskApi: TaskApi, NamedApi: make_named}), api, None)
             finally:
                 ray.shutdown()
             return
@@ -129,6 +144,60 @@ def test_R18_a_worker_serves_only_the_classes_that_it_was_given(place: Place) ->
     client = place.client(OtherApi)
     with pytest.raises(Exception, match="does not serve"):
         client.submit(client.ask, "hello").result(60)
+
+
+def test_R18_a_worker_makes_the_instance_with_what_it_was_given_for_the_class(place: Place) -> None:
+    client = place.client(NamedApi)
+    assert client.submit(client.name).result(60) == "made for the worker"
+
+
+def test_R18_the_workers_have_one_limit_where_they_share_a_queue(place: Place) -> None:
+    if place.redis is None:
+        pytest.skip("these workers have no Redis")
+    client = LimitedApi(submit_to=place.queue, shared_queue="")
+    seen: list[list[int]] = []
+    while (
+        len({pid for pid, _ in seen}) < 2 or seen[-1][1] != 2
+    ):  # until both processes are known to the other
+        assert len(seen) < 400
+        seen += client.map(client.where, range(8))
+    in_flight.peak = in_flight.calls = 0
+    seen = list(client.map(client.where, range(40)))
+    assert len({pid for pid, _ in seen}) == 2
+    assert (in_flight.peak, in_flight.calls) == (1, 40)
+
+
+def test_R18_a_request_whose_worker_is_killed_fails(place: Place, request: pytest.FixtureRequest) -> None:
+    if "dramatiq" in request.node.name:
+        pytest.skip("Dramatiq ends as a whole, and what was lost is made again by the next one")
+    client = place.client()
+    future = client.submit(client.hang)
+    os.kill(hanging.get(timeout=60), signal.SIGKILL)
+    with pytest.raises(Exception, match=r"(?i)worker"):
+        future.result(60)
+    assert client.submit(client.ask, "on").result(60)["answer"][1] == "on"  # by another
+
+
+def test_R18_a_result_that_never_comes_is_waited_for_no_longer_than_asked() -> None:
+    celery = pytest.importorskip("celery")
+    if SERVER is None:
+        pytest.skip(MISSING)
+    from backend_retrofit_runtime.tasks import CeleryQueue
+
+    with RedisProcess() as redis:
+        client = TaskApi(submit_to=CeleryQueue(celery.Celery("lost", broker=redis.url, backend=redis.url)))
+        future = client.submit(client.ask, "nobody works here")
+        with pytest.raises(TimeoutError):
+            future.result(0.2)
+        assert future.cancel()
+
+
+def test_R18_ray_makes_nothing_with_what_cannot_be_imported() -> None:
+    pytest.importorskip("ray")
+    from backend_retrofit_runtime.tasks import RayQueue
+
+    with pytest.raises(TypeError, match="cannot be imported by a worker"):
+        RayQueue({TaskApi: lambda: TaskApi(api_key=CANARY)})
 
 
 def test_R18_a_call_that_is_not_submitted_stays_in_the_process(place: Place) -> None:
