@@ -7,12 +7,12 @@ from typing import Any
 
 from .engine import engines
 from .probing import attribute, has_method, logger_of, safe_log
-from .settings import engine_of, values_of
+from .settings import Member, engine_of, values_of
 
 _OUTSIDE = (" in the environment", " in .env")  # where a key is looked for once
 
 
-class ApiKey(property):
+class ApiKey(Member):
     """An API key: as assigned, else from the instance's `metadata`, the environment, or a `.env` file.
 
     Args:
@@ -28,8 +28,11 @@ class ApiKey(property):
         metadata_names: Sequence[str] = (),
         empty_is_missing: bool = False,
         missing: "str | None" = None,
+        **functions: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**functions)
+        if functions:
+            return
         self.variables = variables
         self.metadata_names = ("api_key", *metadata_names, *map(str.lower, variables))
         self.empty_is_missing = empty_is_missing

@@ -19,11 +19,32 @@ USUAL = object()  # stands for the default of the table
 _declared: "weakref.WeakKeyDictionary[type, dict[str, Setting[Any, Any]]]" = weakref.WeakKeyDictionary()
 
 
-class Setting(property, Generic[GetT, SetT]):
+class Member(property):
+    """What stands in a class body: a property, so that frameworks that inspect those (pydantic, dataclasses) leave it alone.
+
+    Decorators of classes may make each property anew from its functions, as typeguard does:
+    `type(member)(fget=member.fget, ...)` is `member`.
+    """
+
+    def __new__(cls, *args: Any, fget: Any = None, **kwargs: Any) -> Any:
+        """Return a new one, or the one whose function `fget` is."""
+        return super().__new__(cls) if fget is None else fget.member
+
+    def __init__(self, **functions: Any) -> None:
+        if functions:  # it is not new
+            return
+
+        def read(instance: Any) -> Any:
+            return self.__get__(instance)
+
+        read.member = self  # type: ignore[attr-defined]
+        super().__init__(read)
+
+
+class Setting(Member, Generic[GetT, SetT]):
     """An attribute that can be changed on a live instance; a value that is not valid is refused.
 
-    It is a property so that frameworks that inspect class bodies (pydantic, dataclasses) leave it alone. The value
-    is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
+    The value is kept in the instance's `__dict__`, hence copied and pickled with it, but only once it was assigned.
     One can serve several names, `queue_timeout = total_timeout = RequestEngine.setting()`: each gets one of its own.
 
     Args:
@@ -33,8 +54,12 @@ class Setting(property, Generic[GetT, SetT]):
             a value that is not valid as a setting; the default of the setting is in force then.
     """
 
-    def __init__(self, default: Any = USUAL, option: str = "", shared: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self, default: Any = USUAL, option: str = "", shared: bool = False, **functions: Any
+    ) -> None:
+        super().__init__(**functions)
+        if functions:
+            return
         self.given = default, option, shared
         self.default = default
         self.option = option
@@ -225,7 +250,7 @@ class Wrap(Protocol):
     def __call__(self, call: CallT, /, retry: bool = True) -> CallT: ...
 
 
-class EntryPoint(property):
+class EntryPoint(Member):
     """What `_queued` is in a class: `self._queued(function)` is `function`, made in its turn and retried.
 
     Reached through the class (`cls._queued`), the class itself holds the queue. A property, like the settings.

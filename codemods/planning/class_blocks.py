@@ -348,6 +348,8 @@ def why_refused(info: ClassInfo, source: Source) -> str:
         return "it defines `__getattribute__`, through which the queue's own names would go"
     if refused := next((base for base in _REFUSED_BASES if base in bases), ""):
         return f"it is a {refused}: {_REFUSED_BASES[refused]}"
+    if any(decorator_name(d).rpartition(".")[2] == "beartype" for d in info.node.decorator_list):
+        return "beartype takes no property but Python's own, which the settings are not; decorate its methods instead"
     if _has_slots_only(info):
         return 'it has `__slots__` without "__weakref__", which the queue needs; add it'
     if any("weakref_slot=False" in ast.unparse(d).replace(" ", "") for d in info.node.decorator_list):

@@ -247,3 +247,29 @@ def test_a_class_without_a_backoff_block_gets_no_settings_of_backoff():
 
     assert not hasattr(Queued, "max_retries")
     assert RequestEngine.of(Queued()).settings["max_retries"] is None
+
+
+def _with_properties_anew(cls):
+    """Decorate a class as typeguard does, which makes its properties again from their functions."""
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, property):
+            functions = {"fget": value.fget, "fset": value.fset, "fdel": value.fdel}
+            setattr(cls, name, type(value)(**functions, doc=value.__doc__))
+    return cls
+
+
+def test_C8_a_decorator_that_makes_properties_anew_changes_nothing():
+    @_with_properties_anew
+    class Made(Api):
+        max_retries = RequestEngine.setting(2)
+        queue_size = RequestEngine.setting(7)
+        max_retry_delay = max_retry_after = RequestEngine.setting()
+        api_key = RequestEngine.api_key("RUNTIME_TEST_KEY", missing="none")
+        _queued = RequestEngine.entry_point()
+
+    made = Made()
+    assert (Made.max_retries, made.queue_size, made.max_retry_delay, made.api_key) == (2, 7, 60, "none")
+    made.max_retries, made.queue_size = 0, 3
+    settings = RequestEngine.of(made).settings
+    assert (settings["max_retries"], settings["queue_size"]) == (0, 3)
+    assert Made._queued(len)("abc") == made._queued(len)("abc") == 3

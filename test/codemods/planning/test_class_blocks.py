@@ -225,6 +225,7 @@ REFUSED = {
     "__slots__": ("class Client:\n    __slots__ = ('x',)\n\n", "__weakref__"),
     "slots=True": ("@dataclass(slots=True)\nclass Client:\n    x: int\n\n", "weakref_slot=True"),
     "slots=True, module": ("@dataclasses.dataclass(slots=True)\nclass Client:\n    x: int\n\n", "weakref_slot=True"),
+    "beartype": ("import beartype\n\n\n@beartype.beartype\nclass Client:\n", "beartype takes no property"),
     "attrs without weak references": ("@attrs.define(weakref_slot=False)\nclass Client:\n    x: int\n\n", "weakref_slot"),
     "NamedTuple": ("class Client(NamedTuple):\n    x: int\n\n", "NamedTuple"),
     "namedtuple": ("class Client(collections.namedtuple('Client', 'x')):\n", "namedtuple"),
