@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from multiprocessing import connection, resource_tracker
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,10 @@ _CRASHED = (EOFError, OSError)
 """What a pipe raises when the process at its other end has ended, also in the middle of an answer."""
 
 
-def _work(pipe: _Pipe, work: Work[Any]) -> None:
+def _work(pipe: _Pipe) -> None:
     """Work on portions of files in another process, until the main process ends.
+
+    What the work is comes first through the pipe.
 
     Ctrl-C, unless it is ignored, ends the process at once and without a word; it writes nothing.
     """
@@ -114,6 +117,7 @@ def _work(pipe: _Pipe, work: Work[Any]) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with contextlib.suppress(EOFError, ConnectionError):
+        work: Work[Any] = pipe.recv()
         outcome: _Outcome = []  # says that it is ready
         while True:
             pipe.send(outcome)
@@ -161,9 +165,14 @@ def _processes(number: int, work: Work[Any]) -> Iterator[list[_Pipe]]:
                 pipe, other_end = context.Pipe()
                 pipes.append(pipe)
                 with other_end:
-                    process = context.Process(target=_work, args=(other_end, work), daemon=True)
+                    process = context.Process(target=_work, args=(other_end,), daemon=True)
                     process.start()
                 processes.append(process)
+        # Not as an argument: `start` would wait for ever for a process to read it that has ended meanwhile.
+        told = ForkingPickler.dumps(work)
+        for pipe in pipes:
+            with contextlib.suppress(OSError):  # it has ended, which is found out when it is waited for
+                pipe.send_bytes(told)
         yield pipes.copy()
     finally:
         with _ctrl_c_later():

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
 
 from backend_retrofit.codemods.disk import processes, work
+from backend_retrofit.codemods.finding.follow import View
 from backend_retrofit.codemods.finding.summary import Summary
 from backend_retrofit.codemods.model import FilePlan, Options
 
@@ -159,6 +161,22 @@ class SummarisingCrashes(work.Summarising):
         if path.name == "client3.py":
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().__call__(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a program that ends at once")
+@pytest.mark.timeout(120)
+def test_processes_that_end_before_they_know_their_work_stop_nothing(tmp_path, monkeypatch):
+    """As where there is no memory left, or the tool is updated meanwhile. What they are told is more than a pipe holds."""
+    program = tmp_path / "ends"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    (tmp_path / "client.py").write_text(CLIENT)
+    monkeypatch.setattr(processes, "_POOL_FROM", 0)
+    monkeypatch.setattr(spawn, "_python_exe", os.fsencode(program))
+    told = Options(given=("x" * 1_000_000,))
+    paths = {0: tmp_path / "client.py", 1: tmp_path / "client.py"}
+    outcomes = dict(processes._each(paths, {0: 9, 1: 9}, work.Planning(told, View()), 2))
+    assert [outcomes[index].changed for index in (0, 1)] == [True, True]
 
 
 def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
