@@ -52,6 +52,39 @@ TRANSPORTS: tuple[Library, ...] = (
         own_retries=OFF,
     ),
     row(
+        "requests_toolbelt",
+        "",
+        client("requests_toolbelt.sessions.BaseUrlSession", HTTP + " send"),
+        own_retries=OFF,
+    ),
+    row(
+        "requests_ratelimiter",
+        "",
+        client("requests_ratelimiter.LimiterSession", HTTP + " send"),
+        own_retries=OFF,
+    ),
+    row(
+        "cachecontrol",
+        "",
+        client("cachecontrol.CacheControl cachecontrol.wrapper.CacheControl", HTTP + " send"),
+        own_retries=OFF,
+    ),
+    row(
+        "authlib.integrations.requests_client",
+        "",
+        client(
+            prefixed("authlib.integrations.requests_client", "OAuth1Session OAuth2Session AssertionSession"),
+            HTTP + " send",
+        ),
+        own_retries=OFF,
+    ),
+    row(
+        "google.auth.transport.requests",
+        "",
+        client("google.auth.transport.requests.AuthorizedSession", HTTP + " send"),
+        own_retries=OFF,
+    ),
+    row(
         "curl_cffi",
         prefixed("requests", HTTP) + " " + HTTP,
         client("curl_cffi.requests.Session curl_cffi.Session", HTTP),
@@ -64,6 +97,19 @@ TRANSPORTS: tuple[Library, ...] = (
         client("httpx.Client httpx.AsyncClient", HTTP + " send stream"),
         calls=BOTH,
         refused=_transports_of("httpx"),
+    ),
+    # Clients that are used like those of httpx.
+    row(
+        "authlib.integrations.httpx_client",
+        "",
+        client(
+            prefixed(
+                "authlib.integrations.httpx_client",
+                "OAuth1Client AsyncOAuth1Client OAuth2Client AsyncOAuth2Client",
+            ),
+            HTTP + " send stream",
+        ),
+        calls=BOTH,
     ),
     # A fork of httpx, which the SDKs of OpenAI, Anthropic, Mistral and Hugging Face have moved to.
     row(
