@@ -63,7 +63,11 @@ class Listener:
         self.heard()
 
     def _told(self, message: str) -> None:
-        if self.holdings.told(message, monotonic()):
+        held_until = self.holdings.hold_until
+        is_due = self.holdings.told(message, monotonic())
+        if self.holdings.hold_until > held_until:
+            self.gates.was_held()
+        if is_due:
             self.heard()
         elif self.holdings.spare > 0:
             self.gates.pump(self.holdings)
