@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ..source.scopes import Scope, own_nodes
+from ..source.scopes import Scope
 from . import existing_retries, through
 from .project_names import Project
 from .resolve import Names
@@ -66,10 +66,8 @@ class Callers:
         """Return, for each function of the file, where it is called or handed on to a call."""
         if self._calls is None:
             self._calls = {}
-            for owner, scope in self.names.scopes.items():
-                for part in own_nodes(owner):
-                    if not isinstance(part, ast.Call):
-                        continue
+            for scope in self.names.scopes.values():
+                for part in scope.calls:
                     values = [part.func, *part.args, *(keyword.value for keyword in part.keywords)]
                     for value in values:
                         target: ast.AST | None = value if isinstance(value, ast.Lambda) else None

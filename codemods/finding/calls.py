@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..source.scopes import ClassInfo, Scope, own_nodes
+from ..source.scopes import ClassInfo, Scope
 from ..source.wrapping import wraps_with
 from ..tables.libraries import ADAPTERS
 from ..tables.lookup import Transport
@@ -64,8 +64,8 @@ def find(tree: ast.Module, names: Names, entry_points: frozenset[str], guessing:
     """
     callers = Callers(names)
     sites: list[Site] = []
-    for node, scope in names.scopes.items():
-        sites += _Finder(names, scope, entry_points, callers, guessing).find(node)
+    for scope in names.scopes.values():
+        sites += _Finder(names, scope, entry_points, callers, guessing).find()
     return sites
 
 
@@ -89,9 +89,9 @@ class _Finder:
         self.outer: dict[int, ast.Call] = {}
         """Calls that are arguments of others."""
 
-    def find(self, node: ast.AST) -> Iterator[Site]:
-        """Yield the call sites of the scope that `node` opens."""
-        parts = list(own_nodes(node))
+    def find(self) -> Iterator[Site]:
+        """Yield the call sites of the scope."""
+        parts = self.scope.parts
         wrapped: dict[int, ast.Call] = {}
         for part in parts:
             if isinstance(part, ast.Call) and self._entry_point(part):

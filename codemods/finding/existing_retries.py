@@ -21,6 +21,7 @@ _WORDS = re.compile(
 )
 _NO_WORDS = re.compile(r"(?:^|_)(?:no|not|should|is|can|never|without|disable)_", re.IGNORECASE)
 _DECORATORS = frozenset({"backoff.on_exception", "backoff.on_predicate", "on_exception", "on_predicate"})
+_BRANCHES = frozenset({ast.Try, ast.If, ast.While, ast.Match})
 _WRAP = re.compile(r"_(?:retrofit_)?(?:queued|retried)_*$")
 
 
@@ -31,7 +32,7 @@ def repeated_in(names: Names, scope: Scope, node: ast.expr) -> str:
             return f"the loop in line {loop.lineno}"
     if not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
         return ""
-    again = _again_after_failure(scope.node)
+    again = _again_after_failure(scope)
     if not again.statements:
         return ""
     for call in again.calls:
@@ -54,9 +55,11 @@ class _AgainAfterFailure:
         pairs: the callees of a request and of the same request again after it has failed.
     """
 
-    def __init__(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.statements: list[tuple[ast.stmt, list[ast.stmt]]] = []
-        for part in own_nodes(function):
+        for part in scope.parts:
+            if type(part) not in _BRANCHES:
+                continue
             if isinstance(part, ast.Try):
                 handlers = [h for h in part.handlers if not is_of_another_kind(h)]
                 self.statements += [(part, handler.body) for handler in handlers]
@@ -69,11 +72,11 @@ class _AgainAfterFailure:
         self.statements = [(part, body) for part, body in self.statements if body]
         inside = [part for _, body in self.statements for statement in body for part in _all_of(statement)]
         self.calls = list(dict.fromkeys(part for part in inside if isinstance(part, ast.Call)))
-        self.pairs = list(self._pairs(function)) if self.calls else []
+        self.pairs = list(self._pairs(scope)) if self.calls else []
 
-    def _pairs(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[ast.expr, ast.expr]]:
+    def _pairs(self, scope: Scope) -> Iterator[tuple[ast.expr, ast.expr]]:
         every: dict[str, list[ast.Call]] = {}
-        for part in own_nodes(function):
+        for part in scope.parts:
             if isinstance(part, ast.Call) and isinstance(_callee(part), ast.Attribute | ast.Name):
                 every.setdefault(_as_written(part), []).append(part)
         for second in self.calls:
@@ -83,8 +86,8 @@ class _AgainAfterFailure:
 
 
 @lru_cache(maxsize=64)
-def _again_after_failure(function: ast.FunctionDef | ast.AsyncFunctionDef) -> _AgainAfterFailure:
-    return _AgainAfterFailure(function)
+def _again_after_failure(scope: Scope) -> _AgainAfterFailure:
+    return _AgainAfterFailure(scope)
 
 
 def _is_after_failure(again: _AgainAfterFailure, call: ast.Call, node: ast.expr) -> bool:

@@ -17,7 +17,7 @@ _MOST_BASES = 100
 """Of a class; where each has the one before it as its base, thousands of them would take minutes."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Scope:
     """A module, class or function, with the names that are bound in it: each has the expressions it may stand for."""
 
@@ -54,9 +54,14 @@ class Scope:
         return shortened(".".join(reversed(parts)) or "<module>")
 
     @cached_property
+    def parts(self) -> list[ast.AST]:
+        """What is evaluated in it."""
+        return list(own_nodes(self.node))
+
+    @cached_property
     def ends(self) -> list[ast.Try | ast.Return]:
         """What decides how a request in it ends: its `try` statements and what it returns."""
-        return [node for node in own_nodes(self.node) if isinstance(node, ast.Try | ast.Return)]
+        return [node for node in self.parts if isinstance(node, ast.Try | ast.Return)]
 
     def bind(self, name: str, value: Binding) -> None:
         """Add what a name may stand for."""
