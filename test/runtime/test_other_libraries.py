@@ -9,9 +9,10 @@ from contextlib import suppress
 from urllib.parse import parse_qs
 
 import pytest
+import requests
 
 from test.loopback import Reply
-from test.runtime.conftest import Api, assert_at_rest, caller
+from test.runtime.conftest import Api, assert_at_rest, caller, closed_later
 
 AWS = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 BUSY = {"error": {"message": "busy", "code": 503}}
@@ -169,3 +170,52 @@ def test_B12_the_hub_repeats_a_page_by_itself(delays, server):
     assert [model.id for model in listed] == ["m/0", "m/1", "m/2"]
     assert len(server.requests) == 4
     assert not delays
+
+
+def _authorized(module):
+    credentials = pytest.importorskip("google.auth.credentials")
+
+    class Credentials(credentials.Credentials):
+        def refresh(self, request):
+            self.token = f"{self.token or 't'}+"
+
+    return module.AuthorizedSession(Credentials())
+
+
+SESSIONS = {
+    "requests_toolbelt.sessions": lambda module: module.BaseUrlSession(),
+    "requests_ratelimiter": lambda module: module.LimiterSession(per_second=1000),
+    "cachecontrol": lambda module: module.CacheControl(requests.Session()),
+    "authlib.integrations.requests_client": lambda module: module.OAuth2Session(
+        "id", token={"access_token": "t", "token_type": "Bearer"}
+    ),
+    "google.auth.transport.requests": _authorized,
+}
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_B10_sessions_of_other_libraries_make_six_requests(delays, busy, name):
+    session = closed_later(SESSIONS[name](pytest.importorskip(name)))
+    assert Api().call(session.get, busy.url).status_code == 503
+    assert len(busy.requests) == 6
+
+
+def test_B10_a_login_that_has_run_out_is_renewed_by_the_session_alone(delays, server):
+    session = closed_later(_authorized(pytest.importorskip("google.auth.transport.requests")))
+    server.script(Reply(401), Reply(503))
+    assert Api().call(session.get, server.url).status_code == 200
+    assert [request.headers["authorization"] for request in server.requests] == [
+        "Bearer t+",
+        "Bearer t++",
+        "Bearer t++",
+    ]
+
+
+def test_B10_an_answer_from_the_cache_is_no_request(delays, server):
+    module = pytest.importorskip("cachecontrol")
+    session = closed_later(module.CacheControl(requests.Session()))
+    server.script(Reply(503))
+    server.app = lambda request: Reply(200, {"n": 1}, {"Cache-Control": "max-age=60"})
+    answers = [Api().call(session.get, server.url).json() for _ in range(3)]
+    assert answers == [{"n": 1}] * 3
+    assert len(server.requests) == 2
