@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from ..model import FUNCTIONS, Edit
 from ..source.text import Source, apply, parse
@@ -33,8 +34,12 @@ def plain_text(source: Source, marks: Markers) -> str:
     return apply(text, unwrap_edits(masked, rest, marks.entry_points))
 
 
+@lru_cache(maxsize=8)
 def plain_bytes(data: bytes) -> bytes:
-    """Return a file's bytes as `plain_text` has its text; as they are, if they cannot be read."""
+    """Return a file's bytes as `plain_text` has its text; as they are, if they cannot be read.
+
+    Remembered for the last few files: each is asked for several times, when what it imports is followed.
+    """
     if markers.MENTION.encode() not in data and not mentioned(data):
         return data
     try:
