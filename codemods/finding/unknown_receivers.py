@@ -36,6 +36,7 @@ from ..tables.request_shapes import (
     NO_REQUESTS,
     OF_BOTO,
     OF_IMPORTED_SDK,
+    OF_SDK_CLIENT,
     SDK_CALL,
     SDK_KEYWORDS,
     SDK_METHODS,
@@ -95,7 +96,7 @@ def look(
     several = boto_shapes.several_requests(names.libraries, receiver, method, call)
     is_sdk = dynamic is None and (
         SDK_CALL.search(path) is not None
-        or (bool(names.libraries & SDKS) and OF_IMPORTED_SDK.search(path) is not None)
+        or (OF_IMPORTED_SDK.search(path) is not None and _uses_an_sdk(names))
     )
     is_http = not is_sdk and _looks_like_http(names, receiver, method, call, keywords, bool(dynamic))
     if (
@@ -163,6 +164,14 @@ def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
     if kind:
         return foreign(kind, text, value.attr) if kind.startswith(".") else ""
     return unknown(names, value.value, value.attr)
+
+
+def _uses_an_sdk(names: Names) -> bool:
+    """Return True for a file that imports an SDK, or makes a call that only an SDK has."""
+    if names.libraries & SDKS:
+        return True
+    paths = (_path(call.func) for scope in names.scopes.values() for call in scope.calls)
+    return any(SDK_CALL.search(path) for path in paths)
 
 
 def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
@@ -277,6 +286,8 @@ def _looks_like_sdk(
     if method in NO_REQUESTS:
         return False
     if boto_shapes.is_of_thing(names.libraries, receiver, method, call):
+        return True
+    if OF_SDK_CLIENT.search(f"{_last(receiver)}.{method}"):
         return True
     if names.libraries & SDKS and TALKS.search(f"{_last(receiver)}.{method}"):
         return True

@@ -18,6 +18,12 @@ _SDK_PATHS = (
 SDK_CALL = re.compile(rf"\._make_api_call$|\.{_SDK_PATHS}\.(?:{'|'.join(SDK.split())})$")
 """Endings of calls through an SDK."""
 SDKS = frozenset({"openai", "anthropic", "groq", "mistralai", "together", "cohere", "google"})
+OF_SDK_CLIENT = re.compile(
+    r"(?:^|_)(?:openai|anthropic|groq|mistral|cohere|ollama|gemini|genai|together)_?client"
+    rf"\.(?:{'|'.join(SDK.split())}|pull|push|show|ps|chat|embed)$",
+    re.IGNORECASE,
+)
+"""Calls of what is called the client of an SDK."""
 OF_IMPORTED_SDK = re.compile(
     r"\.(?:files|containers|conversations|fine_tuning|skills|vector_stores\.files)\.\w+$"
     r"|\.with_(?:raw|streaming)_response\.\w+$"

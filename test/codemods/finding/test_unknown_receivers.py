@@ -93,6 +93,7 @@ LISTED = {
         "return url.chat.completions.with_raw_response.create(model=1)",
     ),
     "a chat that is completed": ("import mistralai", "return url.chat.complete(model=1, messages=[])"),
+    "a client that is called after its SDK": ("import httpx", "return url.ollama_client.pull('m')"),
     "a conversation": ("from google import genai", "return self.chat.send_message(url)"),
     "a model that is asked": ("import requests", "return url.generate(model='m', prompt='p')"),
     "a context variable's": (
@@ -113,6 +114,13 @@ def test_what_may_be_a_request_is_listed_with_what_to_do_about_it(imports, body)
     assert site.decision is Decision.SKIPPED
     assert "annotate" in site.reason
     assert "[tool.backend-retrofit]" in site.reason
+
+
+def test_C6_files_of_an_sdk_that_other_calls_give_away_are_listed():
+    body = "f = url.files.create(file=1, purpose='fine-tune')\nreturn url.fine_tuning.jobs.create(training_file=f)"
+    sites = check_noop(unknown(body, "x = 1")).sites
+    assert [site.callee for site in sites] == ["url.files.create", "url.fine_tuning.jobs.create"]
+    assert check_noop(unknown("return url.files.create(name=1)", "import requests")).sites == ()
 
 
 SEVERAL_OF_BOTO = {
