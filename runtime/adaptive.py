@@ -20,19 +20,15 @@ _SOME_SUCCESSES = 3  # a refusal before these says that far too many were sent
 _DOUBTS = 2  # then what is refused has nothing to do with how many are sent
 _GROWTH = 8.0  # of the window, in as many successes as brought it back
 _WEIGHT_OF_NEWEST = 0.2  # in the mean of how long answers take
-_LATEST, _ALIKE = (
-    20,
-    5,
-)  # of so many accepted requests, so many that had as many beside them as the refused one: a rate
+# If 5 of the 20 requests accepted last had as many beside them as the refused one, the server has a rate.
+_LATEST, _ALIKE = 20, 5
 _CUT_OF_PACE, _CUT_OF_PACE_AGAIN = 0.95, 0.75
 _SAVED_UP = 0.3  # of what was accepted soon after a hold may have been saved up meanwhile
-_LATE = 2  # so many starts may be made good after a late wake-up
-_HOLDS = 20  # as long as so many holds, nothing is tried that may bring the next one
+_LATE = 2  # starts that may be made up for after a late wake-up
+_HOLDS = 20  # for as long as this many holds, nothing is tried that may bring the next one
 _HOLDS_UNTIL_OVER = 6
-_LONGER, _IN_VAIN = (
-    1.5,
-    2,
-)  # what pacing is for: so many times as many answers until the next refusal; and how often not
+# Pacing is to bring 1.5 times as many answers until the next refusal; it may fail to twice.
+_LONGER, _IN_VAIN = 1.5, 2
 
 
 class Window:
@@ -62,7 +58,7 @@ class Window:
         self.hold = 0.0  # how long the latest one was, in seconds
         self.seconds = 0.0  # that an answer takes
         self.over_at = 0.0  # not before: each hold stops everybody, so that the next one is to come late
-        self.paced = 0.0  # where the server has a rate: so many seconds for `size` starts
+        self.paced = 0.0  # where the server has a rate: seconds for `size` starts
         self.unpaced = limit  # its size before that
         self.lasted, self.in_vain = (
             0,

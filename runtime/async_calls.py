@@ -172,9 +172,8 @@ class AsyncCall(Coroutine[Any, Any, Any]):
         note_open_stream(slot)
         slot.used_at = math.inf  # as above
         try:
-            items, first = (
-                request.outcome()
-            )  # not the manager itself, which may begin anew: an SDK's list of pages
+            # Not the manager itself, which may start over: an SDK's list of pages.
+            items, first = request.outcome()
             told = with_use(items, slot)
             for item in first:
                 if told is not items:

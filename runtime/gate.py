@@ -25,7 +25,7 @@ class Gate(HeldSlots):
     """Admits requests, first in, first out, at most `limit` at once.
 
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
-    tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and whoever
+    tickets that wait. A newcomer takes a free slot only where no ticket is ready, so it overtakes nobody; and what
     frees a slot, adds a ticket or changes a limit calls `pump()` next, so that nothing waits while a slot is free.
     `calm` is True only where there is nothing to see to but `active` and `limit`: no ticket, no hold, nothing
     abandoned, not closed, no `source`. Where other processes share the limit, each slot that is held was taken from

@@ -127,7 +127,7 @@ def submit_call(
 def submit_to_line(
     engine: "RequestEngine", call: Callable[..., Any], args: Any, kwargs: Any
 ) -> "Future[Any]":
-    """Do what `submit_call` does, whether there is room or not: for whoever waits for the result at once."""
+    """Do what `submit_call` does, whether there is room or not: the caller waits for the result at once."""
     return _submit_request(engine, True, call, args, kwargs)
 
 

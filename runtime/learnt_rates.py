@@ -42,9 +42,9 @@ class Reading(NamedTuple):
     Attributes:
         name: by which it is known again in the next answer.
         counts: requests, tokens, ...
-        reset: seconds until the window begins anew, or the bucket is full.
+        reset: seconds until the next window begins, or the bucket is full.
         interval: seconds for one unit, where the vendor says that, else 0: `reset` tells.
-        is_window: it begins anew as a whole; False: it fills evenly, or this is not known.
+        is_window: it is refilled at once when the next begins; False: it fills evenly, or this is not known.
     """
 
     name: str

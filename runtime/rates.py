@@ -212,7 +212,7 @@ class Pace:
         return due if due > now else 0.0
 
     def begin(self, slot: Slot, in_flight: int) -> None:
-        """Pay for a start; so many requests are in flight with it."""
+        """Pay for a start; `in_flight` counts it, too."""
         if slot.fee is not None:
             return
         now, rates, costs = monotonic(), self.rates, self._costs(slot)

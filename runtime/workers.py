@@ -144,7 +144,7 @@ def _renew_queue(gate: "Gate") -> None:
 
 
 def waits_for_other_threads(thread: int) -> bool:
-    """Return True if a thread stands in a wait for others that its own code began: a pool's `map`, `result()`, `join()`.
+    """Return True if a thread waits for others because its own code said so: a pool's `map`, `result()`, `join()`.
 
     A library that waits for a thread of its own (gRPC, s3transfer) may well have a request in flight.
     """

@@ -255,7 +255,7 @@ def press(key: str, api: Any, load: Load, faults: Faults | None) -> bool:
 
 
 def watch(api: Any, load: Load, faults: Faults | None, seconds: float) -> None:
-    """Show what goes on for so many seconds, or until `q` or Ctrl-C."""
+    """Show what goes on for some seconds, or until `q` or Ctrl-C."""
     meter = Meter(api, load)
     console = Console(highlight=False)
     start = time.monotonic()

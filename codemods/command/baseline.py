@@ -32,7 +32,7 @@ def accept(facts: Facts, path: Path, accepted: Accepted) -> int:
 
     Args:
         path: of the baseline.
-        accepted: what stands in it.
+        accepted: what it holds.
     """
     accepted = accepted.copy()
     new = 0

@@ -10,7 +10,7 @@ from typing import Any
 from .project_metadata import nearest, option, table_in, toml
 
 _ANY = "*"
-"""Whichever module lies beside the file that says it."""
+"""Any module beside the file that says it."""
 _BY_NAME = ("flit", "hatchling", "poetry")
 """Build backends that package the one module with the project's name, unless they are told otherwise."""
 

@@ -1,4 +1,4 @@
-"""Tells what retries a place in the code as a whole: around it, or around all calls of the function that it stands in."""
+"""Tells what retries a place in the code as a whole: around it, or around all calls of the function that it is in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .resolve import Names
 
 
 class Callers:
-    """Knows what retries a place in the code: around it, or around all the calls of the method that it stands in."""
+    """Knows what retries a place in the code: around it, or around all the calls of the method that it is in."""
 
     def __init__(self, names: Names) -> None:
         self.names = names

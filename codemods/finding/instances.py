@@ -18,7 +18,7 @@ def enclosing_method(inner: Scope) -> Scope | None:
 
 
 def why_no_method(inner: Scope) -> str:
-    """Return why what stands in a scope has no instance to hold the queue."""
+    """Return why the code of a scope has no instance to hold the queue."""
     if enclosing_method(inner) is not None:
         return "static method: there is no `self` or `cls` to hold the queue"
     if isinstance(inner.node, ast.Module):

@@ -82,7 +82,7 @@ def look(
 
     Args:
         name: what the callee resolves to, if anything.
-        entered: the call stands in an `async with`.
+        entered: the call is in an `async with`.
     """
     dynamic = _dynamic_receiver(callee)
     if dynamic is not None:

@@ -64,7 +64,7 @@ def inject(
     """
     if not can_be_asked(source, tree):
         reason = (
-            "LibCST, which makes the changes, would take too long to read it, or could not: too much stands in brackets, "
+            "LibCST, which makes the changes, would take too long to read it, or could not: too much is in brackets, "
             "or is nested too deeply; move that out of the code"
         )
         raise Refusal(0, reason)

@@ -27,7 +27,7 @@ def plan_block(
 
     Args:
         rendered: the block as it is made now, or why there is to be none.
-        info: the class that it stands in; None for the runtime.
+        info: the class that it is in; None for the runtime.
         engine: the name by which the file knows the runtime's class.
     """
     name, line = region.block, region.first

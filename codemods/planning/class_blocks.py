@@ -366,7 +366,7 @@ def why_refused(info: ClassInfo, source: Source) -> str:
 
 
 def _base_names(nodes: Iterable[ast.ClassDef]) -> set[str]:
-    """Return the last parts of the names of the bases of classes, without what stands in brackets behind them."""
+    """Return the last parts of the names of the bases of classes, without the brackets behind them."""
     bases = (base.value if isinstance(base, ast.Subscript) else base for node in nodes for base in node.bases)
     return {decorator_name(base).rpartition(".")[2] for base in bases}
 

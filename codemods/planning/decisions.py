@@ -12,7 +12,7 @@ from .opt_outs import NO_RETRY, SKIP, written
 
 @dataclass(frozen=True)
 class Home:
-    """What a decision asks of the class that a call site stands in, or of the module.
+    """What a decision asks of the class that a call site is in, or of the module.
 
     Attributes:
         refused: why it cannot have blocks, or nothing.

@@ -2,7 +2,7 @@
 
 A pool has no line of its own: each call waits in that of the member which can start it first. It moves to another one
 when that member is held back, cannot be reached, or refuses its key. What a member retries, and whether a request may
-be sent twice, is the member's business as ever.
+be sent twice, is for the member to decide, as without a pool.
 
     from backend_retrofit_runtime.pool import RequestPool
 """
@@ -35,7 +35,7 @@ class RequestPool(Generic[_T]):
 
     Args:
         members: instances of retrofitted classes, of one class or of several that have the same methods.
-        order: "turn": whoever may start first (limit, `Retry-After`), in turn among equals. "fallback": the first in the
+        order: "turn": the member that can start first (limit, `Retry-After`); equals take turns. "fallback": the first in the
             list, and the next only while those before it cannot: held back for more than a second, not reached, full,
             or refused.
 

@@ -130,7 +130,7 @@ def always_in_line(member: Member, make: Callable[..., Any], args: Any, kwargs: 
 
 
 class PoolFuture(Future[Any]):
-    """The outcome of what was submitted to a pool, whichever members it goes to."""
+    """The outcome of what was submitted to a pool, whatever members it goes to."""
 
     def __init__(self, call: PoolCall, name: str, args: Any, kwargs: Any) -> None:
         super().__init__()

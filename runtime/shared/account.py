@@ -1,6 +1,6 @@
 """The step of the protocol in Python: what `"machine"` runs, and what the Lua script is compared with.
 
-`script.LUA` is the same, line by line; whoever changes one changes both. Why each rule is there: docs/sharing.md.
+`script.LUA` is the same, line by line: change both together. Why each rule is there: docs/sharing.md.
 
 Invariants after every step: `total` is the sum of what the known processes hold; each entry of the line is one slot
 that its process waits for; nothing is granted beyond `limit`.

@@ -87,7 +87,7 @@ class RedisServer:
             raise
 
     def _is_of_a_cluster(self) -> bool:
-        """Find out once, and go on with the cluster: whoever asks the right node by chance would never be told."""
+        """Find out once, and go on with the cluster: a client that asks the right node by chance is never told."""
         try:
             enabled = bool(self._client.info("cluster").get("cluster_enabled"))
         except self._redis.exceptions.ResponseError:  # no right to ask

@@ -1,4 +1,4 @@
-"""The step of the protocol as Redis runs it. `account.Account` is the same in Python: whoever changes one changes both.
+"""The step of the protocol as Redis runs it. `account.Account` is the same in Python: change both together.
 
 Needs Redis or Valkey 6.2. All keys are declared and have one hash tag. Only the server's clock counts.
 """

@@ -143,7 +143,7 @@ def _run(
 
 
 def _threads(calls: _Calls, call: Callable[[int], Any], callers: int, each: int) -> float:
-    """Return how long it takes when so many threads make so many calls each, one after the other."""
+    """Return how long `callers` threads take to make `each` calls, one after the other."""
     ready = threading.Barrier(callers + 1)
 
     def caller() -> None:

@@ -169,7 +169,7 @@ WAYS: dict[str, Callable[[], Call]] = {
 
 
 def _run(server: Server, call: Call, paths: Iterator[str], callers: int = CALLERS) -> Outcome:
-    """Let so many threads make the requests of `paths` between them."""
+    """Let threads make the requests of `paths` between them; `callers` says how many."""
     lock, failed = threading.Lock(), []
 
     def caller() -> None:

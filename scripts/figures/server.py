@@ -33,13 +33,13 @@ class Behaviour:
 
     Attributes:
         seconds: how long an answer takes.
-        at_once: it answers 429 where more than so many requests are in flight; 0: no such limit.
-        per_second: it answers 429 where more than so many came within the last second; 0: no such limit.
+        at_once: at most this many requests in flight, the others get a 429; 0: no limit.
+        per_second: at most this many requests within a second, the others get a 429; 0: no limit.
         retry_after: its `Retry-After` with a 429, in seconds; 0: it says nothing.
-        bucket: a token bucket of so many, and how many a second fill it: what it does not hold is a 429. A request takes one,
+        bucket: the size of a token bucket, and how many tokens a second fill it: what it does not hold is a 429. A request takes one,
             or as many as the last part of its path says. (0, 0): there is none.
         says_bucket: of what the bucket's state is told in OpenAI's headers: "requests" or "tokens".
-        capacity_of: (seconds, at_once), ...: `at_once` until so many seconds after the first request.
+        capacity_of: (seconds, at_once), ...: `at_once` until these seconds after the first request.
         says_milliseconds: with `per_second`, say in `retry-after-ms` when there is room again, as OpenAI does.
         unavailable, limited, reset, stall, truncate: the fraction of requests that it answers with a 503, with a
             429, with a reset connection, not at all, or with half a body.
