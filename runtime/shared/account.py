@@ -295,6 +295,5 @@ class Account:
             math.ceil(max(0.0, self.hold - self.now) * 1000),
             wake,
             self.longest,
-            self.limit - self.total,
             self.round,
         )

@@ -22,7 +22,6 @@ class Alone:
         limit: in force at the end.
         place, processes: this process among those that were seen last.
         held: what this process has in flight now.
-        free: slots that nobody held; only where it was all of them, nobody is assumed to hold any.
         longest: how long calls took at most.
         now: when it began.
         known: the server was reached before; if it never was, nobody can tell how many share the limit.
@@ -35,7 +34,6 @@ class Alone:
         place: int,
         processes: int,
         held: int,
-        free: int,
         longest: float,
         now: float,
         known: bool = True,
@@ -50,7 +48,7 @@ class Alone:
             self.share = max(1, limit // processes + (place < limit % processes)) if limit else 0
         self.first = self.share
         self.settled_at = now
-        if terms.fallback == "share" and known and processes > 1 and free < limit:
+        if terms.fallback == "share" and known and processes > 1:
             self.first = min(self.share, held)
             self.settled_at = now + min(1.5 * longest + _SLACK, terms.lease)
         # Bursts of all processes would add up.

@@ -41,7 +41,7 @@ class Holdings:
         self.joined = False  # the server has answered, and is not away
         self.born = self.round = 0
         self.valid_until = -math.inf
-        self.limit, self.processes, self.place, self.free = terms.limit, 1, 0, terms.limit
+        self.limit, self.processes, self.place = terms.limit, 1, 0
         self.hold_until = 0.0
         self.untold_hold = 0.0  # until then; the server has not heard of it
         self.wake_at = math.inf
@@ -215,12 +215,7 @@ class Holdings:
             self.born = reply.born
             self.granted = max(self.granted, reply.granted + self.started_alone)
             self.started_alone = 0
-            self.limit, self.processes, self.place, self.free = (
-                reply.limit,
-                reply.processes,
-                reply.place,
-                reply.free,
-            )
+            self.limit, self.processes, self.place = reply.limit, reply.processes, reply.place
             self.longest_of_all = reply.longest / 1000
             self.valid_until = sent_at + self.terms.lease
             if lost and self.hold_until > now + reply.hold / 1e6:
@@ -272,7 +267,6 @@ class Holdings:
                 self.place,
                 self.processes,
                 self.held,
-                self.free,
                 self.longest_of_all,
                 now,
                 known,
@@ -286,7 +280,5 @@ class Holdings:
             if self.alone is not None:
                 self.limit = terms.limit
                 since = self.alone.since
-                self.alone = Alone(
-                    terms, terms.limit, self.place, self.processes, self.held, 0, 0.0, now, False
-                )
+                self.alone = Alone(terms, terms.limit, self.place, self.processes, self.held, 0.0, now, False)
                 self.alone.since = since

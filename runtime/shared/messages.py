@@ -110,8 +110,6 @@ class Reply(NamedTuple):
     """When this process is to report again, to hand on what is due then; -1: somebody else does."""
     longest: int
     """Milliseconds that the longest of the latest calls of all processes took."""
-    free: int
-    """Slots that nobody holds."""
     round: int
     """Number of the latest question to all."""
 

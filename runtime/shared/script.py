@@ -311,8 +311,7 @@ return {
     seq, all.born, it and it.granted or 0, all.limit,
     math.max(redis.call('ZCARD', checks), all.fresh > now and expected() or 0),
     it and all.fresh <= now and it.place or redis.call('ZCARD', checks) + expected(),
-    math.ceil(math.max(0, all.hold - now) * 1000), waker, all.longest, all.limit - all.total,
-    all.round,
+    math.ceil(math.max(0, all.hold - now) * 1000), waker, all.longest, all.round,
 }
 """
 

@@ -71,6 +71,6 @@ def _said(thing: Any) -> str:
     if isinstance(thing, Reply):
         return (
             f"{thing.seq}: born {thing.born} granted {thing.granted} of {thing.processes} place {thing.place} "
-            f"free {thing.free} round {thing.round} wake {thing.wake}"
+            f"round {thing.round} wake {thing.wake}"
         )
     return str(thing)

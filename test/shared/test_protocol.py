@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend_retrofit_runtime.shared.account import Account
-from backend_retrofit_runtime.shared.messages import Terms
+from backend_retrofit_runtime.shared.holdings import Holdings
+from backend_retrofit_runtime.shared.messages import Reply, Terms
 
 from .simulation import Network, Process, World
 
@@ -160,3 +161,26 @@ def test_R13_a_process_that_is_the_first_waits_for_nobody() -> None:
     (process,) = processes_of(world, WAIT._replace(limit=8), 1, left=40, callers=8)
     world.run(1)
     assert process.finished == 40
+
+
+def test_R12_a_process_that_held_nothing_starts_nothing_alone_before_the_calls_of_others_can_have_ended() -> (
+    None
+):
+    holdings = Holdings(Terms(limit=12))
+    report = holdings.report(100.0, {})
+    answer = Reply(
+        seq=report.seq,
+        born=1,
+        granted=0,
+        limit=12,
+        processes=8,
+        place=0,
+        hold=0,
+        wake=-1,
+        longest=200,
+        round=0,
+    )
+    holdings.answered(report, answer, 100.0, 100.01)
+    holdings.lost(100.2)
+    assert not holdings.take("early", 100.3)  # the others may have been granted all slots since the answer
+    assert holdings.take("later", 100.7)
