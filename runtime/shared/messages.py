@@ -116,8 +116,9 @@ class Reply(NamedTuple):
 
 CONFIRM_MS = 50
 """How long a process that has not confirmed half of the limit may take to do so before it is passed by."""
-QUIET_MS = 100
-"""When not everything is known, nothing is granted for so long, or until all processes have reported."""
+QUIET_MS = 500
+"""When not everything is known, nothing is granted for so long, or until all processes have reported: those that have
+not may hold more than a share. It takes milliseconds, but where the machine is busy a process may stand still for longer."""
 SILENCE_MS = 1000
 """While others wait, a process that says nothing for so long is looked for: without a subscription it is forgotten.
 One that lives reports twice as often, and subscribes anew at once; where the machine is busy, both may take a while."""
