@@ -68,6 +68,15 @@ def test_C4_sub_packages_share_one_runtime(shop, given):
     assert runtimes(shop) == []
 
 
+@pytest.mark.parametrize("name", ["openai", "cohere", "pinecone", "queue", "vendor"])
+def test_C4_a_module_that_is_called_like_the_library_it_imports_shares_the_runtime(shop, name):
+    (shop / "orders" / f"{name}.py").write_text(f"import {name}\n{CLIENT}")
+    if name != "vendor":
+        (shop / "orders" / "other.py").write_text(f"import {name}\n{CLIENT}")
+    retrofit("shop")
+    assert runtimes(shop) == [RUNTIME]
+
+
 def test_C9_nothing_is_put_outside_of_what_was_given(shop):
     retrofit("shop/orders")
     assert runtimes(shop) == [f"orders/{RUNTIME}"]

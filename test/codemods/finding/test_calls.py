@@ -204,3 +204,63 @@ def test_a_well_known_api_library_that_is_not_in_the_table_is_named_once(imports
 @pytest.mark.parametrize("imports", ["import json", "import requests", "from .stripe import x", "import azure.identity", "import githubber"])  # fmt: skip
 def test_other_libraries_are_not_named(imports):
     assert not check_noop(f"{imports}\n").classes
+
+
+def of_resource(body: str) -> str:
+    return method(
+        f"table = boto3.resource('dynamodb').Table('t')\nbucket = boto3.resource('s3').Bucket('b')\n{body}",
+        "import boto3",
+    )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "print(r)",
+        "merge(all, r)",
+        "return r",
+        "return [r]",
+        "self.kept['last'] = r",
+        "return r.get('Items')",
+        "r.update(url)\nreturn r",
+        "while r.get('LastEvaluatedKey'):\n    pass",
+    ],
+)
+def test_C5_what_a_request_of_a_resource_answers_is_data(use):
+    check_sites(of_resource(f"r = table.query(Limit=1)\n{use}"), "wrapped table.query")
+
+
+@pytest.mark.parametrize(
+    ("body", "made", "used"),
+    [
+        ("o = bucket.put_object(Key='k')\no.delete()", "bucket.put_object", "o.delete"),
+        ("o = bucket.create()\no.load()", "bucket.create", "o.load"),
+    ],
+)
+def test_C5_a_thing_that_a_request_of_a_resource_gives_makes_requests_too(body, made, used):
+    check_sites(of_resource(body), f"wrapped {made}", f"wrapped {used}")
+
+
+def test_C6_a_batch_writer_that_would_keep_things_twice_is_listed():
+    source = of_resource("with table.batch_writer() as batch:\n    batch.put_item(Item=url)")
+    (site,) = check_noop(source).sites
+    assert "twice" in site.reason
+
+
+def test_C6_a_thing_that_is_waited_for_is_listed():
+    (site,) = check_noop(of_resource("table.wait_until_exists()")).sites
+    assert "polls" in site.reason
+
+
+def test_C5_a_module_that_is_imported_by_a_call():
+    source = method("return __import__('requests').get(url)", "")
+    check_sites(source, "wrapped __import__('requests').get")
+
+
+def test_C5_a_librarys_function_that_a_base_class_has():
+    source = client(
+        "@classmethod\ndef ask(cls, *args):\n    return super().create(*args)",
+        imports="import openai",
+        head="class Cached(openai.ChatCompletion):",
+    )
+    check_sites(source, "wrapped super().create")

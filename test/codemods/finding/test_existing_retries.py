@@ -39,6 +39,7 @@ RETRY_LOOPS = {
     "as often as a list is long": "for _ in [None] * 3:\n    try:\n        return requests.get(url)\n    except OSError:\n        pass",
     "counting down": "for left in range(3, 0, -1):\n    try:\n        return requests.get(url)\n    except OSError:\n        time.sleep(left)",
     "while some are left": "retries = 3\nwhile retries > 0:\n    r = requests.get(url)\n    if r.ok:\n        return r\n    retries -= 1",
+    "attempts that do not end with a success": "for attempt in range(1, n + 1):\n    try:\n        r = requests.get(url)\n        r.raise_for_status()\n    except OSError:\n        if attempt == n:\n            raise\n        time.sleep(1)\nreturn r",
     "without a sleep": "for i in range(3):\n    r = requests.get(url)\n    if r.ok:\n        return r",
     "match": "for _ in range(4):\n    r = requests.get(url)\n    match r.status_code:\n        case 429 | 503:\n            time.sleep(1)\n        case _:\n            return r",
     "match with continue": "while True:\n    r = requests.get(url)\n    match r.status_code:\n        case 429:\n            time.sleep(1)\n            continue\n    return r",

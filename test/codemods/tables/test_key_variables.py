@@ -38,7 +38,7 @@ def test_words_of_a_name(name, words):
 @pytest.mark.parametrize(
     "name",
     "Client API Base BaseClient WorkerTokenClient CLIENT_BASE BaseAPI HTTP AsyncHTTPSession HTTPClient2 APIv2 BaseLLM AIClient LLM"
-    " RESTClient AbstractProvider MyClient TheApi ChatClient EmbeddingModel ImageGenerator JSONAPIClient M\u00fcller".split(),
+    " RESTClient AbstractProvider MyClient TheApi ChatClient EmbeddingModel ImageGenerator JSONAPIClient APIRanker CloudAgentMemory VectorStore M\u00fcller".split(),
 )
 def test_K6_no_variable_is_made_of_filler_alone(name):
     assert made_up(name, "api_key") == ()
@@ -55,6 +55,7 @@ def test_K6_no_variable_is_made_of_filler_alone(name):
         ("AzureOpenAI", "AZURE_OPENAI_API_KEY"),
         ("GitHub_API", "GITHUB_API_KEY"),
         ("StripeV3API", "STRIPE_API_KEY"),
+        ("VannaDB_VectorStore", "VANNA_API_KEY"),
         ("BaseStripeHTTPClient", "STRIPE_API_KEY"),
     ],
 )
