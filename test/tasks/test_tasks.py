@@ -161,10 +161,13 @@ def test_R18_the_workers_have_one_limit_where_they_share_a_queue(place: Place) -
     ):  # until both processes are known to the other
         assert len(seen) < 400
         seen += client.map(client.where, range(8))
-    in_flight.peak = in_flight.calls = 0
-    seen = list(client.map(client.where, range(40)))
-    assert len({pid for pid, _ in seen}) == 2
-    assert (in_flight.peak, in_flight.calls) == (1, 40)
+    for _ in range(20):  # on a busy machine, one of the processes may take all requests of a round
+        in_flight.peak = in_flight.calls = 0
+        seen = list(client.map(client.where, range(40)))
+        assert (in_flight.peak, in_flight.calls) == (1, 40)
+        if len({pid for pid, _ in seen}) == 2:
+            return
+    pytest.fail("one of the processes took all requests of each round")
 
 
 def test_R18_a_request_whose_worker_is_killed_fails(place: Place, request: pytest.FixtureRequest) -> None:
