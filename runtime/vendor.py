@@ -54,6 +54,8 @@ class Vendor(NamedTuple):
         was_kept: called with the variables of a frame in which a connection ended; returns True if it had answered before.
         awaits: called with a call and the class of the object whose method it is; returns True if the call gives
             something to be awaited or entered, although its function is not `async def`.
+        hears: called with a call where rates are learnt, however it is handled; returns it, or the same call with the headers
+            of its answer put into the slot, where the result does not show them.
         owned: names of the attributes by which `handling` may know an object of any class, besides the class.
     """
 
@@ -66,6 +68,7 @@ class Vendor(NamedTuple):
     is_cut: "Callable[[Any], bool] | None" = None
     was_kept: "Callable[[Mapping[str, Any]], bool] | None" = None
     awaits: "Callable[[Any, type], bool] | None" = None
+    hears: "Callable[[Any], Any] | None" = None
     owned: "tuple[str, ...]" = ()
 
 

@@ -3,6 +3,7 @@
 Its kind is known, its library's own retries are off; nothing is called yet.
 """
 
+import contextlib
 import logging
 import weakref
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
     kind = known.kind
     if known.handle is _as_it_is and kind is SYNC:
         return partial(run_call, engine, call, retry)
+    if engine.gate.pace is not None and engine.gate.pace.learns:
+        call = _with_headers(call)
     prepare = None
     if retry and engine.settings["max_retries"] is not None:
         call, retry, prepare = _handling_of(engine, call, known.handle)
@@ -166,6 +169,15 @@ def _handles(handle: Any, call: Any) -> bool:
         return handle is not None and handle(call, call.__self__) is not None
     except Exception:
         return True  # it says so when it is asked again
+
+
+def _with_headers(call: Any) -> Any:
+    """Return a call whose answer's headers can be read."""
+    with contextlib.suppress(Exception):  # somebody else's object, as above
+        for vendor in VENDORS:
+            if vendor.hears is not None:
+                call = vendor.hears(call)
+    return call
 
 
 def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:

@@ -66,22 +66,44 @@ def _once(call: Any, owner: Any, options: dict[str, Any]) -> Any:
     """Return a method of a resource, or a function around one, as one of a copy that sends with these options.
 
     Raises:
+        TypeError: as `_of_copy`.
+    """
+    given = owner.__dict__
+    senders = {name: partial(_send_once, given[name], options) for name in _SENDERS if name in given}
+    if "_get_api_list" in given:
+        senders["_get_api_list"] = partial(_list_once, given["_get_api_list"], owner._client, options)
+    return _of_copy(call, owner, senders)
+
+
+def _of_copy(call: Any, owner: Any, senders: dict[str, Any]) -> Any:
+    """Return a method of a resource, or a function around one, as one of a copy that sends through these functions.
+
+    Raises:
         TypeError: it is not known where the function keeps the method.
     """
     given = owner.__dict__
     twin = object.__new__(type(owner))
     own = twin.__dict__
     own.update(given)
-    for name in _SENDERS:
-        if name in given:
-            own[name] = partial(_send_and_hear, given[name], owner._client, options)
-    if "_get_api_list" in given:
-        own["_get_api_list"] = partial(_list_once, given["_get_api_list"], owner._client, options)
+    own.update(senders)
     if type(call) is MethodType:
         return MethodType(call.__func__, twin)
     if call.__name__ not in given and type(again := getattr(twin, call.__name__)) is type(call):
         return again  # a wrapper that somebody has put into the class, as tools that trace do
     return _around(call, call.__wrapped__, MethodType(call.__wrapped__.__func__, twin))
+
+
+def _heard_call(call: Any) -> Any:
+    """Return a call that keeps the headers of its answer, whoever retries it; or the call as it was."""
+    if isinstance(call, partial):
+        return partial(_heard_call(call.func), *call.args, **call.keywords)
+    owner = attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__")
+    given = attribute(owner, "__dict__") or {}
+    client = given.get("_client")
+    if "_post" in given and _is_client(client):
+        names = [name for name in _SENDERS if name in given]
+        return _of_copy(call, owner, {name: _heard(given[name], client) for name in names})
+    return _heard(call, owner) if _is_client(owner) and f"_{call.__name__}" in _SENDERS else call
 
 
 def _heard(send: Any, client: Any) -> Any:
@@ -127,10 +149,6 @@ def _send_once(send: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) ->
     options = kwargs.get("options")
     kwargs["options"] = {**(options or {}), **more}
     return send(*args, **kwargs)
-
-
-def _send_and_hear(send: Any, client: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
-    return _send_once(_heard(send, client), more, *args, **kwargs)
 
 
 def _list_once(send: Any, client: Any, more: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -218,6 +236,7 @@ VENDORS.append(
         failure=_failure_in_stream,
         handling=_sdk_handling,
         owned=("_client", "_post", "max_retries", "get_api_list"),
+        hears=_heard_call,
         repeatable=_sdk_repeatable,
     )
 )

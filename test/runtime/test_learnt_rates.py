@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from functools import partial
 from types import SimpleNamespace
 
 import anthropic
@@ -326,6 +327,33 @@ def test_R3_sdks_whose_results_show_no_headers_teach_all_the_same(auto, server, 
     assert auto.queue_stats()["learnt_requests_per_minute"] == pytest.approx(expected)
     if not raw:  # it is not read for that
         assert RequestEngine.of(auto).gate.pace.means["input tokens"] == 7
+
+
+@pytest.mark.parametrize(
+    "way", ["no retries of the SDK", "no retries of ours", "no method of the SDK", "a partial"]
+)
+def test_R3_they_teach_whoever_retries(auto, server, way):
+    server.app = lambda request: Reply(200, CHAT, headers={**JSON, **RECORDED["OpenAI"][0]})
+    retries = 0 if way == "no retries of the SDK" else 2
+    client = closed_later(openai.OpenAI(api_key="test-key", base_url=server.url, max_retries=retries))
+    if way == "no method of the SDK":
+        auto.call(client.post, "/new", body={}, cast_to=object)
+    elif way == "a partial":
+        auto.call(partial(client.chat.completions.create, model="m"), messages=[])
+    else:
+        create = auto._queued(client.chat.completions.create, retry=way != "no retries of ours")
+        create(model="m", messages=[])
+    assert auto.queue_stats()["learnt_requests_per_minute"] == pytest.approx(5000)
+
+
+def test_R3_the_owners_retries_stay_when_its_headers_are_heard(auto, server):
+    answers = [Reply(500, b"{}"), Reply(200, CHAT, headers={**JSON, **RECORDED["OpenAI"][0]})]
+    server.app = lambda request: answers.pop(0)
+    client = closed_later(openai.OpenAI(api_key="test-key", base_url=server.url, max_retries=1))
+    create = auto._queued(client.chat.completions.create, retry=False)
+    assert create(model="m", messages=[]).usage.total_tokens == 12
+    assert not answers
+    assert client.max_retries == 1
 
 
 def test_R3_so_do_async_ones(auto, server):
