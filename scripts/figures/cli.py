@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from . import callers, gateway, memory, overhead, rates, storms, tls
 from .plots import draw_rows
-from .rows import Row, print_table
+from .rows import FIGURES, Row, print_table
 
 # In the order of the table.
 ROWS: dict[str, Callable[[bool], Row]] = {
@@ -39,8 +40,12 @@ ROWS: dict[str, Callable[[bool], Row]] = {
 }
 
 
+def _rounded(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "values": {name: float(f"{value:.4g}") for name, value in row.values.items()}}
+
+
 def main() -> None:
-    """Measure the rows that are asked for; print the table, and write the plot if all were measured in full."""
+    """Measure the rows that are asked for; print the table. If all were measured in full, draw the plot and keep the figures."""
     parser = argparse.ArgumentParser(description="Measure queue and backoff beside what others reach.")
     parser.add_argument("--only", action="append", choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it works")
@@ -52,8 +57,10 @@ def main() -> None:
         console.print(f"[dim]{key} ...[/]")
         rows.append(ROWS[key](options.quick))
     print_table(rows, console)
+    files = [options.json] if options.json else []
     if not (options.only or options.quick):
         console.print(f"drawn: {draw_rows(rows)}")
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+        files.append(FIGURES)
+    for file in files:
+        file.write_text(json.dumps([_rounded(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     sys.exit(not (options.quick or all(check.met for row in rows for check in row.checks)))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures.json"
+"""What the last whole run has measured; `scripts/update_readme` makes a table of it."""
 
 
 @dataclass(frozen=True)
