@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # This many 503 in a row, with nothing else between them, are not strays: a gateway says with them that there are too many.
 _IN_A_ROW = 3
+# And after this many, the next one of the same request has nothing to do with how many there are.
+_BEFORE = 2
 
 
 def regulate(engine: "RequestEngine", is_shared: bool = False) -> float:
@@ -134,7 +136,9 @@ def _heed(
             if used and slot.lease is not None:
                 gate.source.correct(slot.lease, used)
             gate.source.learn(pace)
-    if is_refusal:
+    if failure is not None and is_refusal and _is_its_own(gate, slot, failure, hold > 0):
+        pass  # fewer at once would not help it, and keep the others waiting
+    elif is_refusal:
         is_doubtful = _may_be_stray(gate, failure, hold > 0)
         # Who is alone only has to wait.
         if pace.window is None and not is_doubtful and gate.active + gate.waiting > 1:
@@ -158,6 +162,18 @@ def _may_be_stray(gate: "Gate", failure: "Failure | None", holds: bool) -> bool:
         return False
     gate.strays = (*gate.strays, gate.begun() - gate.active)[-_IN_A_ROW:]
     return len(gate.strays) < _IN_A_ROW or gate.strays[-1] - gate.strays[0] >= _IN_A_ROW
+
+
+def _is_its_own(gate: "Gate", slot: Slot, failure: Failure, holds: bool) -> bool:
+    """Return True for a 503 of a request that got as many before, while others were answered: a model that is not there, say."""
+    if holds or failure.status != 503:
+        return False
+    counts = gate.counts
+    answered = gate.begun() - gate.active - counts["retried"] - counts["failed"]
+    slot.refusals += 1
+    if slot.refusals == 1:
+        slot.answered = answered
+    return slot.refusals > _BEFORE and answered > slot.answered
 
 
 def _tell_what_is_learnt(engine: "RequestEngine") -> None:

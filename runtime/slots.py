@@ -68,6 +68,10 @@ class Slot:
     cuts = 0  # how often the window was cut before it was sent, and when it was sent: see `adaptive`
     sent_at = 0.0
     in_flight = 0  # with it, when it was sent
+    refusals = (
+        0  # how many 503 it got, and how many requests were answered when it got the first: see `pacing`
+    )
+    answered = 0
     gate: "Gate"
 
     def release(self) -> None:

@@ -234,7 +234,7 @@ def test_B2_a_pack_of_failures_for_one_model_leaves_the_others_alone(api, server
         return Reply(503) if request.path == "/broken" else Reply(200)
 
     server.app = app
-    api.initial_retry_delay, api.max_concurrent_requests = 1, 2
+    api.initial_retry_delay, api.max_concurrent_requests = 0.05, 2
     broken = [caller(api.call, requests.get, server.url + "/broken") for _ in range(4)]
     fine = [caller(api.call, requests.get, server.url + "/fine") for _ in range(8)]
     done, _ = wait(fine, 10)

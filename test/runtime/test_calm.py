@@ -90,6 +90,25 @@ def test_B16_three_503_in_a_row_are_a_refusal(api):
         each.result(10)
 
 
+def test_B16_a_request_that_fails_by_itself_keeps_nobody_waiting(api):
+    gated, callers = busy(api)
+    attempts = []
+
+    def broken():
+        attempts.append(1)
+        if len(attempts) == 2:
+            gated.end(1)
+            until(lambda: any(each.done() for each in callers))
+        return Answer(503)
+
+    api.max_retries = 5
+    assert api.call(broken).status_code == 503
+    assert (len(attempts), window(api)) == (6, float("inf"))
+    gated.end(3)
+    for each in callers:
+        each.result(10)
+
+
 def test_B16_strays_among_good_answers_change_nothing(api):
     gated, callers = busy(api)
     for _ in range(10):
