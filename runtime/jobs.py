@@ -196,7 +196,7 @@ def results_in_order(
 
     Args:
         limit: returns how many may run at once.
-        submit: returns the future of an item; None if there is no room, and it was not told to submit it always.
+        submit: (item, always) -> its future, or None if the queue is full and `always` is False.
     """
     under_way: deque[Future[Any]] = deque()
     try:
@@ -208,7 +208,7 @@ def results_in_order(
                 except StopIteration:
                     break
                 submitted = submit(item, not under_way)
-                while submitted is None:  # no room: those before have to end first
+                while submitted is None:  # the queue is full: wait for an earlier one
                     yield _next_of(under_way, progress)
                     submitted = submit(item, not under_way)
                 under_way.append(submitted)

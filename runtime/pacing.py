@@ -136,9 +136,8 @@ def _heed(
             if used and slot.lease is not None:
                 gate.source.correct(slot.lease, used)
             gate.source.learn(pace)
-    if failure is not None and is_refusal and _is_its_own(gate, slot, failure, hold > 0):
-        pass  # fewer at once would not help it, and keep the others waiting
-    elif is_refusal:
+    # Fewer at once would not help a request that fails by itself, and would keep the others waiting.
+    if is_refusal and not _is_its_own(gate, slot, failure, hold > 0):
         is_doubtful = _may_be_stray(gate, failure, hold > 0)
         # Who is alone only has to wait.
         if pace.window is None and not is_doubtful and gate.active + gate.waiting > 1:
@@ -164,9 +163,9 @@ def _may_be_stray(gate: "Gate", failure: "Failure | None", holds: bool) -> bool:
     return len(gate.strays) < _IN_A_ROW or gate.strays[-1] - gate.strays[0] >= _IN_A_ROW
 
 
-def _is_its_own(gate: "Gate", slot: Slot, failure: Failure, holds: bool) -> bool:
+def _is_its_own(gate: "Gate", slot: Slot, failure: "Failure | None", holds: bool) -> bool:
     """Return True for a 503 of a request that got as many before, while others were answered: a model that is not there, say."""
-    if holds or failure.status != 503:
+    if holds or failure is None or failure.status != 503:
         return False
     counts = gate.counts
     answered = gate.begun() - gate.active - counts["retried"] - counts["failed"]

@@ -20,7 +20,7 @@ FILE = f"{RUNTIME_MODULE}.py"
 _AS_SCRIPT = re.compile(rb"^#!|^if\s*\(?\s*(?:__name__\s*==|['\"]__main__['\"]\s*==)", re.MULTILINE)
 _RELATIVE = re.compile(rb"^from[ \t]+\.(?!_request_engine\b|\.*_request_engine\b)", re.MULTILINE)
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
-NO_FOLDER = "there is no folder for it at or above this file, within the project that names it"
+NO_FOLDER = "the project that names it has no such folder at or above this file"
 _OF_OTHERS = frozenset(
     name.partition(".")[0].encode()
     for name in (*(row.name for row in LIBRARIES), *NOT_COVERED, *sys.stdlib_module_names)

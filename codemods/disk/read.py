@@ -40,7 +40,7 @@ def _plan_data(data: bytes, path: Path, options: Options, project: Project | Non
         if not planned.needs_runtime:
             return planned
         if home.path is None:
-            problem = Problem(0, f"its runtime is to be {options.runtime}: {NO_FOLDER}")
+            problem = Problem(0, f"its runtime cannot be {options.runtime}: {NO_FOLDER}")
             return FilePlan(path, data, data, problems=(problem,))
         return replace(planned, runtime_path=home.path)
     except Exception as error:  # one file, whatever it does to us, never ends the run

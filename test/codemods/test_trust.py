@@ -237,7 +237,10 @@ def test_C12_a_runtime_elsewhere_is_refused_where_a_file_asks_for_it(tmp_path, p
     done = tool("shop", cwd=project)
     assert [path.name for path in victim.rglob("*")] == ["pkg"]
     assert done.returncode == 3
-    assert b"its runtime is to be victim.pkg.engine: there is no folder for it" in done.stdout + done.stderr
+    assert (
+        b"its runtime cannot be victim.pkg.engine: the project that names it has no such folder"
+        in done.stdout + done.stderr
+    )
     assert changed(project) == []
 
 
