@@ -143,7 +143,8 @@ class Account:
 
     def _silence(self, lease: int) -> float:
         """Return after how long a process is looked for; in a cluster only its lease says anything."""
-        return min(lease, max(SILENCE_MS, SILENCE_MS_EACH * len(self.checks))) if self.report.trust else lease
+        silence = max(min(SILENCE_MS, lease / 4), SILENCE_MS_EACH * len(self.checks))
+        return min(lease, silence) if self.report.trust else lease
 
     def _configure(self, config: str) -> None:
         """The newest change of the limit or of a rate is in force for all."""

@@ -241,10 +241,9 @@ class Client:
             self.wake()  # it came too late
         self.failures, self.woken = 0, False
         self.notices.compare_limits(holdings)
-        again = min(
-            terms.lease / 3,
-            min(_BUSY_SECONDS, terms.timeout / 2) if wanted > 0 or holdings.held > 0 else math.inf,
-        )
+        busy = wanted > 0 or holdings.held > 0
+        soon = min(_BUSY_SECONDS, terms.timeout / 2, terms.lease / 8) if busy else math.inf
+        again = min(terms.lease / 3, soon)
         if holdings.spare > 0:
             self.gates.pump(self.holdings)
             still_wanted = sum(self.gates.waiting(holdings.limit).values())

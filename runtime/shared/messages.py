@@ -120,7 +120,7 @@ QUIET_MS = 500
 """When not everything is known, nothing is granted for so long, or until all processes have reported: those that have
 not may hold more than a share. It takes milliseconds, but where the machine is busy a process may stand still for longer."""
 SILENCE_MS = 1000
-"""While others wait, a process that says nothing for so long is looked for: without a subscription it is forgotten.
+"""While others wait, a process that says nothing for so long (or a quarter of its lease) is looked for: without a subscription it is forgotten.
 One that lives reports twice as often, and subscribes anew at once; where the machine is busy, both may take a while."""
 SILENCE_MS_EACH = 2
 """With many processes, for each of them, so that looking costs the same."""

@@ -85,7 +85,7 @@ local function line_up(it)
 end
 
 local function silence(of)
-    return trust and math.min(of, math.max(SILENCE, SILENCE_EACH * redis.call('ZCARD', checks))) or of
+    return trust and math.min(of, math.max(math.min(SILENCE, of / 4), SILENCE_EACH * redis.call('ZCARD', checks))) or of
 end
 
 local function register(it)
