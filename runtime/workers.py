@@ -75,6 +75,10 @@ class Worker(threading.Thread):
                     if gate.closed or gate.jobs.empty():
                         gate.idle = max(gate.idle - 1, 0)
                         gate.workers.discard(self)
+                        # One that was overtaken in `get` just as its time was over waits for ever: CPython
+                        # takes what is left, which is negative, for no limit. So one that ends lets the next one end.
+                        if gate.idle:
+                            gate.jobs.put(None)
                         return
                 continue
             self.busy = True

@@ -326,6 +326,20 @@ def test_Q10_engines_of_collected_instances_are_forgotten():
     assert len(engines) <= before + 1
 
 
+def test_Q10_a_worker_that_ends_lets_the_other_idle_ones_end(api, monkeypatch):
+    """One of them may wait for ever, by a fault of CPython's: see `Worker.run`."""
+    monkeypatch.setattr(workers, "_IDLE_SECONDS", 60)
+    gate, gated = RequestEngine.of(api).gate, Gated()
+    futures = [api.submit(gated, n) for n in range(3)]
+    until(lambda: gated.now == 3)
+    gated.end(3)
+    assert [future.result(10) for future in futures] == [0, 1, 2]
+    until(lambda: gate.idle == len(gate.workers) == 3)
+    gate.jobs.put(None)  # to one of them, as if its time was over
+    until(lambda: not gate.workers)
+    assert api.submit(len, "abc").result(10) == 3
+
+
 def test_Q10_threads_and_instances_return_to_the_baseline(short_lived_workers):
     others = set(queue_threads())
     instances = weakref.WeakSet()
