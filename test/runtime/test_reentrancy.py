@@ -202,13 +202,14 @@ def test_Q8_requests_beside_one_another_within_one_may_all_back_off(api, limit, 
 
 def test_Q8_one_that_begins_while_another_of_its_request_backs_off(single):
     ran = []
+    single.initial_retry_delay = 0.3  # for a busy machine to see that it backs off
 
     async def one(flaky):
         return flaky()
 
     async def handler():
         slow = asyncio.create_task(single.acall(one, Flaky(Answer(503))))
-        while single.current_requests:
+        while single.current_requests and not slow.done():
             await asyncio.sleep(0)
         others = [single.submit(ran.append, n) for n in range(3)]
         assert await single.acall(one, Flaky(Answer(503))) == await slow == "done"
@@ -221,12 +222,14 @@ def test_Q8_one_that_begins_while_another_of_its_request_backs_off(single):
 
 
 def test_Q8_a_task_that_backs_off_beyond_the_end_of_its_request_gives_the_slot_back(single):
+    single.initial_retry_delay = 0.3
+
     async def one(flaky):
         return flaky()
 
     async def handler():
         task = asyncio.create_task(single.acall(one, Flaky(Answer(503), Answer(503))))
-        while single.current_requests:
+        while single.current_requests and not task.done():
             await asyncio.sleep(0)
         return task
 

@@ -318,13 +318,15 @@ def test_Q9_ctrl_c_at_random_moments_loses_no_slot():
             came += 1
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
+        def call_until_it_comes(so_far):  # a function, as the jump back of a loop in `try` is not in it for Python itself
+            while came == so_far:  # Python ignores one that comes in a finalizer
+                api.call(Flaky(Answer(503)))
         interrupted, end = 0, time.monotonic() + 2
         while interrupted < 300 and time.monotonic() < end:
             try:
                 so_far = came
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
-                while came == so_far:  # Python itself ignores one that comes in a finalizer
-                    api.call(Flaky(Answer(503)))
+                call_until_it_comes(so_far)
             except KeyboardInterrupt:
                 interrupted += 1
         signal.setitimer(signal.ITIMER_REAL, 0)
