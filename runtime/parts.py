@@ -26,10 +26,15 @@ _of_libraries: set[type] = set()
 _found: "weakref.WeakKeyDictionary[Any, bool]" = weakref.WeakKeyDictionary()
 
 
+def is_of_library(part: Any) -> bool:
+    """Return True, quickly, for a part of a library's own that was met before."""
+    return type(part) in _of_libraries
+
+
 def client_retries(client: Any) -> bool:
     """Return True for a client of httpx, or of its fork, one of whose transports retries by itself."""
     transport, mounts = attribute(client, "_transport"), attribute(client, "_mounts")
-    if type(transport) in _of_libraries and not mounts:
+    if is_of_library(transport) and not mounts:
         return False
     return any_retries([transport, *mounts.values()] if isinstance(mounts, dict) else [transport])
 

@@ -29,6 +29,10 @@ class Handling(NamedTuple):
     prepare: "Callable[[Any, tuple[Any, ...], dict[str, Any]], Prepared] | None" = None
 
 
+# Of a call that the library makes once, however it is called: nothing is to be turned off.
+AS_IT_IS = Handling(None)
+
+
 class Prepared(NamedTuple):
     """One request, as its arguments want it to be made."""
 

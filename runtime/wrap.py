@@ -15,7 +15,7 @@ from .async_calls import AsyncCall, AsyncGeneratorCall, run_async
 from .call_kinds import ASYNC_GENERATOR, ASYNC_OTHER, COROUTINE, SYNC, is_ordinary, kind_of
 from .calls import run_call, run_partial
 from .probing import attribute, has_usual_attributes, safe_log
-from .vendor import VENDORS, Handling, Prepared
+from .vendor import AS_IT_IS, VENDORS, Handling, Prepared
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
@@ -47,7 +47,9 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
         call = _with_headers(call)
     prepare = None
     if retry and engine.settings["max_retries"] is not None:
-        call, retry, prepare = _handling_of(engine, call, known.handle)
+        handling = _handling_of(engine, call, known.handle)
+        if handling is not AS_IT_IS:
+            call, retry, prepare = handling
     if kind is SYNC:
         run: Any = run_partial if isinstance(call, partial) else run_call
     else:
@@ -161,7 +163,7 @@ def _is_nobodys(function: Any) -> bool:
 
 
 def _as_it_is(call: Any, owner: Any) -> Handling:
-    return Handling(call)
+    return AS_IT_IS
 
 
 def _handles(handle: Any, call: Any) -> bool:
@@ -182,14 +184,16 @@ def _with_headers(call: Any) -> Any:
 
 def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
     """Return how a call is made so that there is one layer of retries."""
-    if isinstance(call, partial):
-        inner = _handling_of(engine, call.func, None)
-        prepare = None if inner.prepare is None else partial(_prepared_partial, inner.prepare)
-        return Handling(partial(inner.call, *call.args, **call.keywords), inner.retry, prepare)
     owner = None
     try:
-        if handle is not None:  # of a method
-            return handle(call, attribute(call, "__self__")) or Handling(call)
+        if handle is not None:
+            return handle(call, getattr(call, "__self__", None)) or AS_IT_IS
+        if isinstance(call, partial):
+            inner = _handling_of(engine, call.func, None)
+            if inner is AS_IT_IS:
+                return inner
+            prepare = None if inner.prepare is None else partial(_prepared_partial, inner.prepare)
+            return Handling(partial(inner.call, *call.args, **call.keywords), inner.retry, prepare)
         wrapped = attribute(call, "__wrapped__")  # an SDK's with_raw_response.create
         owner = attribute(call, "__self__") or attribute(wrapped, "__self__")
         for vendor in VENDORS:
@@ -205,7 +209,7 @@ def _handling_of(engine: "RequestEngine", call: Any, handle: Any) -> Handling:
                 "and retried by it alone. Make it with max_retries=0.", engine.label, name, type(error).__name__,
             )  # fmt: skip
         return Handling(call, retry=False)
-    return Handling(call)
+    return AS_IT_IS
 
 
 def _prepared_partial(prepare: Any, call: Any, args: Any, kwargs: Any) -> Prepared:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bodies import hold_body
-from ..parts import client_retries
+from ..parts import client_retries, is_of_library
 from ..probing import attribute, status_in, twin_of
 from ..slots import Slot
-from ..vendor import VENDORS, Handling, Vendor
+from ..vendor import AS_IT_IS, VENDORS, Handling, Vendor
 
 _NAMES = ("httpx", "httpx2")
 
@@ -24,14 +24,25 @@ def _httpx_handling(call: Any, owner: Any) -> "Handling | None":
     """A client of httpx whose transports connect more than once: a copy of it, with the same connections."""
     if not _is_httpx(owner):
         return None
+    if _is_as_made(owner):
+        return AS_IT_IS
     if client_retries(owner):
         return Handling(call, retry=False)
     transport, mounts = attribute(owner, "_transport"), attribute(owner, "_mounts")
     if not _reconnects(transport) and not (mounts and any(map(_reconnects, mounts.values()))):
-        return Handling(call)
+        return AS_IT_IS
     mounts = {pattern: _without_reconnecting(other) for pattern, other in (mounts or {}).items()}
     twin = twin_of(owner, _transport=_without_reconnecting(transport), _mounts=mounts)
     return Handling(getattr(twin, call.__name__))
+
+
+def _is_as_made(client: Any) -> bool:
+    """Return True, quickly, for the usual client: with httpx's own transport, and no retries of its connections."""
+    try:
+        transport = client._transport
+        return is_of_library(transport) and not client._mounts and transport._pool._retries == 0
+    except Exception:  # as in `attribute`
+        return False
 
 
 def _reconnects(transport: Any) -> bool:

@@ -14,7 +14,7 @@ from ..failures import Failure, failure_by_status
 from ..parts import client_retries
 from ..probing import attribute, has_method
 from ..slots import current_slot
-from ..vendor import VENDORS, Handling, Prepared, Vendor
+from ..vendor import AS_IT_IS, VENDORS, Handling, Prepared, Vendor
 
 # Error events of Anthropic's and OpenAI's streams: docs.anthropic.com/en/api/errors, platform.openai.com/docs/guides/error-codes.
 _STREAM_ERRORS = {"overloaded_error": 529, "rate_limit_error": 429, "api_error": 500, "server_error": 500}
@@ -51,7 +51,7 @@ def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
     if attribute(client, "_idempotency_header"):
         return Handling(call, prepare=_with_key)
     if not client.max_retries:
-        return Handling(call)
+        return AS_IT_IS
     return Handling(_once(call, owner, _ONE_ATTEMPT_OF_SDK))
 
 
@@ -173,7 +173,7 @@ def _is_client(thing: Any) -> bool:
 def _of_client(call: Any, client: Any) -> Handling:
     """Handle `client.post(...)` and its like, for what the SDK has no method for."""
     if f"_{call.__name__}" not in _SENDERS or not client.max_retries:
-        return Handling(call)
+        return AS_IT_IS
     return Handling(wraps(call)(partial(_send_once, call, _ONE_ATTEMPT_OF_SDK)))
 
 
