@@ -1,4 +1,4 @@
-"""The first half of the script: the account's state, its members, and their entries in the line."""
+"""The first part of the script: the account's state, its members, and their entries in the line."""
 
 STATE = r"""
 local state, line, checks = KEYS[1], KEYS[2], KEYS[3]
