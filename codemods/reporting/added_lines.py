@@ -22,6 +22,8 @@ class RuntimeLines(TypedDict):
     path: str
     added: int
     """Lines that it has more than before; below 0: fewer."""
+    new: bool
+    """It was not there before."""
 
 
 class AddedLines(TypedDict):
@@ -47,7 +49,9 @@ def added_lines(plans: Sequence[FilePlan]) -> AddedLines:
         "in_files": sum(map(_added, files)),
         "inline": sum(len(runtime_lines(plan.after)) - len(runtime_lines(plan.before)) for plan in files),
         "runtime": [
-            {"path": shown_path(plan.path), "added": _added(plan)} for plan in changed if plan.is_runtime
+            {"path": shown_path(plan.path), "added": _added(plan), "new": not plan.before}
+            for plan in changed
+            if plan.is_runtime
         ],
         "package": any(f"from {DISTRIBUTION} import".encode() in plan.after for plan in files),
     }
@@ -84,9 +88,10 @@ def lines_sentence(lines: AddedLines, written: bool) -> str:
         named = [visible_name(each["path"]) for each in lines["runtime"][:_MOST_NAMED]]
         more = len(lines["runtime"]) - len(named)
         where = ", ".join(named) + (f" and {more} more" if more else "")
-        parts.append(
-            f"{_change(sum(each['added'] for each in lines['runtime']), where, written)} (the runtime)"
-        )
+        # Who would rather install it than review it learns how.
+        instead = "; `--runtime package` adds none" if any(each["new"] for each in lines["runtime"]) else ""
+        change = _change(sum(each["added"] for each in lines["runtime"]), where, written)
+        parts.append(f"{change} (the runtime{instead})")
     elif lines["package"]:
         parts.append(f"nothing for the runtime, which is the package {DISTRIBUTION}")
     return f"{'; '.join(parts)}." if parts else ""

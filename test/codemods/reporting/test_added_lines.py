@@ -44,7 +44,8 @@ def test_C4_lines_of_the_files_and_of_the_runtime_are_told_apart(package, capsys
     runtime = in_runtime(package)
     added = lines_of(package) - before - runtime
     assert said == (
-        f"{added} lines added to 2 files; {runtime:,} lines added to shop/_request_engine.py (the runtime)."
+        f"{added} lines added to 2 files; {runtime:,} lines added to shop/_request_engine.py "
+        "(the runtime; `--runtime package` adds none)."
     )
 
 
@@ -70,12 +71,13 @@ def test_C4_inline_says_how_much_of_it_is_the_runtime(package, capsys):
 def test_C4_a_dry_run_says_what_would_be_added(package, capsys):
     said = summary(capsys, "shop", "--check")
     assert " would be added to 2 files; " in said
-    assert " would be added to shop/_request_engine.py (the runtime)." in said
+    assert " would be added to shop/_request_engine.py (the runtime; " in said
 
 
 def test_C4_what_is_taken_out_is_the_same_number(package, capsys):
     added = summary(capsys, "shop")
-    assert summary(capsys, "shop", "--remove") == added.replace("added to", "removed from")
+    removed = summary(capsys, "shop", "--remove")
+    assert removed == added.replace("added to", "removed from").replace("; `--runtime package` adds none", "")
 
 
 def test_C4_where_the_runtime_is_there_already_it_is_not_counted_again(package, capsys):
@@ -98,7 +100,7 @@ def test_C4_only_some_of_many_runtimes_are_named(package, capsys):
         Path(f"script{number}", "ask.py").write_text(CLIENT)
     said = summary(capsys, ".")
     assert said.count("_request_engine.py") == 3
-    assert said.endswith(" and 3 more (the runtime).")
+    assert said.endswith(" and 3 more (the runtime; `--runtime package` adds none).")
 
 
 def test_C4_json_has_the_numbers(package, capsys):
@@ -109,7 +111,7 @@ def test_C4_json_has_the_numbers(package, capsys):
         "files": 2,
         "in_files": lines_of(package) - before - runtime,
         "inline": 0,
-        "runtime": [{"path": "shop/_request_engine.py", "added": runtime}],
+        "runtime": [{"path": "shop/_request_engine.py", "added": runtime, "new": True}],
         "package": False,
     }
 
