@@ -30,6 +30,23 @@ _T = TypeVar("_T")
 
 
 @pytest.fixture
+def gated() -> Iterator[Gated]:
+    """Calls that last until they are ended; all of them are, after the test."""
+    gated = Gated()
+    yield gated
+    gated.end(10_000)
+
+
+@pytest.fixture
+def busy(api: Api, gated: Gated) -> Api:
+    """A backend with one slot, and that is taken."""
+    api.max_concurrent_requests = 1
+    caller(api.call, gated, "first")
+    until(lambda: gated.now == 1)
+    return api
+
+
+@pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let no backoff take time; return the list of the delays, in seconds, that there would have been."""
     recorded: list[float] = []

@@ -11,23 +11,7 @@ import traceback
 import pytest
 
 from backend_retrofit_runtime import RequestEngine
-from test.runtime.conftest import Answer, Flaky, Gated, assert_at_rest, caller, queue_up, until
-
-
-@pytest.fixture
-def gated():
-    gated = Gated()
-    yield gated
-    gated.end(1000)
-
-
-@pytest.fixture
-def busy(api, gated):
-    """A backend with one slot, and that is taken."""
-    api.max_concurrent_requests = 1
-    caller(api.call, gated, "first")
-    until(lambda: gated.now == 1)
-    return api
+from test.runtime.conftest import Answer, Flaky, assert_at_rest, caller, queue_up, until
 
 
 def in_line(api, function, /, *args):

@@ -11,15 +11,7 @@ import pytest
 
 from backend_retrofit_runtime import RequestEngine
 from test.loopback import Reply
-from test.runtime.conftest import Api, Flaky, Gated, assert_at_rest, caller, until
-
-
-@pytest.fixture
-def gated():
-    gated = Gated()
-    yield gated
-    gated.end(10_000)
-
+from test.runtime.conftest import Api, Flaky, assert_at_rest, caller, until
 
 # Q4: a full queue.
 

@@ -29,13 +29,6 @@ def single(api):
     return api
 
 
-@pytest.fixture
-def gated():
-    gated = Gated()
-    yield gated
-    gated.end(1000)
-
-
 def run_one(api, gated):
     """Let one request be in flight."""
     running = caller(api.call, gated, "first")

@@ -20,22 +20,6 @@ from test.runtime.conftest import Answer, Api, Flaky, Gated, assert_at_rest, cal
 from test.runtime.processes import run_python
 
 
-@pytest.fixture
-def gated():
-    gated = Gated()
-    yield gated
-    gated.end(1000)
-
-
-@pytest.fixture
-def busy(api, gated):
-    """A backend with one slot, and that is taken."""
-    api.max_concurrent_requests = 1
-    caller(api.call, gated, "first")
-    until(lambda: gated.now == 1)
-    return api
-
-
 def test_Q9_timeouts_are_off_by_default():
     assert Api.queue_timeout is Api.total_timeout is None
 
