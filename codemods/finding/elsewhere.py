@@ -23,6 +23,10 @@ class Elsewhere:
         """Return what an import gives: `requests.Session`, `..http.make_session`."""
         return f".{written.lstrip('.')}" if written.startswith(".") else written
 
+    def has(self, written: str) -> bool:
+        """Return True if what an import leads to is a module of the project, or something in one."""
+        return written.startswith(".")
+
     def attribute(self, name: str, attribute: str) -> str:
         """Return the dotted name of an attribute of what a name stands for."""
         return f"{name}.{attribute}"

@@ -37,6 +37,9 @@ class Project(Elsewhere):
     def imported(self, written: str) -> str:
         return self._own(self.follower.follow(written, self.module))
 
+    def has(self, written: str) -> bool:
+        return self.follower.target(written, self.module) is not None
+
     def attribute(self, name: str, attribute: str) -> str:
         return self._own(self.follower.step(name, attribute))
 

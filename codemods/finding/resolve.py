@@ -38,7 +38,7 @@ class Names(Search):
         found: dict[str, int] = {}
         for imported, line in self.imports:
             library = not_covered(imported)
-            if library and not self.catalogue.is_module(library):
+            if library and not self.catalogue.is_module(library) and not self.elsewhere.has(imported):
                 found.setdefault(library, line)
         return found
 

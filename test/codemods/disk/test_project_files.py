@@ -251,3 +251,15 @@ def test_C6_a_loop_several_calls_away_is_named_with_its_file(tmp_path):
     assert told.startswith(
         "queued only: already retried by the loop in line 6 of shop/far.py, which calls `one`"
     )
+
+
+def test_C6_a_library_that_is_not_in_the_table_is_named_but_not_in_its_own_files(tmp_path):
+    package = tmp_path / "twilio"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "base.py").write_text("class Config:\n    pass\n")
+    (package / "http.py").write_text("from stripe import Charge\nfrom twilio.base import Config\n")
+    (planned,) = (plan for plan in plans(package) if plan.path.name == "http.py")
+    notes = [note for cls in planned.classes for note in cls.notes]
+    assert len(notes) == 1
+    assert notes[0].startswith("stripe is not in the table of libraries")
