@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from ..source.scopes import Binding, ClassInfo, Scope
 from ..source.syntax import decorator_name
 from ..tables.lookup import Catalogue
-from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS, SDK_CALL
+from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS, SDK_CALL, SDK_METHODS
 from . import existing_retries
 from .bindings import build
 from .elsewhere import Elsewhere
+from .handed_on import NOT_CALLERS, arguments
 from .key_sources import KeySource, key_source
 from .resolve import Names
 
@@ -248,6 +249,9 @@ class _Reader:
             if name := self._callee(part.func, scope, parameters):
                 again = existing_retries.repeated_in(self.names, scope, part.func) or by_decorator
                 yield CallMade(part.lineno, name, tuple(self._arguments(part, scope)), again)
+            for given in _requests_given(part):
+                if name := self._callee(given, scope, parameters):
+                    yield CallMade(given.lineno, name)
             handed = existing_retries.retrying_call(self.names, scope, part) if self.names_retries else ""
             for value in part.args if handed else ():
                 if isinstance(value, ast.Attribute | ast.Name) and (
@@ -294,6 +298,15 @@ class _Reader:
             if keyword.arg and isinstance(value, ast.Name | ast.Attribute | ast.Call):
                 name = self._named(value, scope)
                 yield from [(keyword.arg, name)] if name else []
+
+
+def _requests_given(call: ast.Call) -> Iterator[ast.Attribute]:
+    """Yield what looks like a request among the functions that a call is given, to call them: `method=self.session.get`."""
+    name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    if name not in NOT_CALLERS:
+        for value in arguments(call):
+            if isinstance(value, ast.Attribute) and (value.attr in HTTP_METHODS or value.attr in SDK_METHODS):
+                yield value
 
 
 def _first(node: ast.expr) -> str:

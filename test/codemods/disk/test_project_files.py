@@ -223,6 +223,26 @@ def test_C6_what_may_be_the_project_s_own_client_is_not_taken_for_a_library_s(tm
     assert "tool.backend-retrofit" not in told
 
 
+def test_C6_a_client_of_the_project_may_hand_its_requests_on_as_functions(tmp_path):
+    own = """
+        import requests
+
+        class Caller:
+            def __init__(self):
+                self.session = requests.Session()
+
+            def _call(self, method, url):
+                return method(url).json()
+
+            def delete(self, url):
+                return self._call(method=self.session.delete, url=url)
+    """
+    text = use(UNTYPED.format("delete"), header="import requests")
+    told = decisions(plans(project(tmp_path, own=own, use=text)))["self.session.delete"]
+    assert "if it is a Caller, the call goes through Caller.delete, wrapped at shop/own.py:12" in told
+    assert "requests.Session" not in told
+
+
 def test_C6_where_many_classes_of_the_project_have_such_a_method_no_row_is_advised(tmp_path):
     own = "import requests\n\n\n" + "\n\n".join(
         f"class C{n}:\n    def get(self, u):\n        return requests.get(u)\n" for n in range(4)
