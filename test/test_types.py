@@ -1,7 +1,4 @@
-"""Type checkers, as strict as they get, see what retrofitted clients give: `with`, settings, `submit`, `map` (C4).
-
-Delivered `inline`, the runtime is inside a function, and what the blocks give has no types.
-"""
+"""Type checkers, as strict as they get, see what retrofitted clients give: `with`, settings, `submit`, `map` (C4)."""
 
 from __future__ import annotations
 
@@ -97,7 +94,7 @@ client.map(client.temperature, [b"Bonn"])
 """
 
 
-@pytest.fixture(scope="module", params=["shared", "package"])
+@pytest.fixture(scope="module", params=["shared", "package", "inline"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package that was retrofitted with the runtime delivered in each way, beside its use."""
     top = tmp_path_factory.mktemp(request.param)

@@ -18,6 +18,7 @@ import jinja2
 from ..source.fingerprints import fingerprint, fingerprint_of
 from ..source.garbage import no_garbage_collection
 from . import markers
+from .inline_types import RuntimeTypes
 from .runtime_file import runtime_options, runtime_source
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
@@ -284,18 +285,34 @@ class _Unquoted(ast.NodeTransformer):
 @cache
 @no_garbage_collection()
 def inline_runtime(engine: str = ENGINE) -> Block:
-    """Return the runtime as a block for a single file: inside a function, so that none of its names meet the file's."""
+    """Return the runtime as a block for a single file: inside a function, so that none of its names meet the file's.
+
+    Type checkers see its types instead of its code, in which they would find faults.
+    """
     source = runtime_source()
     docstring = ast.parse(source).body[0]
     body = "\n".join(source.split("\n")[docstring.end_lineno :]).strip("\n")
     body = body.replace(f'_KNOWN_AS = "{ENGINE}"', f'_KNOWN_AS = "{engine}"')
-    code = (
-        f"def _{_snake(engine)}():  # pragma: no cover\n"
-        '    """Request queue, exponential backoff and environment keys; the classes below use it."""\n'
-        f"{textwrap.indent(body, '    ')}\n\n"
-        f"    return {ENGINE}\n\n\n"
-        f"{engine} = _{_snake(engine)}()\n"
-    )
+    types = RuntimeTypes()
+    protocols = "\n\n\n".join(types.protocols.values())
+    seen = environment().get_template("inline_types.py.j2").render(engine=engine, protocols=protocols)
+    code = f"""\
+_retrofit_version = {VERSIONS["runtime"]}  # stands between the import below and those above, which tools sort
+import typing as _retrofit_typing  # noqa: E402
+
+if _retrofit_typing.TYPE_CHECKING:  # pragma: no cover
+    # The types of what is below.
+{textwrap.indent(types.apart(seen, engine), "    ")}
+else:  # pragma: no cover
+
+    def _{_snake(engine)}():
+        \"""Request queue, exponential backoff and environment keys; the classes below use it.\"""
+{textwrap.indent(body, "        ")}
+
+        return {ENGINE}
+
+    {engine} = _{_snake(engine)}()
+"""
     return Block("runtime", code, {} if engine == ENGINE else {"engine": engine})
 
 

@@ -22,7 +22,7 @@ def fingerprint(code: str) -> str:
 
     What formatters change is left out: white space, comments, quotes, parentheses, the order of imports that follow
     each other, the indentation of docstrings. Remembered, because a folder's files hold the same few blocks, and an
-    inline runtime is 2000 lines long.
+    inline runtime is 8,000 lines long.
     """
     try:
         return fingerprint_of(ast.parse(textwrap.dedent(code)))
