@@ -51,7 +51,7 @@ class Strings:
     def __init__(self, source: Source, nodes: list[ast.expr]) -> None:
         self.source = source
         self.spans = sorted(source.span(node) for node in nodes)
-        self.comments: dict[int, frozenset[int]] = {}
+        self.comments: dict[int, list[range]] = {}
 
     def hold(self, offset: int) -> bool:
         """Return True if what stands at an offset is part of a string."""
@@ -60,14 +60,15 @@ class Strings:
             return False
         if index not in self.comments:
             # Strings that are joined without an operator can have comments between them.
-            self.comments[index] = frozenset(self._comments(*self.spans[index]))
-        return offset not in self.comments[index]
+            self.comments[index] = list(self._comments(*self.spans[index]))
+        return not any(offset in comment for comment in self.comments[index])
 
-    def _comments(self, start: int, stop: int) -> Iterator[int]:
+    def _comments(self, start: int, stop: int) -> Iterator[range]:
         part = Source(f"({self.source.text[start:stop]})", "utf-8", b"")
         try:
             for token in tokenize.generate_tokens(io.StringIO(part.text, newline="").readline):
                 if token.type == tokenize.COMMENT:
-                    yield start + part.line_start(token.start[0]) + token.start[1] - 1
+                    first = start + part.line_start(token.start[0]) + token.start[1] - 1
+                    yield range(first, first + len(token.string))
         except (tokenize.TokenError, SyntaxError):
             return

@@ -20,7 +20,7 @@ _ACCESS = frozenset({"getattr", "setattr", "hasattr", "delattr"})
 _TYPE_ALIAS: tuple[Any, ...] = (getattr(ast, "TypeAlias"),) if sys.version_info >= (3, 12) else ()  # noqa: B009
 _BINDING = frozenset({
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.withitem,
-    ast.Name, ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
+    ast.Attribute, ast.Return, ast.Yield, ast.Call, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
     ast.MatchMapping, ast.For, ast.AsyncFor, ast.While, ast.comprehension,
     *_TYPE_ALIAS,
 })  # fmt: skip
@@ -90,6 +90,13 @@ class _Builder:
         todo = nodes[::-1]
         while todo:
             node = todo.pop()
+            if type(node) is ast.Constant:
+                continue
+            if type(node) is ast.Name:
+                if isinstance(node.ctx, ast.Store):
+                    self._hide(scope, node.id)
+                continue
+            scope.parts.append(node)
             if isinstance(node, _FUNCTIONS):
                 self._open_function(scope, node)
                 continue
@@ -159,10 +166,7 @@ class _Builder:
         info.defined.update(inner.bindings)
 
     def _bind(self, scope: Scope, node: ast.AST) -> None:
-        if isinstance(node, ast.Name):  # the most frequent ones first
-            if isinstance(node.ctx, ast.Store):
-                self._hide(scope, node.id)
-        elif isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute):  # the most frequent ones first
             self._use(scope, node.value, node.attr)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             self._import(scope, node)

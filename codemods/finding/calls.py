@@ -91,15 +91,11 @@ class _Finder:
 
     def find(self) -> Iterator[Site]:
         """Yield the call sites of the scope."""
-        parts = self.scope.parts
-        wrapped: dict[int, ast.Call] = {}
-        for part in parts:
-            if isinstance(part, ast.Call) and self._entry_point(part):
-                wrapped[id(part.args[0])] = part
+        parts, calls = self.scope.parts, self.scope.calls
+        wrapped = {id(call.args[0]): call for call in calls if self._entry_point(call)}
         self.entered = frozenset(
             id(item.context_expr) for part in parts if isinstance(part, ast.AsyncWith) for item in part.items
         )
-        calls = [part for part in parts if isinstance(part, ast.Call)]
         self.called = callees = frozenset(id(call.func) for call in calls)
         self.outer = {id(arg): call for call in calls for arg in arguments(call) if isinstance(arg, ast.Call)}
         self.decorators = frozenset(

@@ -150,6 +150,7 @@ def retried_by_decorator(names: Names, scope: Scope) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def says_retry(name: str) -> bool:
     """Return True if the last part of a dotted name says that it retries: `retry`, `with_retries`, `Retrying`."""
     last = name.removesuffix("()").rpartition(".")[2]
@@ -182,8 +183,9 @@ def repeaters(names: Names, named: bool = True) -> dict[ast.AST, str]:
         for call in scope.calls:
             given = [call.func] if loops is not None else []
             gives_result = isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Call)
-            if named and not gives_result and retrying_call(names, scope, call):
-                given += call.args[:1]
+            first = call.args[:1] if named and not gives_result else []
+            if first and isinstance(first[0], ast.Name) and retrying_call(names, scope, call):
+                given += first
             for value in given:
                 owner = _function_given(scope, value)
                 if owner is None or owner in found:

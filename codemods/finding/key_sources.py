@@ -244,7 +244,8 @@ def _read_in_class(info: ClassInfo) -> tuple[str, ...]:
 
     Of several that may be keys for different servers, those count that are called after the class.
     """
-    nodes = (node for cls in info.lineage() for node in all_within(cls.node) if _reads_environment(node))
+    every = (node for cls in info.lineage() for node in all_within(cls.node))
+    nodes = (n for n in every if isinstance(n, ast.Call | ast.Subscript) and _reads_environment(n))
     found = dict.fromkeys(name for node in nodes for name in _variables_in(node) if _OF_A_KEY.search(name))
     words = set(key_variables.own_words(info.node.name))
     return tuple(

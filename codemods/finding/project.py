@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..source.garbage import no_garbage_collection
 from ..source.text import parse
 from ..tables.lookup import Catalogue
 from . import through
@@ -182,7 +183,7 @@ def summary_of(data: bytes, module: str, known: Catalogue) -> Summary:
     """Return the summary of a file; an empty one if it does not parse, or would take long."""
     if len(data) > LARGEST or any(len(line) > _LONGEST_LINE for line in data.splitlines()):
         return Summary(module)
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), no_garbage_collection():
         return summarise(parse(data), module, known, _RETRIES.search(data) is not None)
     return Summary(module)
 

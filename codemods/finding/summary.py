@@ -249,15 +249,16 @@ class _Reader:
             if name := self._callee(part.func, scope, parameters):
                 again = existing_retries.repeated_in(self.names, scope, part.func) or by_decorator
                 yield CallMade(part.lineno, name, tuple(self._arguments(part, scope)), again)
-            for given in _requests_given(part):
-                if name := self._callee(given, scope, parameters):
-                    yield CallMade(given.lineno, name)
-            handed = existing_retries.retrying_call(self.names, scope, part) if self.names_retries else ""
-            for value in part.args if handed else ():
-                if isinstance(value, ast.Attribute | ast.Name) and (
-                    name := self._callee(value, scope, parameters)
-                ):
-                    yield CallMade(part.lineno, name, (), handed)
+            for request in _requests_given(part):
+                if name := self._callee(request, scope, parameters):
+                    yield CallMade(request.lineno, name)
+            given = [value for value in part.args if isinstance(value, ast.Attribute | ast.Name)]
+            if not (given and self.names_retries):
+                continue
+            if handed := existing_retries.retrying_call(self.names, scope, part):
+                for value in given:
+                    if name := self._callee(value, scope, parameters):
+                        yield CallMade(part.lineno, name, (), handed)
 
     def _callee(self, callee: ast.expr, scope: Scope, parameters: frozenset[str]) -> str:
         if isinstance(callee, ast.Attribute):

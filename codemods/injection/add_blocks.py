@@ -17,12 +17,12 @@ class NewBlocks:
 
     Attributes:
         class_start: where the class begins in the text.
-        lines: of the blocks, with their indentation.
+        blocks: the lines of each, with their indentation; a blank one first.
         newline: the line end there.
     """
 
     class_start: int
-    lines: tuple[str, ...]
+    blocks: tuple[tuple[str, ...], ...]
     newline: str
 
 
@@ -45,11 +45,13 @@ class AddBlocks(NumberedStatements):
         body = cst.ensure_type(node.body, cst.IndentedBlock)
         comments = _comments_of_body(body.footer)
         new = self._blocks[way]
-        added = in_class(new.lines, new.newline, self._module).behind(body.footer[:comments])
+        statements, above = list(body.body), body.footer[:comments]
+        for lines in new.blocks:  # each by itself: most are the same in every class, and have been read
+            added = in_class(lines, new.newline, self._module).behind(above)
+            statements += added.statements
+            above = added.footer
         return node.with_changes(
-            body=body.with_changes(
-                body=[*body.body, *added.statements], footer=[*added.footer, *body.footer[comments:]]
-            )
+            body=body.with_changes(body=statements, footer=[*above, *body.footer[comments:]])
         )
 
 

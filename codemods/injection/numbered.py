@@ -11,6 +11,7 @@ import ast
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import libcst as cst
 
@@ -21,8 +22,15 @@ Way = tuple[int, ...]
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BODIES = ("body", "handlers", "cases", "orelse", "finalbody")
-_PARTS = (cst.IndentedBlock, cst.Else, cst.Finally, cst.ExceptHandler, cst.ExceptStarHandler, cst.MatchCase)
+_PARTS = frozenset(
+    {cst.IndentedBlock, cst.Else, cst.Finally, cst.ExceptHandler, cst.ExceptStarHandler, cst.MatchCase}
+)
 """What holds statements, and is none."""
+
+
+@cache  # every node is asked, and `isinstance` takes long with LibCST's abstract classes
+def _is_statement(kind: type[cst.CSTNode]) -> bool:
+    return issubclass(kind, cst.BaseSmallStatement | cst.BaseCompoundStatement)
 
 
 class Numbers:
@@ -142,23 +150,23 @@ class NumberedStatements(cst.CSTTransformer):
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         """Count statements; return True for a node that may hold what is named."""
-        if isinstance(node, cst.Module):
+        if type(node) is cst.Module:
             self._default_indent = node.default_indent
             self._scopes.append(_Scope((), self._wanted.get((), frozenset())))
             return bool(self._named)
         scope = self._scopes[-1]
-        if isinstance(node, cst.IndentedBlock):
+        if type(node) is cst.IndentedBlock:
             self._indents.append(self._default_indent if node.indent is None else node.indent)
-        if isinstance(node, cst.SimpleStatementLine | cst.SimpleStatementSuite):
+        if type(node) is cst.SimpleStatementLine or type(node) is cst.SimpleStatementSuite:
             first = scope.count + 1
             if scope.wanted.isdisjoint(range(first, first + len(node.body))):
                 scope.count += len(node.body)
                 return False
             return True
-        if isinstance(node, cst.BaseSmallStatement | cst.BaseCompoundStatement):
+        if _is_statement(type(node)):
             return self._see_statement(node, scope)
         looked_into = bool(self._statements) and self._statements[-1][1]
-        return looked_into or (isinstance(node, _PARTS) and scope.count < scope.last)
+        return looked_into or (type(node) in _PARTS and scope.count < scope.last)
 
     def _see_statement(self, node: cst.CSTNode, scope: _Scope) -> bool:
         scope.count += 1
@@ -172,9 +180,9 @@ class NumberedStatements(cst.CSTTransformer):
 
     def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> cst.CSTNode:  # type: ignore[override]
         """Change what is named."""
-        if isinstance(original_node, cst.IndentedBlock):
+        if type(original_node) is cst.IndentedBlock:
             self._indents.pop()
-        if isinstance(original_node, cst.BaseSmallStatement | cst.BaseCompoundStatement):
+        if _is_statement(type(original_node)):
             if isinstance(original_node, cst.ClassDef | cst.FunctionDef):
                 self._scopes.pop()
             way, _ = self._statements.pop()

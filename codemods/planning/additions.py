@@ -144,7 +144,7 @@ def _settle(
     sites_of: dict[int, list[Site]] = defaultdict(list)
     for site in sites:
         sites_of[id(site.info) if site.info is not None else 0].append(site)
-    opt_outs = OptOuts(file.text, file.tree)
+    opt_outs = OptOuts(file.source.with_text(file.text), file.tree)
     module = functions.settle(file, sites, words, options)
     decisions = [
         decide(site, module.home_of(site) if module else None, options, opt_outs.of(site.node))

@@ -53,7 +53,8 @@ def plan(
         place: where the file finds the runtime's module.
         project: the other files, as far as they are known.
     """
-    return _plan_gated(data, path, options, place, project)[0]
+    with no_garbage_collection():  # until the trees are gone, which it would go through in vain
+        return _plan_gated(data, path, options, place, project)[0]
 
 
 def plan_module(

@@ -21,10 +21,8 @@ from ..source.text import Source, indent_of
 def append(source: Source, info: ClassInfo, blocks: Sequence[templates.Block]) -> NewBlocks:
     """Return new blocks for a class."""
     indent, unit = layout(source, info)
-    lines: list[str] = []
-    for block in blocks:
-        lines += ["", *_lines(block, indent, unit)]
-    return NewBlocks(source.span(info.node)[0], tuple(lines), source.newline_at(last_line(info.node)))
+    lines = tuple(("", *_lines(block, indent, unit)) for block in blocks)
+    return NewBlocks(source.span(info.node)[0], lines, source.newline_at(last_line(info.node)))
 
 
 def replacement(source: Source, region: Region, info: ClassInfo | None, block: templates.Block) -> Edit:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from functools import cached_property
 
+from ..blocks.strings import Strings, is_string, nodes_at
 from ..source.syntax import children, first_line, last_line
+from ..source.text import Source
 
 SKIP, NO_RETRY = "skip", "no-retry"
 WORDS = (SKIP, NO_RETRY)
-_COMMENT = re.compile(r"#\s*retrofit:\s*([\w-]+)")
+_COMMENT = re.compile(r"#[ \t]*retrofit:[ \t]*([\w-]+)")
 _OURS = frozenset({"import", "queue", "backoff", "env_key", "functions", "runtime"})
 """What this tool itself writes behind the colon."""
 
@@ -30,22 +30,21 @@ class OptOuts:
     the line above that; for a method or class, in its head or alone in the line above.
 
     Args:
-        text: of the file, without the blocks.
+        source: the file's text, without the blocks.
         tree: of that text.
     """
 
-    def __init__(self, text: str, tree: ast.Module) -> None:
+    def __init__(self, source: Source, tree: ast.Module) -> None:
         self.tree = tree
         self.by_line: dict[int, str] = {}
         self.alone: set[int] = set()
         self.unknown: list[tuple[int, str]] = []
-        if _COMMENT.search(text):
-            for line, word, alone in _comments(text):
-                if word in WORDS:
-                    self.by_line[line] = word
-                    self.alone |= {line} if alone else set()
-                elif word not in _OURS:
-                    self.unknown.append((line, word))
+        for line, word in _comments(source, tree):
+            if word in WORDS:
+                self.by_line[line] = word
+                self.alone |= {line} if source.line(line).lstrip().startswith("#") else set()
+            elif word not in _OURS:
+                self.unknown.append((line, word))
 
     @cached_property
     def _parents(self) -> dict[int, ast.AST]:
@@ -92,12 +91,13 @@ class OptOuts:
             yield line - 1
 
 
-def _comments(text: str) -> Iterator[tuple[int, str, bool]]:
-    """Yield the comments of this form: line, word, and whether nothing else stands in the line."""
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text, newline=None).readline):
-            if token.type == tokenize.COMMENT:
-                for match in _COMMENT.finditer(token.string):
-                    yield token.start[0], match[1], not token.line[: token.start[1]].strip()
-    except (tokenize.TokenError, SyntaxError):
+def _comments(source: Source, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the comments of this form: line, and word."""
+    found = [(source.line_at(match.start()), match) for match in _COMMENT.finditer(source.text)]
+    if not found:
         return
+    nodes = nodes_at(tree, [line for line, _ in found], into_strings=False)
+    strings = Strings(source, [node for node in nodes if is_string(node)])
+    for line, match in found:
+        if not strings.hold(match.start()):
+            yield line, match[1]

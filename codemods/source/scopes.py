@@ -31,8 +31,10 @@ class Scope:
     """In a method: the name of its first parameter, if that is the instance or the class."""
     type_parameters: dict[str, ast.expr] = field(default_factory=dict)
     """Type variables in brackets behind its name (PEP 695) -> what bounds them."""
+    parts: list[ast.AST] = field(default_factory=list)
+    """What is evaluated in it, but for names and constants."""
     calls: list[ast.Call] = field(default_factory=list)
-    """The calls that stand in it."""
+    """The calls among that."""
     loops: list[ast.For | ast.AsyncFor | ast.While] = field(default_factory=list)
     returns: list[ast.expr] = field(default_factory=list)
     """In a function: what it returns or yields."""
@@ -52,11 +54,6 @@ class Scope:
             n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         ]
         return shortened(".".join(reversed(parts)) or "<module>")
-
-    @cached_property
-    def parts(self) -> list[ast.AST]:
-        """What is evaluated in it."""
-        return list(own_nodes(self.node))
 
     @cached_property
     def ends(self) -> list[ast.Try | ast.Return]:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import ast
 
-_LEAVES = frozenset({ast.Name, ast.Constant})
+_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {ast.Name: (), ast.Constant: ()}
+"""Kind of a node -> those of its fields that may hold nodes; filled in as kinds are met."""
+_PLAIN_FIELDS = frozenset(
+    {"ctx", "attr", "module", "level", "asname", "kind", "conversion", "simple", "type_comment"}
+)
 _MOST_SHOWN = 500
 """Characters of an expression or a name."""
 
 
 def children(node: ast.AST) -> list[ast.AST]:
     """Return the nodes that a node is made of, but for `Load()` and its like; faster than `ast.iter_child_nodes`."""
+    kind = type(node)
+    fields = _FIELDS.get(kind)
+    if fields is None:
+        fields = _FIELDS[kind] = tuple(name for name in node._fields if name not in _PLAIN_FIELDS)
     nodes: list[ast.AST] = []
-    if type(node) in _LEAVES:
-        return nodes
-    for name in node._fields:
-        if name == "ctx":
-            continue
+    for name in fields:
         value = getattr(node, name, None)
-        if isinstance(value, ast.AST):
+        if type(value) is list:
+            if value:
+                nodes += [item for item in value if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST):
             nodes.append(value)
-        elif isinstance(value, list):
-            nodes += [item for item in value if isinstance(item, ast.AST)]
     return nodes
 
 

@@ -32,7 +32,7 @@ def add(*names: str):
                 start = text.index(f"class {name}")
                 indent = unit * (text[:start].rpartition("\n")[2].count(unit) + 1)
                 lines = ["", *(indent + line.replace("    ", unit) if line else "" for line in BLOCK)]
-                blocks[numbers.way_to(start)[0]] = NewBlocks(start, tuple(lines), newline)
+                blocks[numbers.way_to(start)[0]] = NewBlocks(start, (tuple(lines),), newline)
             return AddBlocks(blocks, module)
 
         return transform

@@ -26,6 +26,7 @@ PLACES = {
     "the class": "class C:  {}\n    def go(self, url):\n        return requests.get(url)\n",
     "the line above a class": "{}\nclass C:\n    def go(self, url):\n        return requests.get(url)\n",
     "another comment": "class C:\n    def go(self, url):\n        return requests.get(url)  # noqa: S113  {}\n",
+    "a text that another comment is in": "class C:\n    def go(self):\n        return requests.get(\n            'a'  # noqa  {}\n            'b',\n        )\n",
     "a coroutine": "class C:\n    async def go(self, url):\n        return await httpx.AsyncClient().get(url)  {}\n",
 }
 ELSEWHERE = {
@@ -34,6 +35,7 @@ ELSEWHERE = {
     "another method": "class C:\n    def stop(self, url):  {}\n        requests.head(url)\n\n    def go(self, url):\n        return requests.get(url)\n",
     "the end of the body": "class C:\n    def go(self, url):\n        answer = requests.get(url)\n        return answer  {}\n",
     "a text": "class C:\n    def go(self, url):\n        return requests.get(url, data='{}')\n",
+    "an f-string": "class C:\n    def go(self, url):\n        return requests.get(url, data=f'{}')\n",
     "two lines above": "class C:\n    def go(self, url):\n        {}\n\n        return requests.get(url)\n",
 }
 
