@@ -190,7 +190,7 @@ class Run:
 
     plans: list[FilePlan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What was passed over as a whole, such as vendored folders."""
+    """What was skipped as a whole, such as vendored folders."""
     warnings: list[str] = field(default_factory=list)
     """What the user has to know before anything is written."""
     for_callers: str = ""

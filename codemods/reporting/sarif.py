@@ -22,7 +22,7 @@ _RULES = {
     "wrapped": "The call goes through the queue, with backoff.",
     "queued-only": "The call goes through the queue, without a second backoff: it is retried already.",
     "skipped": "The call looks like a request, and was not wrapped.",
-    "unwrapped": "The call was wrapped, and is so no longer.",
+    "unwrapped": "The call was wrapped, and no longer is.",
     "block": "A block of a class was added, upgraded, kept, removed or skipped.",
     "left-alone": "The file could not be handled, and was not changed.",
 }
