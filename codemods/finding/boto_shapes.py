@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 
 from ..source.syntax import shown
 from ..tables.amazon import PAGES_LATER, WAITER
-from ..tables.request_shapes import OF_BOTO
+from ..tables.request_shapes import BOTO_COLLECTIONS, GOES_OVER, HAS_COLLECTIONS, OF_BOTO
 
 _LIBRARIES = frozenset({"boto3", "botocore", "aioboto3", "aiobotocore", "types_boto3"})
 _BY_METHOD = {"wait": WAITER, "paginate": PAGES_LATER}
@@ -22,14 +23,6 @@ _NAMES = {
     "wait": re.compile(r"waiter\d*$", re.IGNORECASE),
     "paginate": re.compile(r"paginator\d*$", re.IGNORECASE),
 }
-_COLLECTIONS = frozenset(
-    """
-    objects object_versions multipart_uploads buckets parts queues tables topics subscriptions platform_applications
-    instances images snapshots volumes vpcs subnets security_groups key_pairs network_interfaces stacks alarms metrics
-    """.split()
-)
-"""What a resource of boto3 has several of."""
-_GOES_OVER = frozenset({"all", "filter", "limit", "page_size", "pages"})
 _OF_COLLECTIONS = frozenset({"delete", "terminate", "start", "stop", "reboot", "create_tags"})
 """What is done to all that is in one, with a request for each page."""
 _THING = re.compile(
@@ -39,6 +32,19 @@ _MADE = re.compile(r"[A-Z][A-Za-z]+$")
 _OF_THINGS = frozenset("get delete load reload terminate".split())
 """Methods of a resource's things that are called with nothing."""
 _TRANSFERS = re.compile(r"(?:upload|download)_(?:file|fileobj)$")
+
+
+def uses_boto(libraries: frozenset[str], calls: Iterable[ast.Call]) -> bool:
+    """Return True for a file that imports boto3, or that goes over a collection whose names say whose it is.
+
+    Args:
+        libraries: that the file imports.
+        calls: in the file.
+    """
+    return bool(libraries & _LIBRARIES) or any(
+        isinstance(call.func, ast.Attribute) and _is_named_so(call.func.value, call.func.attr)
+        for call in calls
+    )
 
 
 def several_requests(libraries: frozenset[str], receiver: ast.expr, method: str, call: ast.Call) -> str:
@@ -55,20 +61,18 @@ def several_requests(libraries: frozenset[str], receiver: ast.expr, method: str,
             is_botos and (_is_called(receiver, _MAKERS[method]) or _NAMES[method].search(_last(receiver)))
         ):
             return _looks(receiver, _BY_METHOD[method])
-    if is_botos and _is_collection(receiver, method, keywords):
+    if _is_collection(receiver, method, keywords) and (is_botos or _is_named_so(receiver, method)):
         return _looks(receiver, PAGES_LATER)
     return ""
 
 
-def is_of_thing(libraries: frozenset[str], receiver: ast.expr, method: str, call: ast.Call) -> bool:
-    """Return True for what may be a request of a thing of a resource: of a bucket, an object, a table."""
-    if not libraries & _LIBRARIES:
-        return False
+def is_of_thing(receiver: ast.expr, method: str, call: ast.Call) -> bool:
+    """Return True for what may be a request of a thing of a resource, in a file that uses boto3: of a bucket, a table."""
     if _TRANSFERS.match(method):
         return True
     if isinstance(receiver, ast.Call) and isinstance(receiver.func, ast.Attribute):
         inner = receiver.func
-        if inner.attr in _GOES_OVER and _is_collection(inner.value, inner.attr, []):
+        if inner.attr in GOES_OVER and _is_collection(inner.value, inner.attr, []):
             return method in _OF_COLLECTIONS
         is_thing = bool(_MADE.match(inner.attr)) and not _MADE.match(_last(inner.value))
     else:
@@ -79,12 +83,20 @@ def is_of_thing(libraries: frozenset[str], receiver: ast.expr, method: str, call
 def _is_collection(receiver: ast.expr, method: str, keywords: list[str]) -> bool:
     """Return True for `bucket.objects.filter(Prefix="x")`, and not for `Model.objects.filter(name="x")`."""
     if (
-        method not in _GOES_OVER
+        method not in GOES_OVER
         or not isinstance(receiver, ast.Attribute)
-        or receiver.attr not in _COLLECTIONS
+        or receiver.attr not in BOTO_COLLECTIONS
     ):
         return False
-    return all(map(OF_BOTO.fullmatch, keywords)) and not _MADE.match(_last(receiver.value))
+    is_model = isinstance(receiver.value, ast.Name | ast.Attribute) and _MADE.match(_last(receiver.value))
+    return all(map(OF_BOTO.fullmatch, keywords)) and not is_model
+
+
+def _is_named_so(receiver: ast.expr, method: str) -> bool:
+    """Return True for a collection whose names say that it is boto3's: `bucket.objects.all()`."""
+    if not isinstance(receiver, ast.Attribute) or not _is_collection(receiver, method, []):
+        return False
+    return bool(HAS_COLLECTIONS.search(shown(receiver.value)))
 
 
 def _is_called(receiver: ast.expr, name: str) -> bool:

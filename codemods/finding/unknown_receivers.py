@@ -174,6 +174,12 @@ def _uses_an_sdk(names: Names) -> bool:
     return any(SDK_CALL.search(path) for path in paths)
 
 
+def _uses_boto(names: Names) -> bool:
+    return boto_shapes.uses_boto(
+        names.libraries, (call for scope in names.scopes.values() for call in scope.calls)
+    )
+
+
 def _dynamic_receiver(callee: ast.expr) -> ast.expr | None:
     """Return `x` of `getattr(x, method)(...)`."""
     if isinstance(callee, ast.Call) and getattr(callee.func, "id", "") == "getattr" and len(callee.args) >= 2:
@@ -285,7 +291,7 @@ def _looks_like_sdk(
     """Return True if a call looks like one of an SDK's client itself, or of a client of boto3 (`Bucket=`, `Key=`)."""
     if method in NO_REQUESTS:
         return False
-    if boto_shapes.is_of_thing(names.libraries, receiver, method, call):
+    if boto_shapes.is_of_thing(receiver, method, call) and _uses_boto(names):
         return True
     if OF_SDK_CLIENT.search(f"{_last(receiver)}.{method}"):
         return True

@@ -10,7 +10,7 @@ from functools import lru_cache
 from .amazon import BATCH, PAGES_LATER, WAITER
 from .libraries import ADAPTERS, LIBRARIES
 from .not_covered import NOT_COVERED
-from .request_shapes import SHAPES
+from .request_shapes import SHAPES, mentions_collection
 from .rows import HTTP, Client, Library
 
 _SAME_CLIENT = re.compile(
@@ -112,7 +112,7 @@ class Catalogue:
             if self._imported.search(data, start, stop):
                 return True
             start = stop
-        return bool(self._shapes.search(data))
+        return bool(self._shapes.search(data)) or mentions_collection(data)
 
     def _add_relative(self, name: str) -> None:
         parts = name.split(".")

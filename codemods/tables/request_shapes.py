@@ -88,6 +88,37 @@ TAKEN_FOR = {
 OF_BOTO = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-zA-Z]*)?")
 """Keywords as only boto3's clients take them: `Bucket=`, `FunctionName=`."""
 
+BOTO_COLLECTIONS = frozenset(
+    """
+    objects object_versions multipart_uploads buckets parts queues tables topics subscriptions platform_applications
+    instances images snapshots volumes vpcs subnets security_groups key_pairs network_interfaces stacks alarms metrics
+    """.split()
+)
+"""What a resource of boto3 has several of."""
+GOES_OVER = frozenset({"all", "filter", "limit", "page_size", "pages"})
+"""Methods of a collection that give what is in it, with a request for each page."""
+HAS_COLLECTIONS = re.compile(
+    r"(?:bucket|s3|ec2|sqs|sns|glacier|cloudformation|cloudwatch|dynamodb|dynamo)\w*(?:\([^()]*\))?$",
+    re.IGNORECASE,
+)
+"""What a resource of boto3, or a bucket of one, is called."""
+_COLLECTION = re.compile(
+    rb"\.(?:%s)\.(?:%s)\("
+    % ("|".join(sorted(BOTO_COLLECTIONS)).encode(), "|".join(sorted(GOES_OVER)).encode())
+)
+_LONGEST_OWNER = 100
+
+
+def mentions_collection(data: bytes) -> bool:
+    """Return True for a file that has a collection of boto3 in it, by its names: `bucket.objects.all(`."""
+    # From the end, as a pattern that begins with a dot is found faster than one that begins with any of many words.
+    for match in _COLLECTION.finditer(data):
+        before = data[max(0, match.start() - _LONGEST_OWNER) : match.start()].decode("ascii", "replace")
+        if HAS_COLLECTIONS.search(before):
+            return True
+    return False
+
+
 SHAPES = (
     rb"(?i:%s)(?:\(\))?\.(?:(?:%s)\(|\w+\(\s*[A-Z]\w*=)|\.%s\.|\.(?:wait|paginate)\(\s*[A-Z]\w*=|(?:mypy|types)_boto3_"
     % (

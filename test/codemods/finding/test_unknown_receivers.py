@@ -130,6 +130,17 @@ SEVERAL_OF_BOTO = {
     "pages": ("x = 1", "return list(url.paginate(Bucket='b'))", "while it is iterated"),
     "a paginator's name": ("import boto3", "return list(self.paginator.paginate())", "while it is iterated"),
     "a collection": ("import boto3", "return list(url.objects.filter(Prefix='a'))", "while it is iterated"),
+    "a bucket's objects": (
+        "x = 1",
+        "return [o.key for o in url.bucket.objects.all()]",
+        "while it is iterated",
+    ),
+    "objects of a bucket that is made": (
+        "x = 1",
+        "return list(url.Bucket('b').objects.limit(5))",
+        "while it is iterated",
+    ),
+    "queues": ("x = 1", "return list(self.sqs.queues.filter(QueueNamePrefix='a'))", "while it is iterated"),
     "all of a collection": ("import boto3", "return list(self.ec2.instances.all())", "while it is iterated"),
 }
 
@@ -144,6 +155,26 @@ def test_C6_what_makes_several_requests_of_boto3_is_listed_by_its_shape(imports,
     assert site.decision is Decision.SKIPPED
     assert "looks like boto3's" in site.reason
     assert why in site.reason
+
+
+def test_C6_what_is_done_to_each_thing_of_a_collection_is_listed():
+    """Where nothing imports boto3: a collection is known by its names, and so is what it gives."""
+    body = "for obj in url.bucket.objects.all():\n    obj.delete()"
+    sites = check_noop(unknown(body, "x = 1")).sites
+    assert [site.callee for site in sites] == ["url.bucket.objects.all", "obj.delete"]
+    assert check_noop(unknown("for obj in url.entries.all():\n    obj.delete()", "x = 1")).sites == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return Bucket.objects.all()",
+        "return S3File.objects.filter(name=url)",
+        "return self.model.objects.all()",
+    ],
+)
+def test_C6_models_of_a_web_framework_are_no_collections_of_boto(body):
+    assert check_noop(unknown(body, "from .models import Bucket, S3File")).sites == ()
 
 
 def test_C6_a_route_of_a_web_application_is_no_request():
