@@ -20,9 +20,19 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT = '''\
 """Asks for the weather."""
 
-from typing import Any
+from asyncio import Future
+from typing import TYPE_CHECKING, Any
 
 import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Setting:
+    """Like `Future`, a name that the runtime has for something else."""
+
+    seen: "Mapping[str, Future[int]]"
 
 
 class WeatherClient:

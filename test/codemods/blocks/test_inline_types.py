@@ -45,6 +45,11 @@ def test_no_name_of_the_block_meets_one_of_the_file():
     assert own == {"RequestEngine", "_request_engine"}
 
 
+def test_the_block_begins_with_no_import():
+    """A tool that sorts imports would take it, and the marker line above it, for one of the file's imports."""
+    assert not isinstance(CODE.body[0], ast.Import | ast.ImportFrom)
+
+
 def test_a_class_that_is_called_otherwise_is_typed_under_that_name():
     names = set(bound(ast.parse(inline_runtime("RetrofitRequestEngine").code).body))
     assert "RequestEngine" not in names
