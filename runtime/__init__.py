@@ -12,10 +12,11 @@ within another runs under the other's slot.
 import os
 
 from .async_streams import HeldAsyncStream, HeldStreamOfBoth
+from .closers import Closing
 from .engine import RequestEngine, engines
 from .errors import CircuitOpen, QueueClosed, QueueError, RequestQueueFull, RequestTimeout
 from .keys import ApiKey
-from .members import Closing, Context, methods, views
+from .members import Context, methods, views
 from .module_queue import for_module
 from .settings import EntryPoint, Setting, engine_of
 from .streams import HELD_STREAMS

@@ -8,6 +8,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic
+from .errors import InstanceLeft
 from .failures import HOLDING_STATUSES
 from .probing import attribute, has_method, is_coroutine_function, is_settled, status_in
 from .request import Request, begin_attempt
@@ -157,6 +158,8 @@ async def make_async(
             await _wait_in_task(engine, held, None, request)
         while (delay := await _attempt_in_task(engine, request, held, attempt)) is not None:
             await _close_and_wait(engine, held, delay, request)
+        return held
+    except InstanceLeft:
         return held
     except GeneratorExit:  # from the collector, perhaps
         held.abandon()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic
+from .errors import InstanceLeft
 from .jobs import Job
 from .probing import is_settled
 from .repeating import may_hold_a_body
@@ -98,7 +99,10 @@ def _run_request(engine: "RequestEngine", request: Request) -> Any:
 def _run_on(engine: "RequestEngine", request: Request, slot: Slot, delay: "float | None") -> Any:
     """Having made an attempt under `slot`, make more of them while there is to be one after `delay`."""
     while delay is not None:
-        wait_for_slot(engine, slot, delay, request)
+        try:
+            wait_for_slot(engine, slot, delay, request)
+        except InstanceLeft:
+            break
         delay = request.attempt(slot)
     finish(request, slot)
     return request.outcome()

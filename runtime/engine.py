@@ -30,8 +30,9 @@ from .testing_mode import TestingMode
 from .wrap import wrap_call
 
 if TYPE_CHECKING:
+    from .closers import Closing
     from .keys import ApiKey
-    from .members import Closing, Context, Methods, Views
+    from .members import Context, Methods, Views
     from .module_queue import ModuleQueue
     from .settings import EntryPoint, MakeSetting
 
@@ -186,9 +187,13 @@ class RequestEngine:
         finally:
             ranks.reset(token)
 
-    def close(self, join: bool = True, reopen: bool = False) -> None:
-        """Fail the waiting requests, let the running ones end, and join the queue's threads; then take new ones if `reopen`."""
-        self.gate.close(join, reopen)
+    def close(self, join: bool = True, reopen: bool = False, leaving: bool = False) -> None:
+        """Fail the waiting requests, let the running ones end, and join the queue's threads; then take new ones if `reopen`.
+
+        Args:
+            leaving: a `with` of the instance's own is left, and only what was submitted fails: see `Gate.close`.
+        """
+        self.gate.close(join, reopen, leaving)
         self._close_connections()
 
     def _close_connections(self) -> None:

@@ -20,5 +20,12 @@ class QueueClosed(QueueError):
     """The backend was closed while the request waited, or before it was made."""
 
 
+class InstanceLeft(QueueClosed):
+    """A request was waiting out its backoff when another thread left its instance's own `with`: it is not made again.
+
+    Its caller gets what the last attempt has brought, as without the queue.
+    """
+
+
 class CircuitOpen(QueueError):
     """The last `circuit_breaker` attempts failed, so requests stop for a while."""

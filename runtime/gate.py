@@ -11,8 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic, new_queue
+from .closing import Closable
 from .errors import QueueClosed, RequestQueueFull
-from .held_slots import INTERRUPTED, HeldSlots
+from .held_slots import INTERRUPTED
 from .slots import GONE, GRANTED, RUNNING, WAITING, Source, Ticket, Watch
 from .spare_slots import PREPARING, find_spare
 from .workers import alarm, needs_worker, start_worker
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class Gate(HeldSlots):
+class Gate(Closable):
     """Admits requests, first in, first out, at most `limit` at once.
 
     Invariants, whenever `lock` is free: `active` is the number of slots that are held, `waiting` the number of
@@ -64,6 +65,8 @@ class Gate(HeldSlots):
 
     def _join_line(self, ticket: Ticket, always: bool) -> None:
         self._refuse_if_closed()
+        if self.leaving and ticket.slot.is_submitted:
+            raise QueueClosed("This backend is being closed: it takes no submitted requests meanwhile.")
         if self.active < self.limit or self.deferred:
             self._pump()  # there may be room now
         if (
@@ -109,14 +112,16 @@ class Gate(HeldSlots):
         Returns:
             False if it interrupted the gate's own work, so that its thread must not wait.
         """
-        if self.exclusively(self._rejoin, ticket, delay, hold) is INTERRUPTED:
+        gone = self.exclusively(self._rejoin, ticket, delay, hold)
+        if gone is INTERRUPTED:
             return False
         self.pump()
-        if ticket.state == GONE:
+        if gone:
             self._fail([ticket])
         return True
 
-    def _rejoin(self, ticket: Ticket, delay: float, hold: bool) -> None:
+    def _rejoin(self, ticket: Ticket, delay: float, hold: bool) -> bool:
+        """Put a ticket back in line; return True if it cannot be, as the backend was closed."""
         slot = ticket.slot
         owner = slot.taken_from  # which is to have one again when this request has ended
         self.give_back(slot, to_all=True)
@@ -135,6 +140,8 @@ class Gate(HeldSlots):
             self.waiting += 1
             self.backed_off += delay
             heapq.heappush(self.delayed, (ticket.ready_at, slot.number, ticket))
+            return False
+        return True
 
     def start(self, job: "Job") -> bool:
         """Claim a job for the calling thread; False if it was withdrawn, or claimed already."""
@@ -223,31 +230,28 @@ class Gate(HeldSlots):
         """Return True if a request waits out its backoff now."""
         return any(ticket.state == WAITING for _, _, ticket in list(self.delayed))
 
-    def line(self) -> list[Ticket]:
-        """Return the tickets that wait, oldest first."""
-        line = self.exclusively(self._line)
-        return self._line() if line is INTERRUPTED else line
+    def close(self, join: bool = True, reopen: bool = False, leaving: bool = False) -> None:
+        """Refuse newcomers, fail those who wait, let the running end, join the worker threads; or take newcomers again then.
 
-    def _line(self) -> list[Ticket]:
-        line = {ticket for _, ticket in self.ready} | {ticket for _, _, ticket in self.delayed}
-        return sorted((ticket for ticket in line if ticket.state == WAITING), key=lambda ticket: ticket.place)
-
-    def close(self, join: bool = True, reopen: bool = False) -> None:
-        """Refuse newcomers, fail those who wait, let the running end, join the worker threads; or take newcomers again then."""
-        ended = self.exclusively(self._close)
+        Args:
+            leaving: a thread leaves the instance's own `with`, and others may be using the instance: they go on as they
+                would without a queue. What waits for its first attempt has it; what waits out a backoff has the outcome of
+                its last one. Only what was submitted fails, as nobody waits for it.
+        """
+        ended = self.exclusively(self._close, leaving)
         if ended is INTERRUPTED:
             if not reopen:
                 self.refuse_newcomers()
             with contextlib.suppress(RuntimeError):  # as in _pump_soon
-                _thread.start_new_thread(self.close, (False, reopen))
+                _thread.start_new_thread(self.close, (False, reopen, leaving))
             return
-        waiting, workers = ended
+        waiting, workers, source = ended
         try:
             try:
                 self.pump()
                 alarm.forget(self)
-                if self.source is not None:
-                    self.source.close()
+                if source is not None:
+                    source.close()
             finally:
                 self._fail(waiting)
             if join and threading.current_thread() not in workers:
@@ -256,36 +260,7 @@ class Gate(HeldSlots):
                         worker.join()
         finally:
             if reopen:
-                self._reopen()
-
-    def _reopen(self) -> None:
-        with self.lock:
-            self.closed, self.alarm_at = False, 0.0  # the alarm may have forgotten when it was to wake us
-            if self.source is not None:
-                self.source = self.source.again()
-        self.pump()
-
-    def _close(self) -> "tuple[list[Ticket], list[threading.Thread]]":
-        self.refuse_newcomers()
-        self.closed_at = self.number
-        waiting, workers = self._line(), list(self.workers)
-        for ticket in waiting:
-            ticket.state = GONE
-        self.waiting = 0
-        self.delayed.clear()
-        for _ in workers:
-            self.jobs.put(None)
-        return waiting, workers
-
-    def _fail(self, tickets: list[Ticket]) -> None:
-        """Tell the owners that the backend is closed: each of them, also where a future's callback raises, or on Ctrl-C."""
-        while tickets:
-            try:
-                tickets[0].fail(QueueClosed("The backend was closed while the request waited."))
-                del tickets[0]
-            except BaseException:
-                self._fail(tickets)
-                raise
+                self._reopen(source, leaving)
 
     def pump(self) -> None:
         """Admit what can be admitted now; see to it that it has threads, and that the next due time is not missed."""

@@ -10,7 +10,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic, new_signal
-from .errors import RequestQueueFull
+from .errors import InstanceLeft, RequestQueueFull
 from .probing import attribute
 from .request import Request
 from .slots import (
@@ -55,7 +55,8 @@ class Job(Ticket):
         return True
 
     def fail(self, error: Exception) -> None:
-        self.request.result, self.request.error = None, error
+        if not isinstance(error, InstanceLeft):
+            self.request.result, self.request.error = None, error
         self.deliver()
 
     def deliver(self) -> None:

@@ -72,7 +72,7 @@ class Worker(threading.Thread):
                 job = None
             if job is None:
                 with gate.lock:
-                    if gate.closed or gate.jobs.empty():
+                    if gate.closed or gate.leaving or gate.jobs.empty():
                         gate.idle = max(gate.idle - 1, 0)
                         gate.workers.discard(self)
                         # One that was overtaken in `get` just as its time was over waits for ever: CPython

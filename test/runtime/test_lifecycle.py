@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import os
@@ -13,6 +14,7 @@ import weakref
 from concurrent.futures import wait
 
 import pytest
+import requests
 
 from backend_retrofit_runtime import QueueClosed, RequestEngine, workers
 from backend_retrofit_runtime import gate as gate_module
@@ -254,6 +256,110 @@ def test_Q10_own_exit_is_composed_and_still_swallows():
         connection._queued(len)("abc")
         raise KeyError("swallowed by its own __exit__")
     assert connection.log == ["enter", ("exit", KeyError, 3)]
+
+
+class Shared(Connection):
+    """Its own `with` calls its own `close`, as most do."""
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class Left(Connection):
+    """Its own `__exit__` is all that it has."""
+
+    @RequestEngine.closing
+    def __exit__(self, *exc):
+        self.log.append("left")
+
+
+class LeftByBase(requests.Session):
+    """What leaves its `with` is inherited from a library, and calls `close`."""
+
+    max_concurrent_requests = RequestEngine.setting(1)
+    initial_retry_delay = RequestEngine.setting(60)
+    _queued = RequestEngine.entry_point()
+    close = RequestEngine.closing()
+
+
+@pytest.mark.parametrize("cls", [Shared, Left, LeftByBase])
+@pytest.mark.parametrize("execution", ["caller", "background"])
+def test_Q10_one_thread_that_leaves_own_with_leaves_the_calls_of_other_threads_alone(cls, execution):
+    """As without the queue, where they would be under way, and the instance can be used on."""
+    shared, gated = cls(), Gated()
+    if execution == "background":
+        shared.queue_execution = "background"
+    RequestEngine.of(shared)
+    running = caller(shared._queued(gated), 1)
+    until(lambda: gated.ran)
+    waiting = [caller(shared._queued(gated), number) for number in (2, 3)]
+    until(lambda: len(RequestEngine.of(shared).waiting) == 2)
+    submitted = RequestEngine.of(shared).submit(gated, 4)
+
+    def leave():
+        with shared:
+            pass
+
+    left = caller(leave)
+    assert isinstance(submitted.exception(15), QueueClosed)
+    gated.end(3)
+    assert [future.result(15) for future in (running, *waiting)] == [1, 2, 3]
+    left.result(15)
+    assert shared._queued(len)("abc") == 3
+    assert RequestEngine.of(shared).submit(len, "abc").result(15) == 3
+
+
+@pytest.mark.parametrize("cls", [Shared, Left, LeftByBase])
+@pytest.mark.parametrize("failure", [Answer(503), ConnectionRefusedError("refused")])
+def test_Q10_what_backs_off_when_own_with_is_left_has_the_outcome_of_its_last_attempt(cls, failure):
+    shared = cls()
+    shared.initial_retry_delay = 60
+    flaky = Flaky(failure)
+    backing_off = caller(shared._queued(flaky))
+    until(lambda: RequestEngine.of(shared).gate.delayed)
+    with shared:
+        pass
+    error = backing_off.exception(15)
+    assert (backing_off.result(15) if error is None else error) is failure
+    assert flaky.calls == 1
+
+
+def test_Q10_a_task_that_leaves_own_async_with_leaves_the_calls_of_other_tasks_alone():
+    class Async(Connection):
+        @RequestEngine.closing
+        async def aclose(self):
+            self.log.append("closed")
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *exc):
+            await self.aclose()
+
+    async def go():
+        shared, may_end = Async(), asyncio.Event()
+        shared.initial_retry_delay = 60
+
+        async def call(number):
+            await asyncio.wait_for(may_end.wait(), 15)
+            return number
+
+        async def fail():
+            return Answer(503)
+
+        backing_off = asyncio.create_task(shared._queued(fail)())
+        while not RequestEngine.of(shared).gate.delayed:
+            await asyncio.sleep(0)
+        calls = [asyncio.create_task(shared._queued(call)(number)) for number in range(3)]
+        while len(RequestEngine.of(shared).waiting) < 3:
+            await asyncio.sleep(0)
+        async with shared:
+            pass
+        may_end.set()
+        assert (await backing_off).status_code == 503
+        return await asyncio.gather(*calls)
+
+    assert asyncio.run(asyncio.wait_for(go(), 30)) == [0, 1, 2]
 
 
 def test_Q10_own_close_of_an_instance_that_made_no_request():
