@@ -7,10 +7,12 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 from typing import Any
 
 import hypothesis
 import pytest
+import trustme
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile(
@@ -56,6 +58,20 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell lets what it starts with `&` ignore Ctrl-C, and so would all processes to which the tests send one.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):  # the processes of xdist take it from this one
+        _trust_one_certificate(config)
+
+
+def _trust_one_certificate(config: pytest.Config) -> None:
+    """Let clients read one certificate of an authority and not the 140 of the web, which takes each of them 15 ms.
+
+    All traffic stays on this machine; tests of TLS say themselves what is trusted.
+    """
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    file = os.path.join(folder.name, "authority.pem")
+    trustme.CA().cert_pem.write_to_path(file)
+    os.environ["SSL_CERT_FILE"] = file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -96,11 +112,11 @@ def pytest_collection_finish() -> None:
     And several tests collect, to see that something is freed; with the SDKs of all vendors in memory, each collection
     takes a third of a second.
     """
-    gc.enable()
     session = sys.modules.get("botocore.session")
     if session:
         session.create_loader = functools.cache(session.create_loader)  # type: ignore[attr-defined]
-    _leave_out_of_collections()
+    gc.freeze()  # without a collection before: next to nothing of it is garbage
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
