@@ -52,6 +52,9 @@ def _classes_in(search: Search, annotation: ast.expr, scope: Scope, seen: frozen
         elif kind in _MANY:
             for part in parts[-1:]:  # none in `tuple[()]`
                 yield from (f"{name}[]" for name in _classes_in(search, part, scope, seen))
+        elif kind in ("type", "Type"):
+            for part in parts:
+                yield from (name.removesuffix("()") for name in _classes_in(search, part, scope, seen))
         else:
             yield from _class_named(search, annotation.value, scope, seen)
     elif isinstance(annotation, ast.Name | ast.Attribute):

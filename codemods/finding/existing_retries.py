@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from ..source.scopes import Scope, own_nodes
 from ..source.syntax import decorator_name, shown
+from .handed_on import arguments
 from .resolve import Names
 from .retry_loops import RETRYING, is_of_another_kind, loops_in, retries
 from .status_tests import failing_cases, status_test
@@ -40,9 +41,27 @@ def repeated_in(names: Names, scope: Scope, node: ast.expr) -> str:
             continue
         if _last_name(call.func) == scope.node.name and names.method_called(call.func, scope) is scope.node:
             return f"`{scope.node.name}`, which calls itself in line {call.lineno}"
+        if id(call) in again.returned and (helper := _calls_back(names, scope, call)):
+            return f"`{scope.node.name}`, which `{helper}` calls again (line {call.lineno})"
     for first, second in again.pairs:
         if node in (first, second):
             return f"the same request in line {second.lineno if node is first else first.lineno}"
+    return ""
+
+
+def _calls_back(names: Names, scope: Scope, call: ast.Call) -> str:
+    """Return the name of a helper that calls the function again which calls it here, with what that was given; or nothing."""
+    function, helper = scope.node, names.method_called(call.func, scope)
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or helper is None:
+        return ""
+    given = {value.id for value in arguments(call) if isinstance(value, ast.Name)}
+    every = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    if given.isdisjoint(arg.arg for arg in every):
+        return ""  # it logs in, perhaps, by a request of its own
+    inside = names.scopes[helper]
+    for back in inside.calls:
+        if _last_name(back.func) == function.name and names.method_called(back.func, inside) is function:
+            return helper.name
     return ""
 
 
@@ -52,6 +71,7 @@ class _AgainAfterFailure:
     Attributes:
         statements: what is tried, or what is asked -> the statements that follow a failure.
         calls: calls in these.
+        returned: ids of those of `calls` whose result is the function's own.
         pairs: the callees of a request and of the same request again after it has failed.
     """
 
@@ -72,6 +92,8 @@ class _AgainAfterFailure:
         self.statements = [(part, body) for part, body in self.statements if body]
         inside = [part for _, body in self.statements for statement in body for part in _all_of(statement)]
         self.calls = list(dict.fromkeys(part for part in inside if isinstance(part, ast.Call)))
+        results = (part.value for part in inside if isinstance(part, ast.Return))
+        self.returned = {id(each.value if isinstance(each, ast.Await) else each) for each in results}
         self.pairs = list(self._pairs(scope)) if self.calls else []
 
     def _pairs(self, scope: Scope) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ..source.scopes import ClassInfo, Scope
-from ..source.syntax import decorator_name
+from ..source.syntax import decorator_name, is_super
 from ..tables.lookup import passes_through
 from .annotations import annotated
 from .elsewhere import UNKNOWN
@@ -14,7 +14,7 @@ from .search import Search, Seen
 
 def attribute(search: Search, node: ast.Attribute, scope: Scope, seen: frozenset[Seen]) -> str:
     """Resolve `thing.name`."""
-    if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "super":
+    if is_super(node.value):
         return _of_super(search, node.attr, scope)
     base = search.within(node.value, scope, seen)
     info = search.own_class(base)

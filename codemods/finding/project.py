@@ -34,6 +34,8 @@ _LONGEST_LINE = 100_000
 """Bytes; before Python 3.12 an f-string takes time by the square of its length."""
 _ROUNDS = 20
 """How often names may lead to files that were not read yet."""
+_MOST_MEANT = 3
+"""Methods of one name that a call may mean."""
 _OF_INTEREST = re.compile(
     rb"\.(?:get|post|put|patch|delete|head|options|request|send|stream|create|generate|chat|invoke\w*|embed\w*|upload\w*)\("
     rb"|retr(?:y|ies)|attempt|backoff|\bclass\b[^\n]*\("
@@ -212,6 +214,12 @@ def _missing(view: View, follower: Follower, relevant: set[str], passing_on: set
 
 def _find_callers(view: View, follower: Follower) -> None:
     """Note for each function of the project where it is called, and what repeats that call."""
+    methods: dict[str, list[str]] = {}
+    for module, summary in view.summaries.items():
+        for function in summary.functions.values():
+            if function.calls and "." in function.name and function.kind in ("method", "class"):
+                methods.setdefault(function.name.rpartition(".")[2], []).append(f"@{module}:{function.name}")
+    view.methods = {name: tuple(places) for name, places in methods.items()}
     callers: dict[str, list[tuple[str, str, int, str]]] = {}
     concerned: set[str] = set()
     for module, summary in view.summaries.items():
@@ -220,19 +228,17 @@ def _find_callers(view: View, follower: Follower) -> None:
         places = [("", call) for call in summary.calls]
         places += [(f.name, call) for f in summary.functions.values() for call in f.calls]
         for name, call in places:
-            for target in called(follower, call, module):
+            targets = called(follower, call, module)
+            if not targets and not is_test:
+                for target in _of_any_class(follower, call, module):
+                    callers.setdefault(target, []).append((module, name, call.line, call.again))
+            for target in targets:
                 if not is_test:
                     callers.setdefault(target, []).append((module, name, call.line, call.again))
                 if not target.startswith(f"@{module}:") and through.makes_requests(follower, target):
                     concerned.add(module)
             if (found := follower.follow(call.name, module)) and known_request(follower, found):
                 concerned.add(module)
-    methods: dict[str, list[str]] = {}
-    for module, summary in view.summaries.items():
-        for function in summary.functions.values():
-            if function.calls and "." in function.name and function.kind in ("method", "class"):
-                methods.setdefault(function.name.rpartition(".")[2], []).append(f"@{module}:{function.name}")
-    view.methods = {name: tuple(places) for name, places in methods.items()}
     view.callers = {target: tuple(found) for target, found in callers.items()}
     view.concerned = frozenset(concerned)
 
@@ -255,6 +261,17 @@ def called(follower: Follower, call: CallMade, module: str) -> list[str]:
             if follower.function(f"{heir}.{method}") is not None:
                 targets.append(f"{heir}.{method}")
     return list(dict.fromkeys(targets))
+
+
+def _of_any_class(follower: Follower, call: CallMade, module: str) -> list[str]:
+    """Return the methods of the project that a call may mean by its name alone: those that make requests, if they are few.
+
+    Where one of them is repeated, it is better queued only than repeated twice.
+    """
+    if not call.method or follower.follow(call.name, module):
+        return []
+    found = through.methods_named(follower, call.method)
+    return found if len(found) <= _MOST_MEANT else []
 
 
 def project_of_one_file(tree: ast.Module, known: Catalogue) -> Project:

@@ -95,12 +95,25 @@ def retries(names: Names, scope: Scope, loop: Loop, node: ast.expr) -> bool:
             if name
         ):
             return True
+        if _enters_its_attempts(loop):
+            return True
         if not _counts_only(loop):
             return False
     swallows = bool(swallowing(loop).around(node))
     if isinstance(loop, ast.While) and status_test(loop.test) == "failed":
         return True
     return (swallows or _looks_at_status(loop)) and (_names_attempts(loop) or _ends_on_success(loop))
+
+
+def _enters_its_attempts(loop: ast.For | ast.AsyncFor) -> bool:
+    """Return True for `for attempt in retrying: with attempt: ...`, which is how tenacity and stamina are used."""
+    target = loop.target.id if isinstance(loop.target, ast.Name) else ""
+    return any(
+        isinstance(item.context_expr, ast.Name) and item.context_expr.id == target
+        for statement in loop.body
+        if isinstance(statement, ast.With | ast.AsyncWith)
+        for item in statement.items
+    )
 
 
 def _names_attempts(loop: Loop) -> bool:

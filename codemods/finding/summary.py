@@ -12,9 +12,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..source.scopes import Binding, ClassInfo, Scope
-from ..source.syntax import decorator_name
+from ..source.syntax import decorator_name, is_super
 from ..tables.lookup import Catalogue
-from ..tables.request_shapes import CLIENT_WORDS, HTTP_METHODS, SDK_CALL, SDK_METHODS
+from ..tables.request_shapes import (
+    CLIENT_WORDS,
+    HTTP_METHODS,
+    OF_CONTAINERS,
+    SDK_CALL,
+    SDK_METHODS,
+    has_http_keyword,
+)
 from . import existing_retries
 from .bindings import build
 from .elsewhere import Elsewhere
@@ -39,12 +46,14 @@ class CallMade:
         name: what is called; `$client.get` for a method of the parameter `client`.
         arguments: parameter's name or place -> what is given, where that is known.
         again: what repeats it when it has failed, or nothing.
+        method: name of the method. If nothing tells whose it is, it may be any of that name in the project.
     """
 
     line: int
     name: str
     arguments: tuple[tuple[str, str], ...] = ()
     again: str = ""
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,12 +255,18 @@ class _Reader:
         """Yield the calls of a scope that may be requests, or lead to some."""
         by_decorator = existing_retries.retried_by_decorator(self.names, scope) if self.names_retries else ""
         for part in scope.calls:
-            if name := self._callee(part.func, scope, parameters):
+            name = self._callee(part.func, scope, parameters)
+            method = _method_of_any(part)
+            if name or method:
                 again = existing_retries.repeated_in(self.names, scope, part.func) or by_decorator
-                yield CallMade(part.lineno, name, tuple(self._arguments(part, scope)), again)
+                if name or again or has_http_keyword(part):
+                    yield CallMade(
+                        part.lineno, name or "?", tuple(self._arguments(part, scope)), again, method
+                    )
             for request in _requests_given(part):
                 if name := self._callee(request, scope, parameters):
-                    yield CallMade(request.lineno, name)
+                    again = existing_retries.repeated_in(self.names, scope, request) or by_decorator
+                    yield CallMade(request.lineno, name, (), again)
             given = [value for value in part.args if isinstance(value, ast.Attribute | ast.Name)]
             if not (given and self.names_retries):
                 continue
@@ -272,9 +287,19 @@ class _Reader:
                 return f"${ast.unparse(callee)}"
         elif not isinstance(callee, ast.Name | ast.Call):
             return ""
-        name = self._function_named(callee, scope)
+        name = self._function_named(callee, scope) or self._of_super(callee, scope)
         is_known = self.names.catalogue.transport(name) is not None
         return name if is_known or name.startswith(("@", ".")) or self._may_be_of_project(name) else ""
+
+    def _of_super(self, callee: ast.expr, scope: Scope) -> str:
+        """Return what `super().create` is called by in the first base of the class that has a name."""
+        if not isinstance(callee, ast.Attribute) or not is_super(callee.value):
+            return ""
+        info = next((owner.class_info for owner in scope.outwards() if owner.class_info is not None), None)
+        if info is None:
+            return ""
+        bases = (self._named(base, info.scope.parent or self.names.module) for base in info.node.bases)
+        return next((f"{base}().{callee.attr}" for base in bases if base), "")
 
     def _function_named(self, node: ast.expr, scope: Scope) -> str:
         name = self._named(node, scope)
@@ -299,6 +324,12 @@ class _Reader:
             if keyword.arg and isinstance(value, ast.Name | ast.Attribute | ast.Call):
                 name = self._named(value, scope)
                 yield from [(keyword.arg, name)] if name else []
+
+
+def _method_of_any(call: ast.Call) -> str:
+    """Return the name of a method that is called, unless half of all classes have one of that name."""
+    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return "" if method in OF_CONTAINERS and not has_http_keyword(call) else method
 
 
 def _requests_given(call: ast.Call) -> Iterator[ast.Attribute]:

@@ -23,7 +23,7 @@ import sys
 from dataclasses import dataclass
 
 from ..source.scopes import Scope
-from ..source.syntax import shown
+from ..source.syntax import is_super, shown
 from ..tables.known_bases import names_of
 from ..tables.lookup import Transport
 from ..tables.request_shapes import (
@@ -45,6 +45,7 @@ from ..tables.request_shapes import (
     TAKEN_FOR,
     TALKS,
     TOLD_MODEL,
+    has_http_keyword,
 )
 from ..tables.rows import Library
 from . import boto_shapes
@@ -106,7 +107,7 @@ def look(
         and not _looks_like_sdk(names, receiver, method, call, keywords)
     ):
         return None
-    if names.instance(receiver, scope) is not None or _is_super(receiver):
+    if names.instance(receiver, scope) is not None or is_super(receiver):
         return None
     kind = names.resolve(receiver, scope)
     if kind.partition("()")[0] in _HOLDERS:
@@ -150,8 +151,7 @@ def look(
 
 def is_like_a_request(method: str, call: ast.Call) -> bool:
     """Return True if a method's name, or what it is given, is that of a client's request."""
-    keywords = {keyword.arg for keyword in call.keywords if keyword.arg}
-    return method in HTTP_METHODS | SDK_METHODS or bool(keywords & HTTP_KEYWORDS)
+    return method in HTTP_METHODS or method in SDK_METHODS or has_http_keyword(call)
 
 
 def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
@@ -194,10 +194,6 @@ def _path(callee: ast.expr) -> str:
         names.append(f".{callee.attr}")
         callee = callee.value
     return "".join(reversed(names))
-
-
-def _is_super(receiver: ast.expr) -> bool:
-    return isinstance(receiver, ast.Call) and getattr(receiver.func, "id", "") == "super"
 
 
 def _last(receiver: ast.expr) -> str:

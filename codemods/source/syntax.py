@@ -48,6 +48,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
+def is_super(node: ast.expr) -> bool:
+    """Return True for `super()`."""
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "super"
+
+
 def decorator_name(node: ast.expr) -> str:
     """Return the dotted name of a decorator, a base or a callee, as written, without its arguments."""
     if isinstance(node, ast.Call):

@@ -72,7 +72,7 @@ FILLER = frozenset(
     common config connection connector controller core credential credentials custom db default demo driver engine example executor external
     factory fetcher generic handler helper helpers http https impl implementation interface internal io json key keys kit lib
     library llm llms loader main manager memory mixin mock model models my new oauth object plugin proto protocol provider public py
-    python ranker raw remote request requester requests resource resources rest restful rpc runner sdk secret secrets sender server service
+    python ranker raw remote request requester requestor requests resource resources rest restful rpc runner sdk secret secrets sender server service
     services session sessions shared simple store sync the token tokens tool toolkit tools transport url user users util utilities utils vector web worker
     wrapper
     """.split()

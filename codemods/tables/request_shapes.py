@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from .rows import HTTP, SDK
@@ -78,6 +79,11 @@ HTTP_KEYWORDS = frozenset(
     "headers json params data auth files verify stream allow_redirects follow_redirects cookies proxies".split()
 )
 """Keywords that only HTTP clients take."""
+OF_CONTAINERS = frozenset(
+    "add append clear close copy count decode encode extend format get index insert items join keys open pop put read"
+    " remove replace send split start stop strip update values write".split()
+)
+"""Methods that half of all classes have."""
 TAKEN_FOR = {
     "requests": (re.compile(r"(?:^|_)(?:session|http)$", re.IGNORECASE), "requests.Session()"),
     "httpx": (re.compile(r"(?:^|_)(?:client|session|http)$", re.IGNORECASE), "httpx.Client()"),
@@ -128,3 +134,8 @@ SHAPES = (
     )
 )
 """What a file has in it that imports no library, but may send requests through what it is given."""
+
+
+def has_http_keyword(call: ast.Call) -> bool:
+    """Return True for a call that is given what only HTTP clients take."""
+    return any(keyword.arg in HTTP_KEYWORDS for keyword in call.keywords)

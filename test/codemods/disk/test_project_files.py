@@ -283,3 +283,46 @@ def test_C6_a_library_that_is_not_in_the_table_is_named_but_not_in_its_own_files
     notes = [note for cls in planned.classes for note in cls.notes]
     assert len(notes) == 1
     assert notes[0].startswith("stripe is not in the table of libraries")
+
+
+LOOP = """
+    import requests
+    from . import http
+
+
+    class Retrying{base}:
+        def __init__(self, backend, kind: type[http.Client]):
+            self.backend = backend
+            self.made = kind("base")
+
+        def ask(self, path):
+            for attempt in range(3):
+                try:
+                    return {call}
+                except OSError:
+                    if attempt == 2:
+                        raise
+    """
+
+
+@pytest.mark.parametrize(
+    ("call", "base"),
+    [
+        ("self.made.request('GET', path)", ""),
+        ("self.backend.request('GET', path, headers={})", ""),
+        ("self.backend.request('GET', path)", ""),
+        ("super().request('GET', path)", "(http.Client)"),
+        ("self.run(send=self.made.request)", ""),
+    ],
+    ids=["a class that was given", "by name and keyword", "by name", "super", "handed on"],
+)
+def test_C6_a_loop_is_seen_however_it_comes_to_its_client(call, base, tmp_path):
+    planned = plans(project(tmp_path, use=LOOP.format(call=call, base=base)))
+    told = decisions(planned, "http")["self.session.request"]
+    assert told.startswith("queued only: already retried by the loop in line 12 of shop/use.py")
+
+
+@pytest.mark.parametrize("call", ["self.backend.get(path)", "self.backend.transfer(path)"])
+def test_C6_what_many_classes_have_or_no_client_of_the_project_is_not_its_client_s(call, tmp_path):
+    planned = plans(project(tmp_path, use=LOOP.format(call=call, base="")))
+    assert decisions(planned, "http")["self.session.request"] == "wrapped: "

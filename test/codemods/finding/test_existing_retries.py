@@ -44,6 +44,7 @@ RETRY_LOOPS = {
     "match": "for _ in range(4):\n    r = requests.get(url)\n    match r.status_code:\n        case 429 | 503:\n            time.sleep(1)\n        case _:\n            return r",
     "match with continue": "while True:\n    r = requests.get(url)\n    match r.status_code:\n        case 429:\n            time.sleep(1)\n            continue\n    return r",
     "tenacity Retrying": "for attempt in tenacity.Retrying():\n    with attempt:\n        return requests.get(url)",
+    "what a method gives, entered": "for each in self.retrying():\n    with each:\n        return requests.get(url)",
     "stamina retry_context": "for attempt in stamina.retry_context(on=OSError):\n    with attempt:\n        return requests.get(url)",
 }  # fmt: skip
 
@@ -71,6 +72,36 @@ OTHER_RETRIES = {
 def test_the_same_request_again_without_a_loop(body, count):
     source = method(body, IMPORTS, "def call(self, url, n=3):")
     check_sites(source, *["queued only requests.get"] * count)
+
+
+AGAIN = """
+    def _again(self, url, n):
+        time.sleep(1)
+        return {called}(url, n)
+
+    def call(self, url, n=3):
+        try:
+            r = requests.get(url)
+        except OSError:
+            {after}
+        return r
+"""
+
+
+@pytest.mark.parametrize(
+    ("called", "after", "decision"),
+    [
+        ("self.call", "return self._again(url, n - 1)", "queued only"),
+        ("self.call", "return self._again('/login', 0) and r", "wrapped"),
+        ("self.call", "self._again(url, n - 1)", "wrapped"),
+        ("print", "return self._again(url, n - 1)", "wrapped"),
+    ],
+)
+def test_the_same_request_again_through_a_helper(called, after, decision):
+    source = "import time\nimport requests\n\nclass Client:" + AGAIN.format(called=called, after=after)
+    (site,) = check_sites(source, f"{decision} requests.get").sites
+    if decision != "wrapped":
+        assert "`call`, which `_again` calls again (line 13)" in site.reason
 
 
 NOT_THE_SAME_REQUEST = {
