@@ -14,7 +14,6 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from ..blocks import templates
 from ..finding.follow import View
 from ..finding.summary import Summary
 from ..model import FilePlan, Options
@@ -22,7 +21,7 @@ from ..planning.file import is_candidate
 from .project_files import module_path, project_of
 from .read import unreadable
 from .regular import read
-from .work import Planning, Summarising, Work
+from .work import Planning, Summarising, Work, without_content
 
 _POOL_FROM = 1_000_000
 """Bytes of files that may have calls; starting processes takes as long as reading that many."""
@@ -55,9 +54,7 @@ def plan_files(
         if is_candidate(data, options) or view.module_of(module_path(path)) in view.concerned:
             sizes[index] = len(data)
         else:
-            # Most files of a large project; their content is needed only where it imports the runtime.
-            kept = data if templates.RUNTIME_MODULE.encode() in data else b""
-            plans[index] = FilePlan(path, kept, kept)
+            plans[index] = without_content(FilePlan(path, data, data))  # most files of a large project
     done = len(plans)
     wanted = {index: paths[index] for index in sizes}
     outcomes = _each(wanted, sizes, Planning(options, view), jobs)
@@ -173,6 +170,7 @@ def _processes(number: int, work: Work[Any]) -> Iterator[list[_Pipe]]:
         for pipe in pipes:
             with contextlib.suppress(OSError):  # it has ended, which is found out when it is waited for
                 pipe.send_bytes(told)
+        del told  # the view of a large project is long
         yield pipes.copy()
     finally:
         with _ctrl_c_later():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ..blocks.removal import plain_bytes
+from ..blocks.templates import RUNTIME_MODULE
 from ..finding.follow import Follower, View
 from ..finding.project import summary_of
 from ..finding.project_names import Project
@@ -32,6 +34,14 @@ class Work(Protocol[Outcome]):
         ...
 
 
+def without_content(planned: FilePlan) -> FilePlan:
+    """Return a plan without the file's content if nothing is to be shown of it, nor to be asked: it imports no runtime."""
+    told = planned.changed or planned.classes or planned.sites or planned.problems
+    if told or RUNTIME_MODULE.encode() in planned.before:
+        return planned
+    return replace(planned, before=b"", after=b"")
+
+
 class Planning:
     """Plans files.
 
@@ -51,7 +61,8 @@ class Planning:
 
     def __call__(self, path: Path) -> FilePlan:
         module = self.view.module_of(module_path(path))
-        return plan_file(path, self.options, project=Project(self._follower, module) if module else None)
+        project = Project(self._follower, module) if module else None
+        return without_content(plan_file(path, self.options, project=project))
 
     def crashed(self, path: Path) -> FilePlan:
         reason = "reading it crashed Python; please report this"

@@ -37,7 +37,7 @@ _ALIAS = (ast.Subscript, ast.BinOp)
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CallMade:
     """A call in a function.
 
@@ -56,7 +56,7 @@ class CallMade:
     method: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Function:
     """A function or method.
 
@@ -78,7 +78,7 @@ class Function:
     decorators: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Class:
     """A class.
 
@@ -101,7 +101,7 @@ class Class:
     key: KeySource | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A file.
 

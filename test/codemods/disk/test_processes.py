@@ -192,6 +192,19 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     assert seen == list(range(1, 9))
 
 
+def test_the_content_of_a_file_is_kept_only_where_it_is_to_be_shown_or_asked(tmp_path):
+    contents = {
+        "nothing.py": "import requests\n\nx = 1\n",
+        "skipped.py": "import requests\n\nrequests.get('https://example.com')\n",
+        "uses.py": "import requests\nfrom _request_engine import RequestEngine\n",
+        "client.py": CLIENT,
+    }
+    for name, text in contents.items():
+        (tmp_path / name).write_text(text)
+    planned = processes.plan_files(sorted(tmp_path.glob("*.py")), Options(), jobs=1)
+    assert {plan.path.name for plan in planned if plan.before} == {"skipped.py", "uses.py", "client.py"}
+
+
 def test_ten_thousand_files(tmp_path):
     for folder in range(100):
         (tmp_path / f"f{folder}").mkdir()
