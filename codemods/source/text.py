@@ -21,11 +21,11 @@ _LINE_END = re.compile("\r\n|\r|\n")
 _TYPE_COMMENT = re.compile("#[ \t]*type:")
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def parse(text: str | bytes) -> ast.Module:
     """Parse a file's text; raise SyntaxError or ValueError. What Python would warn of is the author's to see, not ours.
 
-    The last two trees are remembered, as one file is asked about several times; nobody changes them.
+    The last four trees are remembered, as one file is asked about several times; nobody changes them.
     """
     has_types = re.search(rb"#[ \t]*type:", text) if isinstance(text, bytes) else _TYPE_COMMENT.search(text)
     with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .disk.folders import write
+from .disk.folders import compile_runtime, write
 
 # Each: the base's code, then how its subclass is made and what is asked of it.
 SHAPES = {
@@ -89,6 +89,7 @@ def test_a_class_is_made_and_answers_as_before(shape, seen, tmp_path):
     planned = write(package)
     assert not [problem for plan in planned for problem in plan.problems]
     assert any(plan.changed for plan in planned if plan.path.name == "use.py")
+    compile_runtime(package)
     assert values(tmp_path, make, ask) == before
     assert not [plan.path for plan in write(package) if plan.changed]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import py_compile
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from backend_retrofit.codemods.blocks import templates
@@ -43,6 +47,26 @@ def write(*paths: Path, **options) -> list[FilePlan]:
     planned = plans(*paths, **options)
     write_all(planned)
     return planned
+
+
+def compile_runtime(folder: Path) -> None:
+    """Compile the runtime of a package for the imports of a test; the same file is compiled once, as that takes a while."""
+    path = folder / RUNTIME
+    compiled = Path(importlib.util.cache_from_source(str(path)))
+    compiled.parent.mkdir(exist_ok=True)
+    compiled.write_bytes(_compiled(path.read_bytes()))
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(source: bytes) -> bytes:
+    """Return what Python takes for this source, wherever it lies and however old it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, RUNTIME)
+        path.write_bytes(source)
+        done = py_compile.compile(
+            str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+        )
+        return Path(done).read_bytes()
 
 
 def problems(planned: list[FilePlan]) -> dict[str, str]:
