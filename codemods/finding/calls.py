@@ -257,6 +257,8 @@ class _Finder:
     def _why_once(self, node: ast.expr, known: Transport | None, call: ast.Call | None) -> str:
         """Return why a request is not to be made again by us, or nothing."""
         by = self._retried_by(node, call)
+        if not by and known is not None and known.library.name == "grpc":
+            by = existing_retries.retried_by_channel(self.names.module.node)
         once = f"already retried by {by}" if by else known.queued_only if known is not None else ""
         return once or probes.why_probe(self.scope, node)
 

@@ -180,6 +180,25 @@ def says_retry(name: str) -> bool:
     return bool(RETRYING.search(last)) or bool(_WORDS.search(snake) and not _NO_WORDS.search(snake))
 
 
+@lru_cache(maxsize=4)
+def retried_by_channel(tree: ast.AST) -> str:
+    """Return the `retryPolicy` of a service config that a file gives its gRPC channels, or nothing.
+
+    gRPC retries by it, below all that can be seen at run time: neither a channel nor a call tells of it.
+    https://grpc.io/docs/guides/retry/
+    """
+    texts = [
+        (part.value, part.lineno)
+        for part in ast.walk(tree)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
+    if any(text == "grpc.service_config" for text, _ in texts):
+        for text, line in texts:
+            if "retryPolicy" in text or text == "retry_policy":
+                return f"the channel's retryPolicy (line {line})"
+    return ""
+
+
 def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
     """Return what retries a function that is handed to this call, or nothing: `Retrying(...)(requests.get, url)`."""
     function = call.func

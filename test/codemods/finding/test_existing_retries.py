@@ -119,6 +119,39 @@ def test_another_request_is_no_retry(body, count):
     check_sites(method(body, IMPORTS), *["wrapped requests.get"] * count)
 
 
+GRPC = """
+import json
+import grpc
+from shop_pb2_grpc import ShopStub
+
+OPTIONS = [{options}]
+
+
+class Client:
+    def __init__(self, target):
+        self.channel = grpc.insecure_channel(target, options=OPTIONS)
+        self.stub = ShopStub(self.channel)
+
+    def thing(self, request):
+        return self.stub.GetThing(request)
+"""
+RETRIES = '"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 4}}]'
+
+
+@pytest.mark.parametrize(
+    ("options", "decision"),
+    [
+        (f"('grpc.service_config', '{{{RETRIES}}}')", "queued only"),
+        (f"('grpc.service_config', json.dumps({{{RETRIES}}}))", "queued only"),
+        ("('grpc.service_config', '{\"loadBalancingConfig\": [{\"round_robin\": {}}]}')", "wrapped"),
+        ("('grpc.max_receive_message_length', 10)", "wrapped"),
+    ],
+)
+def test_B10_the_retry_policy_of_a_grpc_channel(options, decision):
+    (site,) = check_sites(GRPC.replace("{options}", options), f"{decision} self.stub.GetThing").sites
+    assert ("the channel's retryPolicy (line 6)" in site.reason) == (decision == "queued only")
+
+
 DECORATOR = """
 def persistent(f):
     def inner(*args):
