@@ -6,7 +6,7 @@ Such a part cannot be told to send once. A loop around its sending is seen in it
 import dis
 import re
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -78,6 +78,56 @@ def _retries(kind: Any) -> bool:
         return True
     functions = [thing for cls in classes if isinstance(cls, type) for thing in vars(cls).values()] or classes
     return any(_sends_in_a_loop(thing.__code__) for thing in functions if type(thing) is FunctionType)
+
+
+def sends_again(hook: Any) -> bool:
+    """Return True for a hook of the user's that sends a request again, but not for one that only does so after a login.
+
+    It is called with a response, and what it returns takes that one's place. So it is its owner's retry of what failed.
+    """
+    function = attribute(hook, "__func__") or attribute(hook, "func") or hook
+    if type(function) is not FunctionType:
+        function = attribute(type(hook), "__call__")
+    if type(function) is not FunctionType or not _is_of_others(function):
+        return False
+    found = _found.get(function)
+    if found is None:
+        codes = list(_codes_of(function, type(attribute(hook, "__self__") or hook)))
+        statuses = {number for code in codes for number in _numbers_in(code.co_consts)}
+        logs_in = bool(statuses & {401, 407}) and not statuses & {429, 500, 502, 503, 504}
+        found = _found[function] = not logs_in and any(_calls_send(code) for code in codes)
+    return found
+
+
+def _codes_of(function: Any, cls: type) -> "Iterator[Any]":
+    """Yield the code of a function, and of the methods of its class that it names."""
+    yield function.__code__
+    for name in function.__code__.co_names:
+        method = vars(cls).get(name)
+        if type(method) is FunctionType:
+            yield method.__code__
+
+
+def _numbers_in(constants: "Iterable[Any]") -> "Iterator[int]":
+    for value in constants:
+        if type(value) is int:
+            yield value
+        elif type(value) in (tuple, frozenset):
+            yield from _numbers_in(value)
+
+
+def _calls_send(code: Any) -> bool:
+    """Return True for code that has to do with a method `send`, or calls `request`: that of a response is read."""
+    return any(
+        step.argval == "send"
+        or (
+            step.argval == "request"
+            # As it is in Python 3.10 and 3.11, and as newer ones say that an attribute is called.
+            and (step.opname == "LOAD_METHOD" or (step.opname == "LOAD_ATTR" and "self" in step.argrepr))
+        )
+        for step in dis.get_instructions(code)
+        if step.opname.startswith("LOAD_")
+    )
 
 
 def _sends_in_a_loop(code: Any) -> bool:

@@ -16,6 +16,7 @@ from .repeating import may_be_repeated, sent_request
 from .server_delay import backoff_delay, requested_delay
 from .slots import Slot, current_slot, movers
 from .testing_mode import TestingMode
+from .vendor import VENDORS
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
@@ -37,7 +38,7 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     asked, too_long, holds = _word_of(engine, failure)
     if holds and asked is not None:
         engine.held_by = f"{request.name or caller_name(engine)}: {asked[1]}"
-    if not (request.retry and retries):
+    if not (request.retry and retries) or _was_sent_again(request):
         if asked is not None and holds:
             engine.gate.hold(asked[0])
         return None
@@ -70,6 +71,15 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
     _tell(engine, failure, request, slot, delay, source, f"retry {turn} in {delay:.3g} s ({source})")
     slot.over = True
     return delay
+
+
+def _was_sent_again(request: "Request") -> bool:
+    """Return True if a hook of its owner's has sent the request again already: that is the one layer of retries."""
+    if request.error is not None:
+        return False
+    with contextlib.suppress(Exception):  # somebody else's object
+        return any(vendor.sent_again is not None and vendor.sent_again(request.result) for vendor in VENDORS)
+    return False
 
 
 def _word_of(engine: "RequestEngine", failure: Failure) -> "tuple[tuple[float, str] | None, bool, bool]":

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..bodies import hold_body
 from ..call_kinds import is_retry_policy
-from ..parts import any_retries
+from ..parts import any_retries, sends_again
 from ..probing import attribute, ends_within_headers, has_method, status_in, twin_of
 from ..slots import Slot
 from ..vendor import VENDORS, Handling, Prepared, Vendor
@@ -97,6 +97,13 @@ def _is_cut_of_requests(result: Any) -> bool:
     return ends_within_headers(attribute(result, "raw"), attribute(result, "_content"), method)
 
 
+def _sent_again_by_hook(result: Any) -> bool:
+    """Return True where a hook of the session, or of the request, has seen the response, and sends again what failed."""
+    hooks = attribute(attribute(result, "request"), "hooks")
+    after = hooks.get("response") if type(hooks) is dict else None
+    return isinstance(after, list) and any(sends_again(hook) for hook in after)
+
+
 VENDORS.append(
     Vendor(
         "requests",
@@ -105,5 +112,6 @@ VENDORS.append(
         handling=_requests_handling,
         owned=("adapters",),
         is_cut=_is_cut_of_requests,
+        sent_again=_sent_again_by_hook,
     )
 )

@@ -691,3 +691,51 @@ def test_B10_an_object_that_becomes_a_session_is_looked_at_again(api):
             api.call(session.get_page, server.url)
         assert len(server.requests) == 6
     session.close()
+
+
+# A hook that sends again
+
+
+class Session(requests.Session):
+    """A session whose hooks are methods, one of them with a helper."""
+
+    def once_more(self, response, **kwargs):
+        if response.status_code >= 500 and "X-Again" not in response.request.headers:
+            return self.again(response, **kwargs)
+        return response
+
+    def again(self, response, **kwargs):
+        response.request.headers["X-Again"] = "1"
+        return self.send(response.request, **kwargs)
+
+    def after_login(self, response, **kwargs):
+        if response.status_code == 401:
+            response.request.headers["Authorization"] = "Bearer new"
+            return self.send(response.request, **kwargs)
+        return response
+
+    def log(self, response, **kwargs):
+        self.seen = [*getattr(self, "seen", ()), response.request.url]
+
+    def __init__(self, hook, how):
+        super().__init__()
+        self.one = {} if how == "session" else {"hooks": {"response": getattr(self, hook)}}
+        if how == "session":
+            self.hooks["response"].append(getattr(self, hook))
+
+
+@pytest.mark.parametrize("how", ["session", "request"])
+@pytest.mark.parametrize(("hook", "wanted"), [("once_more", 2), ("after_login", 6), ("log", 6)])
+def test_B10_a_hook_that_sends_again_what_failed_is_the_one_layer(delays, unavailable, hook, wanted, how):
+    session = closed_later(Session(hook, how))
+    assert Api().call(session.get, unavailable.url, **session.one).status_code == 503
+    assert len(unavailable.requests) == wanted
+
+
+def test_B10_a_connection_that_fails_where_a_hook_sends_again_is_retried_by_us(delays, unavailable):
+    """No hook is called, as there is no response."""
+    unavailable.app = lambda request: Reset()
+    session = closed_later(Session("once_more", "session"))
+    with pytest.raises(requests.ConnectionError):
+        Api().call(session.get, unavailable.url)
+    assert len(unavailable.requests) == 6
