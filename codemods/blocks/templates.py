@@ -217,19 +217,21 @@ _PYRIGHT = """
 def runtime_module() -> bytes:
     """Return the runtime as a module, with a header for people and tools."""
     source = runtime_source()
+    tree = ast.parse(source)
+    code = _uncovered(source, tree)
     header = _HEADER.format(
         version=version("backend-retrofit"),
         number=VERSIONS["runtime"],
-        mark=_runtime_mark(source),
+        mark=_mark_of(tree),
         pyright=", ".join(f"{rule}=false" for rule in _PYRIGHT),
     )
-    return (header + _uncovered(source)).encode("ascii")
+    return (header + code).encode("ascii")
 
 
-def _uncovered(source: str) -> str:
+def _uncovered(source: str, tree: ast.Module) -> str:
     """Return code that coverage does not count: what is defined in it; the rest runs when it is imported."""
     lines = source.split("\n")
-    for node in ast.parse(source).body:
+    for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.If | ast.For):
             first = min(
                 [node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))]
@@ -258,14 +260,22 @@ def runtime_state(data: bytes) -> str:
         return "edited"
     if mark != match[2].decode():
         return "edited"
-    return "current" if mark == _runtime_mark(runtime_source()) else "old"
+    current = _RUNTIME_MARK.search(runtime_module(), 0, _LONGEST_HEADER)
+    return "current" if current and mark == current[2].decode() else "old"
 
 
 @lru_cache(maxsize=8)
 @no_garbage_collection()
 def _runtime_mark(code: str) -> str:
-    """Return the fingerprint of the runtime, whether its annotations are in quotes or not: pyupgrade takes them off."""
-    tree = ast.parse(code)
+    """Return the fingerprint of a runtime on disk; raise SyntaxError or ValueError."""
+    return _mark_of(ast.parse(code))
+
+
+def _mark_of(tree: ast.Module) -> str:
+    """Return the fingerprint of the runtime, whether its annotations are in quotes or not: pyupgrade takes them off.
+
+    The tree loses the quotes.
+    """
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             if isinstance(given := getattr(node, name, None), ast.expr):
