@@ -85,7 +85,14 @@ def foreign(kind: str, text: str, method: str) -> str:
         "if it makes any; if it is a client itself, "
     )
     if "(" in attributes or "[" in path:
-        return told + f"annotate it (`{text}: requests.Session`, say)"
+        if library:
+            row = "`clients` of a row in [[tool.backend-retrofit.transports]]"
+            return told + f"annotate it with its class, and name that under {row}"
+        return told + (
+            f"annotate it (`{text}: requests.Session`, say)"
+            if method in HTTP_METHODS
+            else "annotate it with its type"
+        )
     name = maker if called else f"{maker}.{method}"
     name = name if "." in name else f"package.{name}"  # any package does for what comes by a relative import
     lines = [

@@ -243,6 +243,18 @@ def test_C6_a_client_of_a_library_that_is_not_covered_is_said_to_be_one():
     assert "wrapped there" not in site.reason
 
 
+def test_C6_what_a_library_that_is_not_covered_gives_is_not_said_to_be_of_requests():
+    source = client(
+        "def __init__(self):\n    self.model = vertexai.Model()",
+        "def call(self, text):\n    chat = self.model.start_chat()\n    return chat.send_message(text)",
+        imports="import openai\nimport vertexai",
+    )
+    (site,) = check_noop(source).sites
+    assert "comes from vertexai, which is not in the table" in site.reason
+    assert "annotate it with its class" in site.reason
+    assert "requests" not in site.reason
+
+
 def test_an_object_of_another_file_makes_its_own_requests():
     source = method("return session.post(url, json={})", "import requests\nfrom .http import session")
     (site,) = check_noop(source).sites
