@@ -74,7 +74,7 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
 
 
 def _was_sent_again(request: "Request") -> bool:
-    """Return True if a hook of its owner's has sent the request again already: that is the one layer of retries."""
+    """Return True if a hook, or an auth flow, of its owner's has sent the request again already: that is the one layer of retries."""
     if request.error is not None:
         return False
     with contextlib.suppress(Exception):  # somebody else's object

@@ -60,7 +60,8 @@ class Vendor(NamedTuple):
             something to be awaited or entered, although its function is not `async def`.
         hears: called with a call where rates are learnt, however it is handled; returns it, or the same call with the headers
             of its answer put into the slot, where the result does not show them.
-        sent_again: called with a response that failed; returns True if a hook of its owner's has sent the request again.
+        sent_again: called with a response that failed; returns True if a hook, or an auth flow, of its
+            owner's has sent the request again.
         owned: names of the attributes by which `handling` may know an object of any class, besides the class.
     """
 

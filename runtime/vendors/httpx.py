@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bodies import hold_body
+from ..failures import failure_in_result
 from ..parts import client_retries, is_of_library
 from ..probing import attribute, status_in, twin_of
 from ..slots import Slot
@@ -81,6 +82,15 @@ def _was_kept_by_httpx(names: Mapping[str, Any]) -> bool:
     return isinstance(count, int) and count > 1
 
 
+def _sent_again_by_auth(result: Any) -> bool:
+    """Return True where the `auth_flow` of the client, or the request, has sent again what failed, not after a login alone."""
+    before = attribute(result, "history")
+    if not isinstance(before, list):
+        return False
+    failures = (failure_in_result(response) for response in before)
+    return any(failure is not None and failure.retry for failure in failures)
+
+
 VENDORS.append(
     Vendor(
         "httpx",
@@ -88,5 +98,6 @@ VENDORS.append(
         hold=_hold_httpx,
         handling=_httpx_handling,
         was_kept=_was_kept_by_httpx,
+        sent_again=_sent_again_by_auth,
     )
 )

@@ -739,3 +739,43 @@ def test_B10_a_connection_that_fails_where_a_hook_sends_again_is_retried_by_us(d
     with pytest.raises(requests.ConnectionError):
         Api().call(session.get, unavailable.url)
     assert len(unavailable.requests) == 6
+
+
+class Flow(httpx.Auth):
+    """Sends again what failed with one of these statuses, twice at most."""
+
+    def __init__(self, *statuses):
+        self.statuses = statuses
+
+    def auth_flow(self, request):
+        for _ in range(3):
+            response = yield request
+            if response.status_code not in self.statuses:
+                break
+
+
+@pytest.mark.parametrize("how", ["client", "request", "async"])
+@pytest.mark.parametrize(("statuses", "wanted"), [((503,), 3), ((401,), 6)])
+def test_B10_an_auth_flow_that_sends_again_what_failed_is_the_one_layer(
+    delays, unavailable, statuses, wanted, how
+):
+    async def go():
+        async with httpx.AsyncClient(auth=Flow(*statuses)) as client:
+            return await Api().acall(client.get, unavailable.url)
+
+    if how == "async":
+        answer = caller(asyncio.run, go()).result(20)
+    else:
+        auth = {"auth": Flow(*statuses)}
+        with httpx.Client(**(auth if how == "client" else {})) as client:
+            answer = Api().call(client.get, unavailable.url, **(auth if how == "request" else {}))
+    assert answer.status_code == 503
+    assert len(unavailable.requests) == wanted
+
+
+def test_B10_an_auth_flow_that_logs_in_first_is_retried(delays, unavailable):
+    answers = [Reply(401), *[Reply(503)] * 20]
+    unavailable.app = lambda request: answers.pop(0)
+    with httpx.Client(auth=Flow(401)) as client:
+        assert Api().call(client.get, unavailable.url).status_code == 503
+    assert len(unavailable.requests) == 7
