@@ -45,11 +45,12 @@ TOGETHER = (
 """The files whose tests share something expensive: a wheel, a browser, a server, workers."""
 LONG = (
     "test/runtime_package/test_assembled.py",
-    "test/shared/",
     "test/test_figures.py",
     "test/test_runtime_and_tools.py",
 )
 """Where else tests take long: they run other suites, benchmarks, or tools over the whole runtime."""
+WAITING = "test/shared/"
+"""Where tests mostly wait: for a lease to end, for a rate, for a server that starts again."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -100,9 +101,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log) if config.getvalue("dist") == "load" else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put those first that take longest, as at the end the other processes would wait for them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put those first that take longest, as at the end the other processes would wait for them.
+
+    Where several processes share the tests, those that wait are spread among those that work: one after the other,
+    they would keep all processes waiting at once.
+    """
     items.sort(key=lambda item: not item.nodeid.startswith((*TOGETHER, *LONG)))
+    if not hasattr(config, "workerinput"):
+        return
+    waiting: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        waits = item.nodeid.startswith(WAITING) and not item.nodeid.startswith(TOGETHER)
+        (waiting if waits else others).append(item)
+    places = {item: index / len(others) for index, item in enumerate(others)}
+    # Before the last fifth of the others, so that at the end nobody waits for them.
+    places |= {item: 0.8 * index / len(waiting) for index, item in enumerate(waiting)}
+    items.sort(key=places.__getitem__)
 
 
 def pytest_collection_finish() -> None:
