@@ -5,6 +5,7 @@ The usual call is made in `run_call`, without anything that it does not need; wh
 
 import math
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from .clocks import monotonic
@@ -21,7 +22,7 @@ from .slots import (
     slot_in_hand,
     take_in_hand,
 )
-from .streams import finish
+from .streams import HELD_STREAMS, HeldStream, finish
 from .waiting import (
     borrow_from_stream,
     refuse_what_is_too_late,
@@ -146,3 +147,27 @@ def _run_in_background(engine: "RequestEngine", request: Request) -> Any:
         request.result = None  # see Job.deliver
         raise
     return request.outcome()
+
+
+class HeldManager(HeldStream):
+    """A context manager that an API's stream comes as; what `contextlib` makes of a generator can decorate, too."""
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        """Return a function that makes the request anew, in its turn, around each of its calls."""
+        request = self._request
+        if request is None or not callable(self._stream):
+            return self._stream(function)
+        self._slot.release()
+        enter = partial(
+            run_call, request.engine, request.call, request.retry, *request.args, **request.kwargs
+        )
+
+        @wraps(function)
+        def within(*args: Any, **kwargs: Any) -> Any:
+            with enter():
+                return function(*args, **kwargs)
+
+        return within
+
+
+HELD_STREAMS[False, False] = HeldManager

@@ -1078,3 +1078,21 @@ def test_B3_a_mock_without_a_status_is_no_stream(single):
     answer = unittest.mock.MagicMock()
     assert single.call(unittest.mock.Mock(return_value=answer)) is answer
     assert not held(single)
+
+
+def test_S1_a_manager_that_decorates_makes_its_request_around_each_call(server):
+    """As `contextlib` lets it: `@client.stream("GET", url)`. No slot is held between the calls."""
+    answers = [Reply(503, headers={"Retry-After": "0"})]
+    server.app = lambda request: answers.pop() if answers else Reply(200)
+    api = Api()
+    with httpx.Client() as client:
+
+        @api._queued(client.stream)("GET", server.url)
+        def count(more=0):
+            return api.current_requests + more
+
+        assert api.current_requests == 0
+        assert [count(), count(1)] == [1, 2]
+    assert count.__name__ == "count"
+    assert len(server.requests) == 3
+    assert_at_rest(api)
