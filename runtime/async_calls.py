@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from functools import partial
+from functools import partial, wraps
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +100,7 @@ class AsyncCall(Coroutine[Any, Any, Any]):
         return getattr(self._bare, name)
 
     def __del__(self) -> None:
-        # An async generator that is collected when its loop is closed already does not run its `finally`.
-        if self._slot is not None:
+        if self._slot is not None:  # the `finally` of an async generator does not run once its loop is closed
             self._slot.abandon()
 
     def __await__(self) -> Any:
@@ -124,8 +123,18 @@ class AsyncCall(Coroutine[Any, Any, Any]):
 
     def _made(self) -> Any:
         self._begun = True
-        request = self._request
-        return run_async(self._engine, request.call, request.retry, *request.args, **request.kwargs)
+        one = self._request
+        return run_async(self._engine, one.call, one.retry, *one.args, **one.kwargs)
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        """Decorate an async function, as a context manager of `contextlib` may: each call makes the request anew."""
+        one = self._request
+
+        async def within(*args: Any, **kwargs: Any) -> Any:
+            async with AsyncCall(self._engine, one.call, one.retry, *one.args, **one.kwargs):
+                return await function(*args, **kwargs)
+
+        return wraps(function)(within)
 
     async def __aenter__(self) -> Any:
         self._begun = True

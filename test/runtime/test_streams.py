@@ -1096,3 +1096,21 @@ def test_S1_a_manager_that_decorates_makes_its_request_around_each_call(server):
     assert count.__name__ == "count"
     assert len(server.requests) == 3
     assert_at_rest(api)
+
+
+def test_S1_an_async_manager_that_decorates_makes_its_request_around_each_call(server):
+    api = Api()
+
+    async def go():
+        async with httpx.AsyncClient() as client:
+
+            @api._queued(client.stream)("GET", server.url)
+            async def count(more=0):
+                return api.current_requests + more
+
+            assert [await count(), await count(1)] == [1, 2]
+            return count.__name__
+
+    assert caller(asyncio.run, go()).result(20) == "count"
+    assert len(server.requests) == 2
+    assert_at_rest(api)
