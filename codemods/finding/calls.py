@@ -21,6 +21,7 @@ from .project_names import Project
 from .resolve import Names
 
 _SENDS = frozenset({"send", "handle_request", "handle_async_request"})
+_PART = "it may be a part of the client rather than a method; if it makes a request, hand on a function that calls it"
 _LAZY = "boto3 makes a request when it is first read; call `load()` before, which is wrapped"
 
 
@@ -189,7 +190,9 @@ class _Finder:
         self, value: ast.expr, call: ast.Call | None, wrapper: ast.Call | None = None
     ) -> Iterator[Site]:
         known = self._transport(self.names.resolve(value, self.scope))
-        if known is not None:
+        if known is not None and known.may_be_a_part and wrapper is None:
+            yield self._obstructed(value, known.library, _PART)
+        elif known is not None:
             yield self._site_of(value, known, wrapper, call)
         elif wrapper is not None:
             yield self._site_of(value, None, wrapper, call, "it is wrapped already")

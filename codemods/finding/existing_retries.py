@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..source.scopes import Scope, own_nodes
-from ..source.syntax import decorator_name, shown
+from ..source.syntax import decorator_name, last_name, shown
 from .handed_on import arguments
 from .resolve import Names
 from .retry_loops import RETRYING, is_of_another_kind, loops_in, retries
@@ -39,7 +39,7 @@ def repeated_in(names: Names, scope: Scope, node: ast.expr) -> str:
     for call in again.calls:
         if not _is_after_failure(again, call, node):
             continue
-        if _last_name(call.func) == scope.node.name and names.method_called(call.func, scope) is scope.node:
+        if last_name(call.func) == scope.node.name and names.method_called(call.func, scope) is scope.node:
             return f"`{scope.node.name}`, which calls itself in line {call.lineno}"
         if id(call) in again.returned and (helper := _calls_back(names, scope, call)):
             return f"`{scope.node.name}`, which `{helper}` calls again (line {call.lineno})"
@@ -60,7 +60,7 @@ def _calls_back(names: Names, scope: Scope, call: ast.Call) -> str:
         return ""  # it logs in, perhaps, by a request of its own
     inside = names.scopes[helper]
     for back in inside.calls:
-        if _last_name(back.func) == function.name and names.method_called(back.func, inside) is function:
+        if last_name(back.func) == function.name and names.method_called(back.func, inside) is function:
             return helper.name
     return ""
 
@@ -142,7 +142,7 @@ def _all_of(statement: ast.stmt) -> Iterator[ast.AST]:
 def _callee(call: ast.Call) -> ast.expr:
     """Return what a call calls, also where it is wrapped."""
     inner = call.func
-    if isinstance(inner, ast.Call) and len(inner.args) == 1 and _WRAP.search(_last_name(inner.func)):
+    if isinstance(inner, ast.Call) and len(inner.args) == 1 and _WRAP.search(last_name(inner.func)):
         return inner.args[0]
     return inner
 
@@ -153,10 +153,6 @@ def _as_written(call: ast.Call) -> str:
     if first is None:
         return ast.unparse(_callee(call)) + ", ".join(ast.unparse(keyword) for keyword in call.keywords)
     return f"{ast.unparse(_callee(call))}({ast.unparse(first)}"
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def retried_by_decorator(names: Names, scope: Scope) -> str:

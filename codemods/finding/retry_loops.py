@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 
 from ..source.scopes import Scope, own_nodes
-from ..source.syntax import decorator_name, shown
+from ..source.syntax import decorator_name, last_name, shown
 from .resolve import Names
 from .status_tests import failing_cases, status_test
 
@@ -135,7 +135,7 @@ def _counts_only(loop: ast.For | ast.AsyncFor) -> bool:
         return True
     # A counter that is part of the request is a page number or an index.
     for call in (part for part in own_nodes(loop) if isinstance(part, ast.Call)):
-        if _last_name(call.func) in _WITHOUT_PART:
+        if last_name(call.func) in _WITHOUT_PART:
             continue
         values = [*call.args, *(keyword.value for keyword in call.keywords)]
         if any(
@@ -153,24 +153,18 @@ def _goes_over_numbers(loop: ast.For | ast.AsyncFor) -> bool:
     """Return True if what a loop goes over are counts or delays: `range(3)`, `[1, 2, 4]`, `[None] * 3`, `delays`."""
     over = loop.iter
     while (
-        isinstance(over, ast.Call)
-        and _last_name(over.func) in ("enumerate", "reversed", "iter")
-        and over.args
+        isinstance(over, ast.Call) and last_name(over.func) in ("enumerate", "reversed", "iter") and over.args
     ):
         over = over.args[0]
     if isinstance(over, ast.Call):
-        if _last_name(over.func) not in ("range", "count", "repeat", "cycle"):
+        if last_name(over.func) not in ("range", "count", "repeat", "cycle"):
             return False
         return len(over.args) < 3 or ast.unparse(over.args[2]) == "-1"  # steps are of pages
     if isinstance(over, ast.BinOp) and isinstance(over.op, ast.Mult):
         over = over.left if isinstance(over.left, ast.List | ast.Tuple) else over.right
     if isinstance(over, ast.List | ast.Tuple):
         return all(isinstance(item, ast.Constant) and not isinstance(item.value, str) for item in over.elts)
-    return bool(_DELAYS.search(_last_name(over)) or _DELAYS.search(ast.unparse(loop.target)))
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return bool(_DELAYS.search(last_name(over)) or _DELAYS.search(ast.unparse(loop.target)))
 
 
 @lru_cache(maxsize=64)
@@ -191,7 +185,7 @@ def is_of_another_kind(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return False
     types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return all(_last_name(kind) in _NOT_OF_A_REQUEST for kind in types)
+    return all(last_name(kind) in _NOT_OF_A_REQUEST for kind in types)
 
 
 def _may_go_round(body: list[ast.stmt]) -> bool:
@@ -216,7 +210,7 @@ def _looks_at_status(loop: Loop) -> bool:
     """Return True if the loop goes round again because of a response's status."""
     counted = not isinstance(loop, ast.While) or bool(_COUNTS.search(ast.unparse(loop.test)))
     counted = counted or any(
-        isinstance(part, ast.Call) and _last_name(part.func) == "sleep" for part in own_nodes(loop)
+        isinstance(part, ast.Call) and last_name(part.func) == "sleep" for part in own_nodes(loop)
     )
     for part in of_this_loop(loop.body):
         if isinstance(part, ast.Match):
@@ -234,7 +228,7 @@ def _looks_at_status(loop: Loop) -> bool:
 def _goes_round_again(body: list[ast.stmt]) -> bool:
     """Return True if a block waits or says `continue`, and does not always end the loop."""
     again = any(
-        isinstance(part, ast.Continue) or (isinstance(part, ast.Call) and _last_name(part.func) == "sleep")
+        isinstance(part, ast.Continue) or (isinstance(part, ast.Call) and last_name(part.func) == "sleep")
         for statement in body
         for part in (statement, *own_nodes(statement))
     )

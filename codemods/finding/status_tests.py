@@ -5,8 +5,15 @@ from __future__ import annotations
 import ast
 import re
 
+from ..source.syntax import last_name
+
 _PASSING = frozenset({408, 425, 429, 498})
 _CODES = re.compile(r"status|code")
+_RETRYABLE = re.compile(r"retr(?:y|ies|yable|iable|ied)(?![a-z])|force_?list|transient", re.IGNORECASE)
+"""What statuses are called for which a request is made again."""
+_ASKS = re.compile(
+    r"(?:^|_)(?:should|is|can|needs?|must|to)_(?:\w+_)?(?:retry|retryable|retriable|transient)(?:_|$)"
+)
 
 
 def status_test(test: ast.expr) -> str:
@@ -17,6 +24,9 @@ def status_test(test: ast.expr) -> str:
         return status_test(test.value)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return {"succeeded": "failed", "failed": "succeeded"}.get(status_test(test.operand), "")
+    asked = test.func if isinstance(test, ast.Call) else test
+    if _ASKS.search(last_name(asked)):
+        return "failed"
     if isinstance(test, ast.Attribute):
         return (
             "succeeded" if test.attr in ("ok", "is_success") else "failed" if test.attr == "is_error" else ""
@@ -24,6 +34,8 @@ def status_test(test: ast.expr) -> str:
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not _CODES.search(ast.unparse(test.left)):
         return ""
     numbers = _codes(test.comparators[0])
+    if not numbers and _RETRYABLE.search(ast.unparse(test.comparators[0])):
+        return {ast.In: "failed", ast.NotIn: "succeeded"}.get(type(test.ops[0]), "")
     if not numbers or not all(100 <= number < 600 for number in numbers):
         return ""
     bad, op = min(numbers) >= 400, test.ops[0]

@@ -35,6 +35,7 @@ _MOST = 8
 _LONGEST = 300
 _ALIAS = (ast.Subscript, ast.BinOp)
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+_FUNCTIONS_GIVEN = (ast.Attribute, ast.Name, ast.Lambda)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,13 +268,30 @@ class _Reader:
                 if name := self._callee(request, scope, parameters):
                     again = existing_retries.repeated_in(self.names, scope, request) or by_decorator
                     yield CallMade(request.lineno, name, (), again)
-            given = [value for value in part.args if isinstance(value, ast.Attribute | ast.Name)]
-            if not (given and self.names_retries):
+            given = [value for value in arguments(part) if isinstance(value, _FUNCTIONS_GIVEN)]
+            if not given:
                 continue
-            if handed := existing_retries.retrying_call(self.names, scope, part):
-                for value in given:
-                    if name := self._callee(value, scope, parameters):
-                        yield CallMade(part.lineno, name, (), handed)
+            handed = existing_retries.retrying_call(self.names, scope, part) if self.names_retries else ""
+            for value in given:
+                yield from self._called_with(value, scope, parameters, handed, by_decorator)
+
+    def _called_with(
+        self, value: ast.expr, scope: Scope, parameters: frozenset[str], handed: str, by_decorator: str
+    ) -> Iterator[CallMade]:
+        """Yield the calls of a function that a call is given.
+
+        Args:
+            handed: what the call repeats it by, or nothing.
+        """
+        if not isinstance(value, ast.Lambda):
+            if handed and (name := self._callee(value, scope, parameters)):
+                yield CallMade(value.lineno, name, (), handed)
+            return
+        inner = self.names.scopes[value]
+        for call in inner.calls:
+            if name := self._callee(call.func, inner, parameters):
+                again = handed or existing_retries.repeated_in(self.names, scope, call.func) or by_decorator
+                yield CallMade(call.lineno, name, tuple(self._arguments(call, inner)), again)
 
     def _callee(self, callee: ast.expr, scope: Scope, parameters: frozenset[str]) -> str:
         if isinstance(callee, ast.Attribute):

@@ -48,6 +48,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
+def last_name(node: ast.expr) -> str:
+    """Return the last part of a dotted name."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
 def is_super(node: ast.expr) -> bool:
     """Return True for `super()`."""
     return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "super"

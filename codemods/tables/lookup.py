@@ -42,13 +42,29 @@ _DEPTH = {
 }
 
 
+_CALLED = re.compile(
+    r"""(?x)
+    \.a?(?: create | generate | complete | embed | rerank | stream | list | retrieve | get | update | delete | cancel | upload
+    | download | parse | invoke | converse | publish | query | scan | copy | count_tokens
+    | (?: batch | copy | create | delete | describe | download | embed | generate | get | head | invoke | list | put | send
+        | start | stop | tag | untag | update | upload )_\w+
+    )(?: _async | _stream )?$"""
+)
+"""What is a method of a client of which not every method is known."""
+
+
 @dataclass(frozen=True)
 class Transport:
-    """A recognised call: its library, why it cannot be wrapped, and why it is not to be retried by us, if so."""
+    """A recognised call: its library, why it cannot be wrapped, and why it is not to be retried by us, if so.
+
+    Attributes:
+        may_be_a_part: if it is not called, it may as well be a part of the client: `client.aio.files`, `s3.meta`.
+    """
 
     library: Library
     refusal: str = ""
     queued_only: str = ""
+    may_be_a_part: bool = False
 
 
 class Catalogue:
@@ -158,7 +174,8 @@ class Catalogue:
                     return Transport(row, refusal)
                 if not _is_request(client, rest):
                     return None
-                return Transport(row, queued_only=row.why_queued_only(rest))
+                may_be_a_part = not client.methods and not _CALLED.search(rest)
+                return Transport(row, queued_only=row.why_queued_only(rest), may_be_a_part=may_be_a_part)
             if _STUB.search(maker):
                 if rest.endswith(".future"):
                     return Transport(_GRPC, _FUTURE)

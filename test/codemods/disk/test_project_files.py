@@ -313,8 +313,9 @@ LOOP = """
         ("self.backend.request('GET', path)", ""),
         ("super().request('GET', path)", "(http.Client)"),
         ("self.run(send=self.made.request)", ""),
+        ("self.run(lambda: self.made.request('GET', path))", ""),
     ],
-    ids=["a class that was given", "by name and keyword", "by name", "super", "handed on"],
+    ids=["a class that was given", "by name and keyword", "by name", "super", "handed on", "in a lambda"],
 )
 def test_C6_a_loop_is_seen_however_it_comes_to_its_client(call, base, tmp_path):
     planned = plans(project(tmp_path, use=LOOP.format(call=call, base=base)))

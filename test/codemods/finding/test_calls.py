@@ -264,3 +264,32 @@ def test_C5_a_librarys_function_that_a_base_class_has():
         head="class Cached(openai.ChatCompletion):",
     )
     check_sites(source, "wrapped super().create")
+
+
+PARTS = """
+import boto3
+from google import genai
+from mistralai import Mistral
+
+class Client:
+    def __init__(self):
+        self.gemini, self.mistral, self.s3 = genai.Client(), Mistral(), boto3.client("s3")
+
+    def call(self):
+        return {handed}
+"""
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["gemini.aio.files", "gemini.models", "mistral.chat", "mistral.files", "s3.meta", "s3.exceptions"],
+)
+@pytest.mark.parametrize("handed", ["Wrapper({})", "Wrapper(part={})", "[{}]"])
+def test_a_part_of_a_client_that_is_handed_on_is_no_request(handed, part):
+    (site,) = check_sites(PARTS.format(handed=handed.format(f"self.{part}")), f"skipped self.{part}").sites
+    assert site.reason.startswith("it may be a part of the client rather than a method")
+
+
+@pytest.mark.parametrize("method", ["gemini.models.generate_content", "mistral.chat.complete", "s3.get_object", "s3.invoke"])  # fmt: skip
+def test_a_method_of_a_client_that_is_handed_on_is_one(method):
+    check_sites(PARTS.format(handed=f"pool.submit(self.{method})"), f"wrapped self.{method}")

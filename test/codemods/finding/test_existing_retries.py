@@ -44,6 +44,10 @@ RETRY_LOOPS = {
     "match": "for _ in range(4):\n    r = requests.get(url)\n    match r.status_code:\n        case 429 | 503:\n            time.sleep(1)\n        case _:\n            return r",
     "match with continue": "while True:\n    r = requests.get(url)\n    match r.status_code:\n        case 429:\n            time.sleep(1)\n            continue\n    return r",
     "tenacity Retrying": "for attempt in tenacity.Retrying():\n    with attempt:\n        return requests.get(url)",
+    "a list of statuses": "for _ in range(self.max_retries):\n    r = requests.get(url)\n    if r.status_code in self.retry_statuses:\n        time.sleep(1)\n        continue\n    return r",
+    "another list of statuses": "for _ in range(4):\n    r = requests.get(url)\n    if r.status_code not in RETRYABLE:\n        return r",
+    "a function that says so": "while True:\n    r = requests.get(url)\n    if not should_retry(r):\n        return r\n    time.sleep(1)",
+    "a variable that says so": "while True:\n    r = requests.get(url)\n    should_retry = self.policy(r)\n    if should_retry:\n        time.sleep(1)\n        continue\n    break\nreturn r",
     "what a method gives, entered": "for each in self.retrying():\n    with each:\n        return requests.get(url)",
     "stamina retry_context": "for attempt in stamina.retry_context(on=OSError):\n    with attempt:\n        return requests.get(url)",
 }  # fmt: skip
@@ -61,6 +65,7 @@ OTHER_RETRIES = {
     "a recursion in a handler": ("try:\n    return requests.get(url)\nexcept OSError:\n    if not n:\n        raise\n    return self.call(url, n - 1)", 1),
     "a recursion in an else": ("r = requests.get(url)\nif r.ok:\n    return r\nelse:\n    return self.call(url, n + 1)", 1),
     "a recursion in a match": ("r = requests.get(url)\nmatch r.status_code:\n    case 503:\n        return self.call(url)\nreturn r", 1),
+    "a recursion if a function says so": ("r = requests.get(url)\nif _should_retry(response=r):\n    if n < 3:\n        time.sleep(1)\n        return self.call(url=url, n=n + 1)\nreturn r", 1),
     "while the status is bad": ("r = requests.get(url)\nwhile r.status_code == 429:\n    r = requests.get(url)\nreturn r", 2),
     "a second request after a bad status": ("r = requests.get(url)\nif r.status_code == 503:\n    time.sleep(1)\n    r = requests.get(url)\nreturn r", 2),
     "a second request in a handler": ("try:\n    return requests.get(url)\nexcept OSError:\n    return requests.get(url)", 2),
