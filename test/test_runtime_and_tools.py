@@ -55,7 +55,7 @@ def tool(runtime: Path, *command: str) -> str:
 
 def test_the_file_says_what_it_is(runtime):
     head = runtime.read_text().partition('"""')[0]
-    for part in ("@generated", "backend-retrofit 0.", "MIT", "docs/runtime.md", "do not edit", "retrofit:runtime v2"):  # fmt: skip
+    for part in ("@generated", "backend-retrofit 0.", "MIT", "docs/runtime.md", "Do not edit", "retrofit:runtime v2"):  # fmt: skip
         assert part in head
 
 
