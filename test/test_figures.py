@@ -43,6 +43,9 @@ def test_soak_finds_nothing_on_the_runtime_as_it_is():
 
 def test_soak_finds_a_limit_that_is_not_kept(tmp_path):
     """With a runtime that admits one too many; else a soak that checks nothing would pass as well."""
-    done = run("soak", "--minutes", "0.03", "--callers", "20", "--break-limit")
+    for minutes in ("0.03", "0.2", "1"):  # a machine with much else to do makes few requests in two seconds
+        done = run("soak", "--minutes", minutes, "--callers", "20", "--break-limit")
+        if done.returncode:
+            break
     assert done.returncode == 1, done.stdout + done.stderr
     assert "in flight" in done.stdout
