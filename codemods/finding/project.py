@@ -34,8 +34,8 @@ _LONGEST_LINE = 100_000
 """Bytes; before Python 3.12 an f-string takes time by the square of its length."""
 _ROUNDS = 20
 """How often names may lead to files that were not read yet."""
-_MOST_MEANT = 3
-"""Methods of one name that a call may mean."""
+_MOST_MEANT = 20
+"""Methods of one name that a call may mean: a loop around a backend of any kind retries those of all kinds."""
 _OF_INTEREST = re.compile(
     rb"\.(?:get|post|put|patch|delete|head|options|request|send|stream|create|generate|chat|invoke\w*|embed\w*|upload\w*)\("
     rb"|retr(?:y|ies)|attempt|backoff|\bclass\b[^\n]*\("
@@ -264,7 +264,7 @@ def called(follower: Follower, call: CallMade, module: str) -> list[str]:
 
 
 def _of_any_class(follower: Follower, call: CallMade, module: str) -> list[str]:
-    """Return the methods of the project that a call may mean by its name alone: those that make requests, if they are few.
+    """Return the methods of the project that a call may mean by its name alone: those that make requests.
 
     Where one of them is repeated, it is better queued only than repeated twice.
     """

@@ -327,3 +327,14 @@ def test_C6_a_loop_is_seen_however_it_comes_to_its_client(call, base, tmp_path):
 def test_C6_what_many_classes_have_or_no_client_of_the_project_is_not_its_client_s(call, tmp_path):
     planned = plans(project(tmp_path, use=LOOP.format(call=call, base="")))
     assert decisions(planned, "http")["self.session.request"] == "wrapped: "
+
+
+def test_C6_a_loop_around_any_of_several_clients_retries_those_of_all(tmp_path):
+    kinds = "import requests\n\n\n" + "\n\n".join(
+        f"class C{n}:\n    def ask(self, u):\n        return requests.get(u)\n" for n in range(5)
+    )
+    loop = "class Asks:\n    def ask(self, backend, u):\n        for attempt in range(3):\n            try:\n                return backend.ask(u)\n            except OSError:\n                pass\n"
+    planned = plans(project(tmp_path, kinds=kinds, loop=f"import requests\n\n\n{loop}"))
+    told = [site.reason for plan in planned if plan.path.name == "kinds.py" for site in plan.sites]
+    assert len(told) == 5
+    assert all("already retried by the loop in line 6 of shop/loop.py" in reason for reason in told)
