@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from ..source.scopes import Scope
+from ..source.syntax import is_super
 from .annotations import annotated
 from .elsewhere import UNKNOWN
-from .members import attribute, returned
+from .members import attribute, of_super, returned
 from .search import Search, Seen
 
 _ENTERS = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_context"})
@@ -20,6 +21,8 @@ _FACTORIES = frozenset({"field", "Field", "attrib", "ib", "PrivateAttr"})
 def given_by(search: Search, node: ast.Call, scope: Scope, seen: frozenset[Seen]) -> str:
     """Resolve the value of a call."""
     function = node.func
+    if is_super(node):
+        return of_super(search, scope)
     if isinstance(function, ast.Name) and function.id == "getattr" and len(node.args) >= 2:
         wanted = node.args[1]
         if isinstance(wanted, ast.Constant) and isinstance(wanted.value, str) and wanted.value.isidentifier():

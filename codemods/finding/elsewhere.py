@@ -39,6 +39,10 @@ class Elsewhere:
         """Return what `self.name` is in a class of the file, none of whose bases in the file has it."""
         return UNKNOWN
 
+    def methods_of(self, info: ClassInfo) -> frozenset[str]:
+        """Return the names of the methods that a class of the file has of bases in other files."""
+        return frozenset()
+
     def star(self, module: str, name: str) -> str:
         """Return what a name is that `from module import *` may have brought."""
         return UNKNOWN

@@ -229,7 +229,7 @@ class Follower:
         if found := self._member_of(self.lineage(module, name), attribute):
             return found
         base = self.client_base(module, name)
-        if base and not passes_through(attribute, frozenset(self._methods(module, name))):
+        if base and not passes_through(attribute, self.methods(module, name)):
             return f"{base}().{attribute}"
         # A mixin uses what the classes that it is mixed into have.
         self.unsure += 1
@@ -252,9 +252,9 @@ class Follower:
                 return f"@{owner}:{cls.name}.{attribute}"
         return ""
 
-    def _methods(self, module: str, name: str) -> Iterator[str]:
-        for _, cls in self.lineage(module, name):
-            yield from cls.methods
+    def methods(self, module: str, name: str) -> frozenset[str]:
+        """Return the names of the methods of a class and its bases in the project."""
+        return frozenset(method for _, cls in self.lineage(module, name) for method in cls.methods)
 
     def lineage(self, module: str, name: str) -> Iterator[tuple[str, Class]]:
         """Yield a class and its bases in the project, each with its module."""

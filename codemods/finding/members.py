@@ -96,7 +96,7 @@ def _search_member(search: Search, info: ClassInfo, name: str, seen: frozenset[S
             if found:
                 return found
     maker = client_base(search, info)
-    if maker and not passes_through(name, _overridden(info)):
+    if maker and not passes_through(name, _overridden(search, info)):
         return f"{maker}().{name}"
     return search.elsewhere.member(info, name)
 
@@ -111,14 +111,22 @@ def _of_super(search: Search, name: str, scope: Scope) -> str:
     if any(name in base.methods for base in info.lineage() if base is not info):
         return UNKNOWN
     if maker := client_base(search, info):
-        return UNKNOWN if passes_through(name, _overridden(info)) else f"{maker}().{name}"
+        return UNKNOWN if passes_through(name, _overridden(search, info)) else f"{maker}().{name}"
     bases = ((base, cls.scope.parent or search.module) for cls in info.lineage() for base in cls.node.bases)
     written = (f"{search.resolve(base, outer)}.{name}" for base, outer in bases)
     return next((found for found in written if search.catalogue.has(found)), UNKNOWN)
 
 
-def _overridden(info: ClassInfo) -> frozenset[str]:
-    return frozenset(name for cls in info.lineage() for name in cls.methods)
+def of_super(search: Search, scope: Scope) -> str:
+    """Resolve `super()`, kept in a variable: the library's class that the class around it derives from."""
+    info = next((owner.class_info for owner in scope.outwards() if owner.class_info is not None), None)
+    maker = UNKNOWN if info is None else client_base(search, info)
+    return f"{maker}()" if maker else UNKNOWN
+
+
+def _overridden(search: Search, info: ClassInfo) -> frozenset[str]:
+    own = frozenset(name for cls in info.lineage() for name in cls.methods)
+    return own | search.elsewhere.methods_of(info)
 
 
 def _is_property(decorator: ast.expr) -> bool:

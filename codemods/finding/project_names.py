@@ -49,6 +49,9 @@ class Project(Elsewhere):
     def member(self, info: ClassInfo, name: str) -> str:
         return self._own(self.follower.member(self.module, info.scope.path, name))
 
+    def methods_of(self, info: ClassInfo) -> frozenset[str]:
+        return self.follower.methods(self.module, info.scope.path)
+
     def star(self, module: str, name: str) -> str:
         target = self.follower.target(module, self.module)
         if target is None or target[1]:

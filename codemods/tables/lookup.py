@@ -42,6 +42,10 @@ _DEPTH = {
 }
 
 
+_SETTINGS = frozenset(
+    "api_key auth_token base_url custom_auth default_headers default_query headers max_retries meta timeout".split()
+)
+"""Attributes of a client that are told to it, and whose methods make no requests: `client.api_key.strip()`."""
 _CALLED = re.compile(
     r"""(?x)
     \.a?(?: create | generate | complete | embed | rerank | stream | list | retrieve | get | update | delete | cancel | upload
@@ -267,6 +271,8 @@ def _is_request(client: Client, rest: str) -> bool:
     if not attributes and client.nested and not client.direct:
         return False
     if method in client.others or path in client.others:
+        return False
+    if not client.methods and _SETTINGS.intersection(attributes[:1]):
         return False
     return not client.methods or method in client.methods
 

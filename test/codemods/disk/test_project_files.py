@@ -338,3 +338,31 @@ def test_C6_a_loop_around_any_of_several_clients_retries_those_of_all(tmp_path):
     told = [site.reason for plan in planned if plan.path.name == "kinds.py" for site in plan.sites]
     assert len(told) == 5
     assert all("already retried by the loop in line 6 of shop/loop.py" in reason for reason in told)
+
+
+RETRYING_SESSION = """
+    import {library}
+
+
+    class Base({library}.{client}):
+        def __init__(self):
+            super().__init__()
+            self.parent = super()
+
+        def request(self, method, url, **kwargs):
+            for attempt in range(3):
+                try:
+                    return self.parent.request(method, url, **kwargs)
+                except OSError:
+                    pass
+    """
+
+
+@pytest.mark.parametrize(("library", "client"), [("requests", "Session"), ("httpx", "Client")])
+def test_C6_what_a_base_of_another_file_overrides_is_wrapped_there_alone(library, client, tmp_path):
+    use = f"import {library}\nfrom .base import Base\n\n\nclass Users(Base):\n    def all(self):\n        return self.get('/users')\n"
+    base = RETRYING_SESSION.format(library=library, client=client)
+    planned = plans(project(tmp_path, base=base, use=use))
+    assert decisions(planned, "use") == {}
+    (told,) = decisions(planned, "base").values()
+    assert told.startswith("queued only: already retried by the loop in line 11")

@@ -293,3 +293,9 @@ def test_a_part_of_a_client_that_is_handed_on_is_no_request(handed, part):
 @pytest.mark.parametrize("method", ["gemini.models.generate_content", "mistral.chat.complete", "s3.get_object", "s3.invoke"])  # fmt: skip
 def test_a_method_of_a_client_that_is_handed_on_is_one(method):
     check_sites(PARTS.format(handed=f"pool.submit(self.{method})"), f"wrapped self.{method}")
+
+
+@pytest.mark.parametrize("call", ["gemini.api_key.strip()", "mistral.base_url.copy_with(port=1)", "(self.mistral.api_key or '').strip()"])  # fmt: skip
+def test_what_a_client_was_told_makes_no_request(call):
+    text = call if call.startswith("(") else f"self.{call}"
+    check_noop(PARTS.format(handed=text))
