@@ -213,7 +213,8 @@ def _share_limit(engine: RequestEngine, server: str) -> None:
     accounts.share_limit(engine, server)
 
 
-def _forget(key: int, reference: Any) -> None:
-    engine = engines.get(key)
+def _forget(key: int, reference: Any, known: "dict[int, RequestEngine]" = engines) -> None:
+    """Let go of the engine of an owner that is gone; at the end of the interpreter this module may have no names any more."""
+    engine = known.get(key)
     if engine is not None and engine.reference is reference:
-        del engines[key]
+        del known[key]
