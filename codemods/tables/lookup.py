@@ -178,8 +178,7 @@ class Catalogue:
                     return Transport(row, refusal)
                 if not _is_request(client, rest):
                     return None
-                may_be_a_part = not client.methods and not _CALLED.search(rest)
-                return Transport(row, queued_only=row.why_queued_only(rest), may_be_a_part=may_be_a_part)
+                return Transport(row, "", row.why_queued_only(rest), _may_be_a_part(client, rest))
             if _STUB.search(maker):
                 if rest.endswith(".future"):
                     return Transport(_GRPC, _FUTURE)
@@ -275,6 +274,13 @@ def _is_request(client: Client, rest: str) -> bool:
     if not client.methods and _SETTINGS.intersection(attributes[:1]):
         return False
     return not client.methods or method in client.methods
+
+
+def _may_be_a_part(client: Client, rest: str) -> bool:
+    """Return True if `rest`, such as `.aio.files`, may be something of a client that is no method."""
+    method = rest.rpartition(".")[2]
+    is_called = _CALLED.search(rest) or (not client.nested and "_" in method and method not in _SETTINGS)
+    return not (client.methods or is_called)
 
 
 def _why_several(rest: str) -> str:

@@ -290,7 +290,7 @@ def test_a_part_of_a_client_that_is_handed_on_is_no_request(handed, part):
     assert site.reason.startswith("it may be a part of the client rather than a method")
 
 
-@pytest.mark.parametrize("method", ["gemini.models.generate_content", "mistral.chat.complete", "s3.get_object", "s3.invoke"])  # fmt: skip
+@pytest.mark.parametrize("method", ["gemini.models.generate_content", "mistral.chat.complete", "s3.get_object", "s3.complete_multipart_upload", "s3.invoke"])  # fmt: skip
 def test_a_method_of_a_client_that_is_handed_on_is_one(method):
     check_sites(PARTS.format(handed=f"pool.submit(self.{method})"), f"wrapped self.{method}")
 
