@@ -26,15 +26,15 @@ NEVER = 0.001
 
 @pytest.fixture
 def starts(monkeypatch):
-    """Record when starts are paid for."""
+    """Record when starts are paid for: just before, and just after."""
     recorded = []
     begin = Pace.begin
 
     def record(pace, slot, in_flight):
-        paid = slot.fee is None
+        paid, before = slot.fee is None, rates_module.monotonic()
         begin(pace, slot, in_flight)
         if paid:
-            recorded.append(rates_module.monotonic())
+            recorded.append((before, rates_module.monotonic()))
 
     monkeypatch.setattr(Pace, "begin", record)
     return recorded
@@ -43,7 +43,7 @@ def starts(monkeypatch):
 def assert_within(starts, interval, burst):
     """Check that in no window of time more was started than the rate and the burst allow."""
     for first, last in itertools.combinations(range(len(starts)), 2):
-        allowed = (starts[last] - starts[first]) / interval + burst
+        allowed = (starts[last][1] - starts[first][0]) / interval + burst
         assert last - first + 1 <= allowed + 0.01
 
 
