@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
 import pickle
 import re
+import socket
 import threading
 import traceback
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -161,12 +164,19 @@ def test_connection(case, api, backend, server):
         assert not case.make(backend, server, "wrong").test_connection()
 
 
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[SimpleNamespace]:
+    """Give the address of a port that is taken, so that nobody else comes to listen there, and refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield SimpleNamespace(url=f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+
 def test_connection_to_nobody(case, backend):
-    with LoopbackServer() as server:
-        pass
-    api = case.make(backend, server)
-    api.max_retries = 0
-    assert not api.test_connection()
+    with nobody_listens() as server:
+        api = case.make(backend, server)
+        api.max_retries = 0
+        assert not api.test_connection()
 
 
 # Headers
@@ -269,12 +279,11 @@ def test_error_body_of_a_proxy_or_in_another_form(case, api, backend, server, bo
 
 
 def test_no_connection_is_the_backends_error_too(case, backend):
-    with LoopbackServer() as server:
-        pass
-    api = case.make(backend, server, CANARY)
-    api.max_retries = 0
-    for call in case.calls:
-        error = failure_of(call, api, case.fails(backend))
+    with nobody_listens() as server:
+        api = case.make(backend, server, CANARY)
+        api.max_retries = 0
+        errors = [failure_of(call, api, case.fails(backend)) for call in case.calls]
+    for error in errors:
         assert error.status is None
         assert error.message.startswith("ConnectionError: ")
         assert CANARY not in shown(error)
