@@ -12,7 +12,7 @@ import ast
 import re
 from collections.abc import Iterable
 
-from ..source.syntax import shown
+from ..source.syntax import last_name_called, shown
 from ..tables.amazon import PAGES_LATER, WAITER
 from ..tables.request_shapes import BOTO_COLLECTIONS, GOES_OVER, HAS_COLLECTIONS, OF_BOTO
 
@@ -58,7 +58,8 @@ def several_requests(libraries: frozenset[str], receiver: ast.expr, method: str,
     if method in _BY_METHOD and not call.args:
         sure = bool(keywords) and all(map(OF_BOTO.fullmatch, keywords))
         if sure or (
-            is_botos and (_is_called(receiver, _MAKERS[method]) or _NAMES[method].search(_last(receiver)))
+            is_botos
+            and (_is_called(receiver, _MAKERS[method]) or _NAMES[method].search(last_name_called(receiver)))
         ):
             return _looks(receiver, _BY_METHOD[method])
     if _is_collection(receiver, method, keywords) and (is_botos or _is_named_so(receiver, method)):
@@ -74,9 +75,9 @@ def is_of_thing(receiver: ast.expr, method: str, call: ast.Call) -> bool:
         inner = receiver.func
         if inner.attr in GOES_OVER and _is_collection(inner.value, inner.attr, []):
             return method in _OF_COLLECTIONS
-        is_thing = bool(_MADE.match(inner.attr)) and not _MADE.match(_last(inner.value))
+        is_thing = bool(_MADE.match(inner.attr)) and not _MADE.match(last_name_called(inner.value))
     else:
-        is_thing = bool(_THING.search(_last(receiver)))
+        is_thing = bool(_THING.search(last_name_called(receiver)))
     return is_thing and method in _OF_THINGS and not call.args and not call.keywords
 
 
@@ -88,7 +89,9 @@ def _is_collection(receiver: ast.expr, method: str, keywords: list[str]) -> bool
         or receiver.attr not in BOTO_COLLECTIONS
     ):
         return False
-    is_model = isinstance(receiver.value, ast.Name | ast.Attribute) and _MADE.match(_last(receiver.value))
+    is_model = isinstance(receiver.value, ast.Name | ast.Attribute) and _MADE.match(
+        last_name_called(receiver.value)
+    )
     return all(map(OF_BOTO.fullmatch, keywords)) and not is_model
 
 
@@ -100,14 +103,7 @@ def _is_named_so(receiver: ast.expr, method: str) -> bool:
 
 
 def _is_called(receiver: ast.expr, name: str) -> bool:
-    return isinstance(receiver, ast.Call) and _last(receiver) == name
-
-
-def _last(node: ast.expr) -> str:
-    """Return the last name of what is written, of what is called for a call."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return isinstance(receiver, ast.Call) and last_name_called(receiver) == name
 
 
 def _looks(receiver: ast.expr, why: str) -> str:

@@ -102,12 +102,9 @@ def _search_member(search: Search, info: ClassInfo, name: str, seen: frozenset[S
 
 
 def _of_super(search: Search, name: str, scope: Scope) -> str:
-    owner: Scope | None = scope
-    while owner is not None and owner.class_info is None:
-        owner = owner.parent
-    if owner is None or owner.class_info is None:
+    info = scope.class_around()
+    if info is None:
         return UNKNOWN
-    info = owner.class_info
     if any(name in base.methods for base in info.lineage() if base is not info):
         return UNKNOWN
     if maker := client_base(search, info):
@@ -119,7 +116,7 @@ def _of_super(search: Search, name: str, scope: Scope) -> str:
 
 def of_super(search: Search, scope: Scope) -> str:
     """Resolve `super()`, kept in a variable: the library's class that the class around it derives from."""
-    info = next((owner.class_info for owner in scope.outwards() if owner.class_info is not None), None)
+    info = scope.class_around()
     maker = UNKNOWN if info is None else client_base(search, info)
     return f"{maker}()" if maker else UNKNOWN
 

@@ -313,7 +313,7 @@ class _Reader:
         """Return what `super().create` is called by in the first base of the class that has a name."""
         if not isinstance(callee, ast.Attribute) or not is_super(callee.value):
             return ""
-        info = next((owner.class_info for owner in scope.outwards() if owner.class_info is not None), None)
+        info = scope.class_around()
         if info is None:
             return ""
         bases = (self._named(base, info.scope.parent or self.names.module) for base in info.node.bases)

@@ -23,7 +23,7 @@ import sys
 from dataclasses import dataclass
 
 from ..source.scopes import Scope
-from ..source.syntax import is_super, shown
+from ..source.syntax import is_super, last_name_called, shown
 from ..tables.known_bases import names_of
 from ..tables.lookup import Transport
 from ..tables.request_shapes import (
@@ -137,7 +137,7 @@ def look(
     if (
         evidence
         and library
-        and TAKEN_FOR[library][0].search(_last(receiver))
+        and TAKEN_FOR[library][0].search(last_name_called(receiver))
         and (call.args or "url" in keywords)
         and not clients_of_project(names, method)  # wrapped there: a second wrap would multiply the attempts
     ):
@@ -158,7 +158,10 @@ def look_handed_on(names: Names, scope: Scope, value: ast.expr) -> str:
     """Return why a method that is handed on looks like one that sends requests, or nothing: `call(self.session.get)`."""
     if not isinstance(value, ast.Attribute) or value.attr not in HTTP_METHODS - {"options", "send"}:
         return ""
-    if not CLIENT_WORDS.search(_last(value.value)) or names.instance(value.value, scope) is not None:
+    if (
+        not CLIENT_WORDS.search(last_name_called(value.value))
+        or names.instance(value.value, scope) is not None
+    ):
         return ""
     kind, text = names.resolve(value.value, scope), shown(value.value)
     if kind:
@@ -196,12 +199,6 @@ def _path(callee: ast.expr) -> str:
     return "".join(reversed(names))
 
 
-def _last(receiver: ast.expr) -> str:
-    if isinstance(receiver, ast.Call):
-        receiver = receiver.func
-    return receiver.attr if isinstance(receiver, ast.Attribute) else getattr(receiver, "id", "")
-
-
 def _sdk(names: Names, callee: ast.Attribute, kind: str, keywords: set[str]) -> Looks | None:
     text = shown(callee.value)
     if kind.startswith("."):
@@ -223,7 +220,7 @@ def _looks_like_http(
     """Return True if a call looks like that of an HTTP client, rather than of a dictionary or a cache."""
     if method not in HTTP_METHODS:
         return False
-    is_called_so = bool(CLIENT_WORDS.search(_last(receiver)))
+    is_called_so = bool(CLIENT_WORDS.search(last_name_called(receiver)))
     if dynamic and is_called_so:
         return True
     if not call.args and not keywords and not call.keywords:
@@ -256,7 +253,9 @@ def _gives_what_a_request_needs(receiver: ast.expr, method: str, call: ast.Call,
     """Return True if a call gives a URL, or what only a request has, whatever its receiver is called."""
     if keywords & _SURE_KEYWORDS or (method in ("post", "patch", "put") and keywords & HTTP_KEYWORDS):
         return True
-    if isinstance(receiver, ast.Constant | ast.Dict | ast.JoinedStr) or CONTAINERS.search(_last(receiver)):
+    if isinstance(receiver, ast.Constant | ast.Dict | ast.JoinedStr) or CONTAINERS.search(
+        last_name_called(receiver)
+    ):
         return False
     first = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "url"), None)
     if method == "request" and isinstance(first, ast.Constant):
@@ -277,8 +276,8 @@ def _is_url(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
         inner = node.func.value if isinstance(node.func, ast.Attribute) else None
         is_format = isinstance(inner, ast.Constant) and _is_url(inner)
-        return is_format or _is_url(node.func) or "urljoin" in _last(node)
-    return bool(_URL_WORDS.search(_last(node)))
+        return is_format or _is_url(node.func) or "urljoin" in last_name_called(node)
+    return bool(_URL_WORDS.search(last_name_called(node)))
 
 
 def _looks_like_sdk(
@@ -289,14 +288,14 @@ def _looks_like_sdk(
         return False
     if boto_shapes.is_of_thing(receiver, method, call) and _uses_boto(names):
         return True
-    if OF_SDK_CLIENT.search(f"{_last(receiver)}.{method}"):
+    if OF_SDK_CLIENT.search(f"{last_name_called(receiver)}.{method}"):
         return True
-    if names.libraries & SDKS and TALKS.search(f"{_last(receiver)}.{method}"):
+    if names.libraries & SDKS and TALKS.search(f"{last_name_called(receiver)}.{method}"):
         return True
     if method in ASKS_MODEL and len(keywords & TOLD_MODEL) > 1 and _makes_requests(names):
         return True
     is_of_boto = any(OF_BOTO.fullmatch(keyword) for keyword in keywords)
-    if not CLIENT_WORDS.search(_last(receiver)):
+    if not CLIENT_WORDS.search(last_name_called(receiver)):
         return is_of_boto and "boto3" in names.libraries and BOTO_METHODS.match(method) is not None
     options_only = not call.args and any(keyword.arg is None for keyword in call.keywords)
     if options_only and "boto3" in names.libraries and BOTO_METHODS.match(method):
@@ -352,7 +351,7 @@ def _sdk_method(names: Names, receiver: ast.expr, kind: str, method: str, keywor
     if kind:
         return Looks(None, foreign(kind, text, method))
     told = sorted(keyword for keyword in keywords if OF_BOTO.fullmatch(keyword))
-    if told and "boto3" in names.libraries and CLIENT_WORDS.search(_last(receiver)):
+    if told and "boto3" in names.libraries and CLIENT_WORDS.search(last_name_called(receiver)):
         transport = names.catalogue.transport(f"boto3.client().{method}")
         if transport is not None:
             reason = f"`{text}` is taken for a client of boto3: the file imports it, and the call passes {told[0]}="

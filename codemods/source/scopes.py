@@ -46,6 +46,10 @@ class Scope:
             yield scope
             scope = scope.parent
 
+    def class_around(self) -> ClassInfo | None:
+        """Return the innermost class around a place, or None."""
+        return next((scope.class_info for scope in self.outwards() if scope.class_info is not None), None)
+
     @cached_property
     def path(self) -> str:
         """The names of the classes and functions around a place: `Client.get`; of the module's own, `<module>`."""

@@ -53,6 +53,11 @@ def last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
+def last_name_called(node: ast.expr) -> str:
+    """Return the last part of a dotted name, and of what is called the same."""
+    return last_name(node.func if isinstance(node, ast.Call) else node)
+
+
 def is_super(node: ast.expr) -> bool:
     """Return True for `super()`."""
     return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "super"

@@ -277,7 +277,7 @@ def _is_request(client: Client, rest: str) -> bool:
 
 
 def _may_be_a_part(client: Client, rest: str) -> bool:
-    """Return True if `rest`, such as `.aio.files`, may be something of a client that is no method."""
+    """Return True if `rest`, such as `.aio.files`, may be a part of a client rather than a method."""
     method = rest.rpartition(".")[2]
     is_called = _CALLED.search(rest) or (not client.nested and "_" in method and method not in _SETTINGS)
     return not (client.methods or is_called)

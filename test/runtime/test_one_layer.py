@@ -733,7 +733,7 @@ def test_B10_a_hook_that_sends_again_what_failed_is_the_one_layer(delays, unavai
 
 
 def test_B10_a_connection_that_fails_where_a_hook_sends_again_is_retried_by_us(delays, unavailable):
-    """No hook is called, as there is no response."""
+    """Without a response, requests calls no hook."""
     unavailable.app = lambda request: Reset()
     session = closed_later(Session("once_more", "session"))
     with pytest.raises(requests.ConnectionError):
