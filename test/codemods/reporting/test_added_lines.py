@@ -119,4 +119,5 @@ def test_C4_json_has_the_numbers(package, capsys):
 def test_C4_the_review_page_says_it_below_its_headline(package, capsys, tmp_path):
     said = summary(capsys, "shop", "--report", "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f'<p class="added">{said}</p>' in page
+    shown = said.replace("`--runtime package`", "<code>--runtime package</code>")
+    assert f'<p class="added">{shown}</p>' in page
