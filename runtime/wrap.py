@@ -21,6 +21,21 @@ if TYPE_CHECKING:
     from .engine import RequestEngine
 
 
+class Queued(partial[Any]):
+    """A call, made in its turn. Where it is handed on, it has the name and the attributes of the function, and equals it."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.args[-2], name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.args[-2] == (other.args[-2] if isinstance(other, Queued) else other))
+
+    def __hash__(self) -> int:
+        return hash(self.args[-2])
+
+
 def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
     """Return `call` as a function that waits for its turn and, if `retry`, is tried again when it fails."""
     if engine.connections is not None:
@@ -32,17 +47,17 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
             and call.__func__ in engine.ordinary
             and call.__self__.adapters == engine.without_retries  # type: ignore[attr-defined]
         ):
-            return partial(run_call, engine, call, retry)
+            return Queued(run_call, engine, call, retry)
     except Exception:  # the same function, of something else
         pass
     known = _known(engine, call)
     if known is None or known.may_be_ordinary:
         if is_ordinary(call, engine.ordinary, engine.without_retries):
-            return partial(run_call, engine, call, retry)
+            return Queued(run_call, engine, call, retry)
         known = known or _look_at(engine, call)
     kind = known.kind
     if known.handle is _as_it_is and kind is SYNC:
-        return partial(run_call, engine, call, retry)
+        return Queued(run_call, engine, call, retry)
     if engine.gate.pace is not None and engine.gate.pace.learns:
         call = _with_headers(call)
     prepare = None
@@ -55,8 +70,8 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
     else:
         run = _ASYNC_RUNNERS[kind]
     if prepare is None:
-        return partial(run, engine, call, retry)
-    return partial(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
+        return Queued(run, engine, call, retry)
+    return Queued(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
 
 
 _ASYNC_RUNNERS: dict[int, Any] = {

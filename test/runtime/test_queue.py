@@ -623,3 +623,41 @@ def test_Q3_a_call_runs_in_its_own_thread_where_the_last_slot_was_abandoned_to_t
     slot.abandon()
     assert api.call(threading.get_ident) == threading.get_ident()
     assert_at_rest(api)
+
+
+# What is handed on
+
+
+def test_a_queued_function_is_to_others_what_it_was(api):
+    def post(url):
+        return url
+
+    post.retries = 3
+    queued = api._queued(post)
+    assert (queued.__name__, queued.__qualname__, queued.retries) == ("post", post.__qualname__, 3)
+    assert queued == post
+    assert {post: "POST"}[queued] == "POST"
+    assert queued != len
+    assert queued("/x") == "/x"
+    with pytest.raises(AttributeError):
+        queued.nothing_of_that_name  # noqa: B018
+
+
+def test_a_queued_method_of_a_session_has_its_name_and_its_session(api):
+    import requests
+
+    with requests.Session() as session:
+        queued = api._queued(session.delete)
+        assert (queued.__name__, queued.__self__) == ("delete", session)
+        assert queued == session.delete
+
+
+def test_a_queued_coroutine_function_is_one_and_has_its_name(api):
+    import inspect
+
+    async def fetch():
+        return 1
+
+    queued = api._queued(fetch)
+    assert inspect.iscoroutinefunction(queued)
+    assert queued.__name__ == "fetch"
