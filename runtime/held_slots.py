@@ -7,6 +7,7 @@ import _thread
 import contextlib
 import heapq
 import math
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,8 @@ from .clocks import monotonic
 from .slots import WAITING, Slot, Ticket, Watch
 from .starts import Starts
 
+# With the lock held: no signal handler comes at a jump.
+_MAY_BRANCH = sys.version_info >= (3, 11)
 # What `Gate.exclusively` returns to who has interrupted the gate's own work.
 INTERRUPTED = object()
 
@@ -30,6 +33,7 @@ class HeldSlots(Starts):
     A signal handler, or a finalizer, may also call us at any call, in the thread that holds the lock. So the lock can be
     taken again by its thread, and whatever makes calls while it is held runs by `exclusively`: who finds it busy has
     interrupted it, must not wait, as nobody else can get on meanwhile, and leaves to `deferred` what has to be done.
+    In Python 3.10 a handler may come at a jump as well. So there nothing branches with the lock held until `busy` is set.
     """
 
     def __init__(self) -> None:
@@ -76,23 +80,22 @@ class HeldSlots(Starts):
         If we have interrupted such a function, INTERRUPTED is returned.
         """
         with self.lock:
-            if self.busy:
-                return INTERRUPTED
-            self.busy = True
+            interrupted, self.busy = self.busy, True
             try:
-                return function(*args)
+                return INTERRUPTED if interrupted else function(*args)
             finally:
-                self.busy = False
+                self.busy = interrupted
 
     def enter(self, slot: Slot) -> bool:
         """Take a free slot, unless somebody waits for one."""
-        with self.lock:
-            if self.calm and self.active < self.limit:
-                self.number += 1
-                slot.number = self.number
-                slot.held = self.generation
-                self.active += 1
-                return True
+        if _MAY_BRANCH:
+            with self.lock:
+                if self.calm and self.active < self.limit:
+                    self.number += 1
+                    slot.number = self.number
+                    slot.held = self.generation
+                    self.active += 1
+                    return True
         # What it interrupts stands still meanwhile, so it is made without being counted.
         return self.exclusively(self._enter, slot) is not False
 
@@ -151,13 +154,14 @@ class HeldSlots(Starts):
 
     def leave(self, slot: Slot) -> None:
         """Give a slot back, for good; the oldest ready ticket has it at once."""
-        with self.lock:
-            if self.calm and not slot.is_special:
-                if slot.held == self.generation:
-                    self.active -= 1
-                slot.held = 0
-                slot.ended = True
-                return
+        if _MAY_BRANCH:
+            with self.lock:
+                if self.calm and not slot.is_special:
+                    if slot.held == self.generation:
+                        self.active -= 1
+                    slot.held = 0
+                    slot.ended = True
+                    return
         if self.exclusively(self._leave, slot) is INTERRUPTED:
             self.abandon(slot)
         else:

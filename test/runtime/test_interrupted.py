@@ -138,7 +138,12 @@ def test_R5_at_a_rate_too(way, does):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
-def test_Q11_real_signals_at_random_moments():
+@pytest.mark.parametrize(
+    ("call", "often"),
+    [("Flaky(Answer(503))", 300), ("len, 'abc'", 3000)],
+    ids=["that fails", "that has a slot at once"],
+)
+def test_Q11_real_signals_at_random_moments(call, often):
     script = """
         import faulthandler, logging, random, signal, time
         from test.runtime.api import *
@@ -162,8 +167,8 @@ def test_Q11_real_signals_at_random_moments():
         signal.signal(signal.SIGALRM, handler)
         end = time.monotonic() + 20
         signal.setitimer(signal.ITIMER_REAL, 0.001)
-        while handled < 300 and time.monotonic() < end:
-            api.call(Flaky(Answer(503)))
+        while handled < OFTEN and time.monotonic() < end:
+            api.call(CALL)
         signal.setitimer(signal.ITIMER_REAL, 0)
         stop.set()
         for thread in threads:
@@ -173,7 +178,8 @@ def test_Q11_real_signals_at_random_moments():
         assert_at_rest(api)
         print("handled", handled >= 300)
     """
-    assert run_python(textwrap.dedent(script), seconds=60) == "handled True\n"
+    script = textwrap.dedent(script).replace("CALL", call).replace("OFTEN", str(often))
+    assert run_python(script, seconds=60) == "handled True\n"
 
 
 def test_Q11_a_finalizer_that_calls_runs_under_the_request_that_it_interrupts(api):
