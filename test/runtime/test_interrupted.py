@@ -161,9 +161,10 @@ def test_Q11_real_signals_at_random_moments(call, often):
             global handled
             handled += 1
             random.choice([
-                lambda: api.call(len, "abc"), lambda: futures.append(api.submit(len, "abc")), api.queue_stats,
+                lambda: api.call(len, "abc"), lambda: api.call(Flaky(Answer(503))),
+                lambda: futures.append(api.submit(len, "abc")), api.queue_stats,
             ])()
-            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.001))
         signal.signal(signal.SIGALRM, handler)
         end = time.monotonic() + 20
         signal.setitimer(signal.ITIMER_REAL, 0.001)
