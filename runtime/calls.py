@@ -41,9 +41,10 @@ def run_call(
     engine: "RequestEngine", call: Callable[..., Any], retry: bool, /, *args: Any, **kwargs: Any
 ) -> Any:
     """Make a request in this thread, at once if a slot is free, else in its turn."""
-    if engine.careful or current_slot.get() is not None or may_hold_a_body(args, kwargs):
+    # The usual case, often with a URL alone, is made without a Request where all goes well: every call pays for it.
+    is_plain = not kwargs and len(args) == 1 and type(args[0]) is str
+    if engine.careful or current_slot.get() is not None or (not is_plain and may_hold_a_body(args, kwargs)):
         return _run_request(engine, Request(engine, call, retry, args, kwargs))
-    # The usual case, without a Request where all goes well: every call pays for it.
     gate = engine.gate
     slot = Slot()
     slot.gate = gate

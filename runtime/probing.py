@@ -121,8 +121,8 @@ def is_settled(result: Any) -> bool:
         if type(status) is not int or status >= 400:
             return False
         read = getattr(result, "_content_consumed", None)  # as requests calls it, and as httpx does
-        if read is True:
-            return bool(result._content)  # else it may have been cut within its headers
+        if read is True and result._content:  # without any, it may have been cut within its headers
+            return True
         return read is None and getattr(result, "is_stream_consumed", None) is True
     except Exception:
         return False

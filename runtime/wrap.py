@@ -8,6 +8,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from inspect import signature
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,9 +23,16 @@ if TYPE_CHECKING:
 
 
 class Queued(partial[Any]):
-    """A call, made in its turn. Where it is handed on, it has the name and the attributes of the function, and equals it."""
+    """A call, made in its turn.
+
+    Where it is handed on, it has the name, the signature and the attributes of the function, and equals it.
+    """
 
     __slots__ = ()
+
+    @property
+    def __signature__(self) -> Any:
+        return signature(self.args[-2])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.args[-2], name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import inspect
 import sys
 import threading
 import time
@@ -639,6 +640,7 @@ def test_a_queued_function_is_to_others_what_it_was(api):
     assert {post: "POST"}[queued] == "POST"
     assert queued != len
     assert queued("/x") == "/x"
+    assert inspect.signature(queued) == inspect.signature(post)
     with pytest.raises(AttributeError):
         queued.nothing_of_that_name  # noqa: B018
 
@@ -653,8 +655,6 @@ def test_a_queued_method_of_a_session_has_its_name_and_its_session(api):
 
 
 def test_a_queued_coroutine_function_is_one_and_has_its_name(api):
-    import inspect
-
     async def fetch():
         return 1
 
