@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 from ..loopback import LoopbackServer, Reply, Request
 from ..vendors import openai
 from .blocks import PAGES, ROOT, RUN, SHOWN, Runner, blocks_of
+from .forked import forked_command
 
 NOT_RUN = 3
 """How many blocks, or lines of them, are marked as not run. Think twice before raising it."""
@@ -64,8 +65,22 @@ def _copy_of_checkout(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the folders of the commands, as in PATH."""
+    installed = str(Path(sys.executable).parent)
+    if not hasattr(os, "fork"):
+        yield installed
+        return
+    folder = tmp_path_factory.mktemp("forked")
+    with forked_command(folder):
+        yield f"{folder}{os.pathsep}{installed}"
+
+
 @pytest.fixture
-def runner(tmp_path: Path, checkout: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+def runner(
+    tmp_path: Path, checkout: Callable[[], Path], commands: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Runner]:
     """Return a runner in an empty folder, with a key in the environment and all HTTP going to a loopback server."""
     with LoopbackServer(app) as server, contextlib.ExitStack() as stack:
         for name in ("HTTP_PROXY", "http_proxy"):
@@ -84,7 +99,7 @@ def runner(tmp_path: Path, checkout: Callable[[], Path], monkeypatch: pytest.Mon
         )
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(tmp_path / "home"),
             "NO_COLOR": "1",
             "COLUMNS": "100",
