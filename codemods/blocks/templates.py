@@ -276,10 +276,15 @@ def _mark_of(tree: ast.Module) -> str:
 
     The tree loses the quotes.
     """
-    for node in ast.walk(tree):
+    unquoted = _Unquoted()
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
         for name in ("annotation", "returns"):
             if isinstance(given := getattr(node, name, None), ast.expr):
-                setattr(node, name, _Unquoted().visit(given))
+                setattr(node, name, unquoted.visit(given))
+        # No expression has annotations.
+        todo += [inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, ast.expr)]
     return fingerprint_of(tree)
 
 

@@ -9,7 +9,7 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 INVALID = "invalid"
@@ -32,57 +32,75 @@ def fingerprint(code: str) -> str:
 
 def fingerprint_of(tree: ast.Module) -> str:
     """Return the fingerprint of code that is a syntax tree already."""
-    return hashlib.sha256("\n".join(_dump(tree)).encode()).hexdigest()[:10]
+    parts: list[str] = []
+    _dump(tree, parts.append)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
-def _dump(node: ast.AST) -> Iterator[str]:
-    """Yield a description of a tree. `ast.dump` would not do: its output differs from one Python to the next."""
-    yield type(node).__name__
+def _dump(node: ast.AST, put: Callable[[str], None]) -> None:
+    """Describe a tree, part by part. `ast.dump` would not do: its output differs from one Python to the next."""
+    kind = type(node)
+    put(kind.__name__)
     if isinstance(node, ast.JoinedStr):
-        yield from _dump_parts(node)
+        _dump_parts(node, put)
         return
-    for name, value in ast.iter_fields(node):
+    for name in kind._fields:
         # "kind" is the prefix of u"text"; the others are empty in some versions and absent in others.
-        if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
+        if name in _NOT_DUMPED:
             continue
-        yield name
-        if name == "body" and isinstance(value, list):
-            yield from _dump_body(node, value)
+        value = getattr(node, name, None)
+        if value is None:
             continue
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, ast.AST):
-                yield from _dump(item)
+        if not isinstance(value, list):
+            put(name)
+            if isinstance(value, ast.AST):
+                _dump(value, put)
             else:
-                yield repr(item)
+                put(repr(value))
+        elif value:
+            put(name)
+            if name == "body":
+                _dump_body(node, value, put)
+                continue
+            for item in value:
+                if isinstance(item, ast.AST):
+                    _dump(item, put)
+                else:
+                    put(repr(item))
 
 
-def _dump_parts(node: ast.JoinedStr) -> Iterator[str]:
-    """Yield the parts of an f-string; some versions of Python cut the text between two fields into several parts."""
+_NOT_DUMPED = frozenset({"ctx", "kind", "type_comment"})
+
+
+def _dump_parts(node: ast.JoinedStr, put: Callable[[str], None]) -> None:
+    """Describe the parts of an f-string; some versions of Python cut the text between two fields into several parts."""
     text = ""
     for part in node.values:
         if isinstance(part, ast.Constant):
             text += str(part.value)
             continue
-        yield repr(text)
+        put(repr(text))
         text = ""
-        yield from _dump(part)
-    yield repr(text)
+        _dump(part, put)
+    put(repr(text))
 
 
-def _dump_body(owner: ast.AST, body: list[ast.stmt]) -> Iterator[str]:
+def _dump_body(owner: ast.AST, body: list[ast.stmt], put: Callable[[str], None]) -> None:
     imports: list[str] = []
     for index, node in enumerate(body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports += _imported(node)
             continue
-        yield from sorted(imports)
+        for line in sorted(imports):
+            put(line)
         imports = []
         if index == 0 and (text := _docstring(owner, node)) is not None:
-            yield "docstring"
-            yield "\n".join(line.rstrip() for line in inspect.cleandoc(text).split("\n"))
+            put("docstring")
+            put("\n".join(line.rstrip() for line in inspect.cleandoc(text).split("\n")))
         else:
-            yield from _dump(node)
-    yield from sorted(imports)
+            _dump(node, put)
+    for line in sorted(imports):
+        put(line)
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
