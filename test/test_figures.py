@@ -19,7 +19,7 @@ for library in ("backoff", "matplotlib", "stamina", "tenacity", "trustme"):
 
 def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "scripts" / script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
 
 
 def test_bench_runtime_measures_each_way_and_says_what_is_met(tmp_path):
@@ -35,17 +35,14 @@ def test_bench_runtime_measures_each_way_and_says_what_is_met(tmp_path):
 
 
 def test_soak_finds_nothing_on_the_runtime_as_it_is():
-    done = run("soak", "--minutes", "0.03", "--callers", "20")
+    done = run("soak", "--minutes", "0.015", "--callers", "20")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing was lost" in done.stdout
     assert "submit: answered" in done.stdout
 
 
-def test_soak_finds_a_limit_that_is_not_kept(tmp_path):
+def test_soak_finds_a_limit_that_is_not_kept():
     """With a runtime that admits one too many; else a soak that checks nothing would pass as well."""
-    for minutes in ("0.03", "0.2", "1"):  # a machine with much else to do makes few requests in two seconds
-        done = run("soak", "--minutes", minutes, "--callers", "20", "--break-limit")
-        if done.returncode:
-            break
+    done = run("soak", "--minutes", "1", "--callers", "20", "--break-limit")  # it ends as soon as it is found
     assert done.returncode == 1, done.stdout + done.stderr
     assert "in flight" in done.stdout

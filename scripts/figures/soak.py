@@ -60,7 +60,7 @@ class Soak:
     def __init__(self, server: Server, book: Book, callers: int, too_many: int = 0) -> None:
         self.server, self.book, self.callers = server, book, callers
         self.end = 0.0
-        self.too_many = too_many  # to be admitted beyond the limit, so that there is something to find
+        self.too_many = too_many  # to be admitted beyond the limit, until that is found
         self.names = itertools.count()
         self.clients: list[tuple[str, Any]] = [self._client() for _ in range(CLIENTS)]
 
@@ -189,6 +189,9 @@ class Soak:
         chance, replaced = random.Random(0), time.monotonic()
         while time.monotonic() < self.end:
             time.sleep(0.05 + 0.3 * chance.random())
+            if self.too_many and self.server.facts()["excesses"]:
+                self.end = time.monotonic()
+                break
             name, client = chance.choice(self.clients)
             what = chance.random()
             if what < 0.6:
@@ -259,7 +262,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--callers", type=int, default=200, help="threads, and as many tasks")
     parser.add_argument(
-        "--break-limit", action="store_true", help="admit one too many, to see that it is found"
+        "--break-limit", action="store_true", help="admit one too many, and end when it is found"
     )
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
