@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,111 +105,149 @@ client.map(client.temperature, [b"Bonn"])
 """
 
 
-@pytest.fixture(scope="module", params=["shared", "package", "inline"])
-def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package that was retrofitted with the runtime delivered in each way, beside its use."""
-    top = tmp_path_factory.mktemp(request.param)
-    package = top / "weather"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "client.py").write_text(CLIENT)
-    (top / "use.py").write_text(USE)
-    (top / "wrong.py").write_text(WRONG)
-    (top / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "extraPaths": ["installed"]}')
-    if (
-        request.param == "package"
-    ):  # as it is installed: type checkers do not follow the hooks of an editable install
-        shutil.copytree(ROOT / "runtime", top / "installed" / "backend_retrofit_runtime")
-    assert main([str(package), "--runtime", request.param, "--quiet"]) == 0
+DELIVERIES = ("shared", "package", "inline")
+RUNTIME = "shared/weather_shared/_request_engine.py"
+
+
+@pytest.fixture(scope="module")
+def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a project for each way in which the runtime is delivered, and with one for the examples.
+
+    Type checkers read them all at once, as they spend most of their time on the libraries.
+    """
+    top = tmp_path_factory.mktemp("projects")
+    # As it is installed: type checkers do not follow the hooks of an editable install.
+    shutil.copytree(ROOT / "runtime", top / "installed" / "backend_retrofit_runtime")
+    for delivery in DELIVERIES:
+        _lay_out_client(top / delivery, delivery)
+    _lay_out_examples(top / "examples")
     return top
 
 
-def mypy(project: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null"]
+def _lay_out_client(project: Path, delivery: str) -> None:
+    """Make a package that was retrofitted with the runtime delivered in this way, beside its use."""
+    package = project / f"weather_{delivery}"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "client.py").write_text(CLIENT)
+    (project / f"use_{delivery}.py").write_text(USE.replace("weather", package.name))
+    (project / f"wrong_{delivery}.py").write_text(WRONG.replace("weather", package.name))
+    assert main([str(package), "--runtime", delivery, "--quiet"]) == 0
+
+
+def _files_of(delivery: str) -> list[str]:
+    names = (f"use_{delivery}.py", f"wrong_{delivery}.py", f"weather_{delivery}/client.py")
+    return [f"{delivery}/{name}" for name in names]
+
+
+def _lay_out_examples(project: Path) -> None:
+    """Make a file of each page of the README and of docs/ whose examples use the backends."""
+    shutil.copytree(ROOT / "backends", project / "installed" / "ipfs_accelerate_py" / "api_backends")
+    (project / "installed" / "ipfs_accelerate_py" / "__init__.py").touch()
+    shutil.copytree(ROOT / "docs" / "samples" / "clients", project / "clients")
+    assert main([str(project / "clients"), "--quiet"]) == 0
+    for page in PAGES:
+        blocks = [block for block in blocks_of(page) if block.language == "python" and block.is_run]
+        code = "\n".join(block.code for block in blocks if "file" not in block.notes)
+        if "api_backends" in code:
+            (project / f"page_{page.stem.lower()}.py").write_text(code, encoding="utf-8")
+
+
+Said = dict[str, list[str]]
+"""What a type checker says of each file: `shared/wrong_shared.py` -> `4: message`."""
+
+
+@pytest.fixture(scope="module")
+def files(top: Path) -> list[str]:
+    pages = sorted(path.relative_to(top).as_posix() for path in top.glob("examples/page_*.py"))
+    assert len(pages) > 5
+    return [*(file for delivery in DELIVERIES for file in _files_of(delivery)), RUNTIME, *pages]
+
+
+@pytest.fixture(scope="module")
+def mypy_said(top: Path, files: list[str]) -> Said:
+    pages = ",".join(Path(file).stem for file in files if file.startswith("examples/"))
+    (top / "mypy.ini").write_text(
+        f"[mypy]\n[mypy-{pages}]\n"  # where nothing is annotated, as examples are
+        "allow_untyped_defs = True\nallow_incomplete_defs = True\nallow_untyped_calls = True\ncheck_untyped_defs = True\n"
+    )
     done = subprocess.run(
-        [*command, "--follow-imports=silent", *arguments],
-        cwd=project,
-        env={**os.environ, "MYPYPATH": str(project / "installed")},
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", "--follow-imports=silent", *files],
+        cwd=top,
+        env={**os.environ, "MYPYPATH": f"installed{os.pathsep}examples/installed"},
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
-    )
-    return done.stdout + done.stderr
+    )  # fmt: skip
+    assert f"checked {len(files)} source files" in done.stdout, done.stdout + done.stderr
+    said: Said = {file: [] for file in files}
+    for file, line, message in re.findall(r"^([^:\n]+):(\d+): (.+)", done.stdout, re.MULTILINE):
+        said[file].append(f"{line}: {message}")
+    return said
 
 
-def pyright(project: Path, *files: str) -> list[str]:
+@pytest.fixture(scope="module")
+def pyright_said(top: Path, files: list[str]) -> Said:
+    environments = [
+        {"root": "shared"},
+        {"root": "package", "extraPaths": ["installed"]},
+        {"root": "inline"},
+        {"root": "examples", "extraPaths": ["installed", "examples/installed"]},
+    ]
+    configuration = {
+        "typeCheckingMode": "standard",
+        "include": files,
+        "strict": [file for file in files if not file.startswith("examples/")],
+        "executionEnvironments": environments,
+    }
+    (top / "pyrightconfig.json").write_text(json.dumps(configuration))
     done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson", *files],
-        cwd=project,
+        [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"],
+        cwd=top,
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     answer = json.loads(done.stdout)
-    assert answer["summary"]["filesAnalyzed"] >= len(files)
-    return [
-        f"{Path(each['file']).name}:{each['range']['start']['line'] + 1}: {each['message']}"
-        for each in answer["generalDiagnostics"]
-    ]
+    assert answer["summary"]["filesAnalyzed"] == len(files)
+    said: Said = {file: [] for file in files}
+    for each in answer["generalDiagnostics"]:
+        file = Path(each["file"]).relative_to(top).as_posix()
+        said[file].append(f"{each['range']['start']['line'] + 1}: {each['message']}")
+    return said
 
 
-FILES = ("use.py", "wrong.py", "weather/client.py")
+CHECKERS = pytest.mark.parametrize("checker", ["mypy", "pyright"])
 
 
-@pytest.fixture(scope="module")
-def mypy_said(project: Path) -> list[str]:
-    """Return where mypy finds errors: `wrong.py:4`."""
-    said = mypy(project, *FILES)
-    assert "(checked 3 source files)" in said, said
-    return [":".join(line.split(":", 2)[:2]) for line in said.splitlines() if ": error: " in line]
+@pytest.fixture
+def said(request: pytest.FixtureRequest, checker: str) -> Said:
+    value: Said = request.getfixturevalue(f"{checker}_said")
+    return value
 
 
-@pytest.fixture(scope="module")
-def pyright_said(project: Path) -> list[str]:
-    """Return where pyright finds errors: `wrong.py:4`."""
-    return [":".join(line.split(":", 2)[:2]) for line in pyright(project, *FILES)]
+@CHECKERS
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_C4_type_checkers_see_the_types(said, delivery):
+    use, _, client = _files_of(delivery)
+    assert said[use] == said[client] == []
 
 
-def test_C4_mypy_sees_the_types(mypy_said):
-    assert [place for place in mypy_said if not place.startswith("wrong.py:")] == []
+@CHECKERS
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_C4_type_checkers_see_wrong_use(said, delivery):
+    _, wrong, _ = _files_of(delivery)
+    assert {line.partition(":")[0] for line in said[wrong]} == {"4", "5", "6"}
 
 
-def test_C4_pyright_sees_the_types(pyright_said):
-    assert [place for place in pyright_said if not place.startswith("wrong.py:")] == []
-
-
-def test_C4_mypy_sees_wrong_use(mypy_said):
-    assert {place for place in mypy_said if place.startswith("wrong.py:")} == {
-        f"wrong.py:{line}" for line in (4, 5, 6)
-    }
-
-
-def test_C4_pyright_sees_wrong_use(pyright_said):
-    assert {place for place in pyright_said if place.startswith("wrong.py:")} == {
-        f"wrong.py:{line}" for line in (4, 5, 6)
-    }
+@CHECKERS
+def test_C4_type_checkers_have_nothing_to_say_of_the_runtime_s_file(said):
+    assert said[RUNTIME] == []
 
 
 # The examples of the README and of docs/ that use the backends.
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    top = tmp_path_factory.mktemp("examples")
-    shutil.copytree(ROOT / "runtime", top / "installed" / "backend_retrofit_runtime")
-    shutil.copytree(ROOT / "backends", top / "installed" / "ipfs_accelerate_py" / "api_backends")
-    (top / "installed" / "ipfs_accelerate_py" / "__init__.py").touch()
-    (top / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard", "extraPaths": ["installed"]}')
-    shutil.copytree(ROOT / "docs" / "samples" / "clients", top / "clients")
-    assert main([str(top / "clients"), "--quiet"]) == 0
-    for page in PAGES:
-        blocks = [block for block in blocks_of(page) if block.language == "python" and block.is_run]
-        code = "\n".join(block.code for block in blocks if "file" not in block.notes)
-        if "api_backends" in code:
-            (top / f"page_{page.stem.lower()}.py").write_text(code, encoding="utf-8")
-    return top
 
 
 def unexpected(said: list[str]) -> list[str]:
@@ -218,14 +257,7 @@ def unexpected(said: list[str]) -> list[str]:
     return [line for line in said if not any(name in line for name in hidden)]
 
 
-def test_C4_mypy_has_nothing_to_say_of_the_docs_examples(examples):
-    pages = sorted(path.name for path in examples.glob("page_*.py"))
-    assert len(pages) > 5
-    untyped = ("--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls")  # as examples are
-    said = mypy(examples, *untyped, "--check-untyped-defs", *pages).splitlines()
-    assert unexpected([line for line in said if ": error: " in line]) == []
-
-
-def test_C4_pyright_has_nothing_to_say_of_the_docs_examples(examples):
-    pages = sorted(path.name for path in examples.glob("page_*.py"))
-    assert unexpected(pyright(examples, *pages)) == []
+@CHECKERS
+def test_C4_type_checkers_have_nothing_to_say_of_the_docs_examples(said):
+    pages = {file: unexpected(lines) for file, lines in said.items() if file.startswith("examples/")}
+    assert {file: lines for file, lines in pages.items() if lines} == {}
