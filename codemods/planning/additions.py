@@ -99,16 +99,12 @@ def _words(file: ReadFile) -> frozenset[str]:
 
 def _engine_name(file: ReadFile, words: frozenset[str]) -> str:
     """Return the name by which the file knows the runtime's class, or is to know it."""
-    inline = _inline_runtime(file)
+    inline = file.inline_runtime
     if inline is not None:
         return inline.values.get("engine", templates.ENGINE)
     if file.marks.engine:
         return file.marks.engine
     return templates.ENGINE if templates.ENGINE not in words else f"Retrofit{templates.ENGINE}"
-
-
-def _inline_runtime(file: ReadFile) -> Region | None:
-    return next((region for region in file.marks.regions if region.block == "runtime"), None)
 
 
 # The call sites, and the classes that they call for.
@@ -318,7 +314,7 @@ def _plan_runtime(file: ReadFile, first_use: int, engine: str, options: Options)
     Args:
         first_use: the line of the first class that has blocks, or of the first call through the module's queue.
     """
-    inline, imported = _inline_runtime(file), bool(file.marks.import_line)
+    inline, imported = file.inline_runtime, bool(file.marks.import_line)
     kind = _kind(file, inline, options)
     head: NewImport | NewRuntime | None = None
     edits: list[Edit] = []

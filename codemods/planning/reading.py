@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import libcst as cst
 
 from ..blocks import markers
-from ..blocks.markers import Markers
+from ..blocks.markers import Markers, Region
 from ..blocks.removal import plain_text
 from ..finding.bindings import build
 from ..finding.project import project_of_one_file
@@ -22,6 +22,7 @@ from ..source.syntax import shown
 from ..source.text import Source, apply, parse
 from ..tables.lookup import catalogue
 from .block_states import why_no_python
+from .runtime_apart import Apart, set_apart
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class ReadFile:
             project = project_of_one_file(plain, known)
         return build(tree, known, project)
 
+    @property
+    def inline_runtime(self) -> Region | None:
+        """The runtime's block, if it is in the file."""
+        return next((region for region in self.marks.regions if region.block == "runtime"), None)
+
     def call_site(
         self, node: ast.expr, scope: str, library: str, decision: Decision, reason: str
     ) -> CallSite:
@@ -97,15 +103,19 @@ class Outcome:
         Args:
             module: the file as LibCST reads it, if it has been read.
         """
-        file = self.file
-        source = file.source.with_text(apply(file.source.text, self.edits)) if self.edits else file.source
+        file, edits = self.file, tuple(self.edits)
         if not self.injections:
-            return source.text, None
+            return apply(file.source.text, edits), None
+        apart = Apart(edits, self.injections)
+        if module is None:
+            apart = set_apart(file.source, file.inline_runtime, edits, self.injections)
+        edits, injections = apart.edits, apart.injections
+        source = file.source.with_text(apply(file.source.text, edits)) if edits else file.source
         tree = file.tree if source.text == file.text else parse(source.text)
         head, tail = without_odd_end(source.text)
-        injections = self.injections.moved(partial(moved, self.edits)) if self.edits else self.injections
-        changed = inject(source.with_text(head), tree, injections, None if self.edits or tail else module)
-        return changed.code + tail, None if tail else changed
+        injections = injections.moved(partial(moved, edits)) if edits else injections
+        changed = inject(source.with_text(head), tree, injections, None if edits or tail else module)
+        return apart.put_back(changed.code) + tail, None if tail or apart.code else changed
 
 
 def moved(edits: Iterable[Edit], offset: int) -> int:
