@@ -13,6 +13,7 @@ block's syntax tree as it was made, so a person's edit shows, and a formatter's 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +32,7 @@ MENTION = "retrofit:"
 IMPORT_COMMENT = "# retrofit:import"
 DEFAULTS = "defaults"
 """The key under which a marker line carries the settings that the block was made with."""
+_IN_LINE = re.compile("[^\r\n]+")
 BLANK_LINES = {"runtime": 2}
 """How many blank lines stand before a block; 1 where it is not named here."""
 
@@ -124,9 +126,9 @@ def masked(source: Source, markers: Markers) -> str:
     pieces: list[str] = []
     done = 0
     for first, last in sorted(spans):
-        for number in range(first, last + 1):
-            pieces.append(source.text[done : source.line_start(number)])
-            done = source.line_end(number)
+        start, stop = source.line_start(first), source.line_end(last)
+        pieces += [source.text[done:start], _IN_LINE.sub("", source.text[start:stop])]
+        done = stop
     return "".join([*pieces, source.text[done:]])
 
 
