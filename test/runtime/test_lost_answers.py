@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import uuid
 from contextlib import suppress
+from io import BytesIO
 from urllib.parse import parse_qs
 
 import aiohttp
@@ -509,6 +510,17 @@ def test_B7_an_answer_of_botocore_that_was_read_is_truncated_as_well(delays):
         answer = Api().call(client.list_functions)
         assert (answer["ResponseMetadata"]["HTTPHeaders"]["content-length"], server.requests) == ("2", 2)
     assert delays == [1]
+
+
+def test_B7_an_answer_that_a_test_has_made_up_is_whole():
+    """Its connection has a version, as `requests` asks for that, and no status."""
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, b""
+    answer.raw = BytesIO()
+    answer.raw.version = 11  # type: ignore[attr-defined]
+    api = Api()
+    assert api.call(lambda: answer) is answer
+    assert api.queue_stats()["sent"] == 1
 
 
 def test_B8_after_the_last_attempt_the_cut_answer_is_returned(delays):
