@@ -141,7 +141,8 @@ def test_the_runtime_has_the_licence_of_the_project():
 
 
 def test_the_runtime_works_where_nothing_else_is_installed(runtime_wheel, tmp_path):
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--target", tmp_path, runtime_wheel)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", "--no-index", "--no-compile", "--target", tmp_path, runtime_wheel)
     code = (
         "from backend_retrofit_runtime import RequestEngine\n"
         "class Client:\n"

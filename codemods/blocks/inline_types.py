@@ -34,8 +34,9 @@ class RuntimeTypes:
             self._read((RUNTIME / f"{module}.py").read_text(encoding="ascii"))
 
     def _read(self, text: str) -> None:
+        lines = text.splitlines()
         for node in ast.parse(text).body:
-            code = ast.get_source_segment(text, node) or ""
+            code = "\n".join(lines[node.lineno - 1 : node.end_lineno])
             if isinstance(node, ast.ImportFrom) and not node.level:
                 self.imports |= {alias.name: node.module or "" for alias in node.names}
             elif isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):

@@ -15,10 +15,10 @@ import pytest
 
 from backend_retrofit.codemods.disk import processes, work
 from backend_retrofit.codemods.finding.follow import View
-from backend_retrofit.codemods.finding.summary import Summary
-from backend_retrofit.codemods.model import FilePlan, Options
+from backend_retrofit.codemods.model import Options
 
 from ..planning.test_file import CLIENT
+from .crashing import CrashingAtClient3, SummarisingCrashes
 from .folders import run
 
 looks_at_processes = pytest.mark.skipif(
@@ -67,7 +67,7 @@ def end_group(group: int) -> str:
 
 
 @looks_at_processes
-@pytest.mark.parametrize("seconds", [0, 0.4, 1.5])
+@pytest.mark.parametrize("seconds", [0, 0.4, 0.8])
 def test_ctrl_c_ends_a_run_with_several_processes_cleanly(tmp_path, seconds):
     process = start_of_a_long_run(tmp_path)
     time.sleep(seconds)
@@ -79,7 +79,7 @@ def test_ctrl_c_ends_a_run_with_several_processes_cleanly(tmp_path, seconds):
 @pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
 def test_a_second_ctrl_c_is_not_lost_and_does_no_harm(tmp_path, seconds):
     process = start_of_a_long_run(tmp_path)
-    time.sleep(1)
+    time.sleep(0.6)
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(seconds)
     with contextlib.suppress(ProcessLookupError):
@@ -143,24 +143,6 @@ def test_a_file_that_crashes_its_process_does_not_end_the_run(tmp_path, monkeypa
     assert [plan.path.name for plan in planned] == [f"client{number}.py" for number in range(6)]
     assert [plan.changed for plan in planned] == [True, True, True, False, True, True]
     assert "crashed" in planned[3].problems[0].reason
-
-
-class CrashingAtClient3(work.Planning):
-    """Stands in for a file that makes a parser overflow its stack."""
-
-    def __call__(self, path: Path) -> FilePlan:
-        if path.name == "client3.py":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return super().__call__(path)
-
-
-class SummarisingCrashes(work.Summarising):
-    """The same, when the project is looked at."""
-
-    def __call__(self, path: Path) -> Summary:
-        if path.name == "client3.py":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return super().__call__(path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a program that ends at once")
