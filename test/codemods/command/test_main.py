@@ -341,12 +341,10 @@ def through(text: str, *arguments: str, cwd: Path) -> subprocess.CompletedProces
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def test_a_process_retrofits_its_standard_input(folder):
+def test_a_process_retrofits_its_standard_input(folder, run):
     """What it does with it otherwise, the tests below see in this process."""
-    name = (
-        "--stdin-filename",
-        "clients/new.py",
-    )  # so that the runtime is not put into it, which takes two seconds
+    run("clients")
+    name = ("--stdin-filename", "clients/new.py")  # beside a runtime: to put it into the file takes seconds
     done = subprocess.run([*COMMAND, "-", *name], input=CLIENT, capture_output=True, text=True, check=True)
     assert done.stdout == through(CLIENT, *name, cwd=folder.parent).stdout
     assert "self._queued(requests.get)(url)" in done.stdout
