@@ -136,20 +136,19 @@ def test_a_script_that_makes_requests_while_it_starts_runs_as_before(tmp_path: P
     server.app = lambda request: Reply(200, {"ok": True})
     before = script.read_bytes()
 
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *command], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
-        )
+    def run() -> str:
+        command = [sys.executable, "report.py", server.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    plain = run("report.py", server.url)
-    run("-m", "backend_retrofit", "report.py", "--functions")
+    plain = run()
+    assert command_as_text("report.py", "--functions", cwd=tmp_path).returncode == 0
     assert b"_queued(requests.get)" in script.read_bytes()
     server.script(Reply(503))
-    assert run("report.py", server.url) == plain
+    assert run() == plain
     assert len(server.requests) == 5
-    run("-m", "backend_retrofit", "report.py", "--remove")
+    assert command_as_text("report.py", "--remove", cwd=tmp_path).returncode == 0
     assert script.read_bytes() == before
 
 
