@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from test.loopback import LoopbackServer, Reply
-from test.runtime.conftest import Api, caller
+from test.runtime.conftest import Api, caller, until
 
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error crit;
@@ -126,6 +126,7 @@ def load(api, gateway, threads=16, each=8):
     ]
     for each_caller in callers:
         assert set(each_caller.result(120)) == {200}
+    until(lambda: gateway.statuses()[200] >= threads * each)  # nginx writes its log after the answer
     statuses = gateway.statuses()
     assert statuses[200] == threads * each
     return 100 * (sum(statuses.values()) - statuses[200]) / (threads * each)
