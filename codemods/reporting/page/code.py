@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 from markupsafe import Markup
 from pygments.lexers import PythonLexer
@@ -177,8 +178,16 @@ class _Builder:
         self, before: list[str], after: list[str], paired: list[Row], sites: dict[int, list[int]]
     ) -> None:
         self.before, self.after, self.paired, self.sites = before, after, paired, sites
-        self.old_tokens = _tokens(before)
-        self.new_tokens = self.old_tokens if after == before else _tokens(after)
+
+    # Not read where no line is shown, as of a runtime that is shown elsewhere.
+
+    @cached_property
+    def old_tokens(self) -> list[list[tuple[str, str]]]:
+        return _tokens(self.before)
+
+    @cached_property
+    def new_tokens(self) -> list[list[tuple[str, str]]]:
+        return self.old_tokens if self.after == self.before else _tokens(self.after)
 
     def line(self, index: int) -> Line:
         row = self.paired[index]
@@ -199,13 +208,18 @@ def _tokens(lines: list[str]) -> list[list[tuple[str, str]]]:
     result: list[list[tuple[str, str]]] = [[]]
     lexer = PythonLexer(stripnl=False, ensurenl=False)
     for _, token, text in lexer.get_tokens_unprocessed("\n".join(lines)):
-        name = next((short for kind, short in _CLASSES if token in kind), "")
+        name = _class_of(token)
         for number, part in enumerate(text.split("\n")):
             if number:
                 result.append([])
             if part:
                 result[-1].append((name, part))
     return result
+
+
+@cache  # there are few kinds, and a token in every word
+def _class_of(token: _TokenType) -> str:
+    return next((short for kind, short in _CLASSES if token in kind), "")
 
 
 def _html(tokens: list[tuple[str, str]], spans: list[tuple[int, int]]) -> Markup:
@@ -217,7 +231,7 @@ def _html(tokens: list[tuple[str, str]], spans: list[tuple[int, int]]) -> Markup
         start = 0
         while start < len(text):
             marked = offset + start in inside
-            stop = start + 1
+            stop = start + 1 if inside else len(text)
             while stop < len(text) and (offset + stop in inside) == marked:
                 stop += 1
             classes = " ".join(part for part in (name, "x" if marked else "") if part)
