@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,8 +37,15 @@ with socket.socket(socket.AF_UNIX) as process:
 
 
 @contextlib.contextmanager
-def forked_command(folder: Path) -> Iterator[None]:
-    """Put the command into an empty folder, and have a process that it is forked from, meanwhile."""
+def forked_command() -> Iterator[str]:
+    """Yield a folder with the command, and have a process meanwhile that it is forked from."""
+    # Not in pytest's folder: the address of a socket has a hundred characters at most.
+    with tempfile.TemporaryDirectory() as folder, _process(Path(folder)):
+        yield folder
+
+
+@contextlib.contextmanager
+def _process(folder: Path) -> Iterator[None]:
     address = str(folder / "address")
     caller = folder / "add-queue-backoff"
     caller.write_text(_CALLER.format(python=sys.executable, address=address))

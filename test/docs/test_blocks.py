@@ -66,14 +66,13 @@ def _copy_of_checkout(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def commands() -> Iterator[str]:
     """Return the folders of the commands, as in PATH."""
     installed = str(Path(sys.executable).parent)
     if not hasattr(os, "fork"):
         yield installed
         return
-    folder = tmp_path_factory.mktemp("forked")
-    with forked_command(folder):
+    with forked_command() as folder:
         yield f"{folder}{os.pathsep}{installed}"
 
 
