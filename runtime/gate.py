@@ -280,7 +280,10 @@ class Gate(Closable):
         except IndexError:
             due = math.inf
         if self.ready:
-            due = min(due, self.hold_until or min(self.look_at, self.source_due))
+            wait = self.source_due
+            if wait == math.inf and self.active >= min(self.limit, self.window):
+                wait = self.look_at  # a spare slot is looked for only where the slots alone are in the way
+            due = min(due, self.hold_until or wait)
         return due
 
     def _pump(self) -> float:

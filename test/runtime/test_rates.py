@@ -57,6 +57,18 @@ def made(count, call):
     return [call(len, "abc") for _ in range(count)]
 
 
+def test_R1_nothing_wakes_up_before_the_rate_allows_a_start(gated):
+    """Not even to see whether what was submitted, and holds a slot, can spare it."""
+    api = Api(requests_per_minute=NEVER, rate_burst=1)
+    api.submit(gated)
+    until(lambda: gated.now == 1)
+    held_back = api.submit(gated)
+    gate = RequestEngine.of(api).gate
+    until(lambda: gate.look_at < rates_module.monotonic())
+    assert gate.exclusively(gate._pump) > rates_module.monotonic()
+    assert held_back.cancel()
+
+
 def test_R1_requests_of_threads_start_at_the_rate(starts):
     api = Api(requests_per_minute=FAST, rate_burst=3)
     callers = [caller(made, 10, api.call) for _ in range(5)]

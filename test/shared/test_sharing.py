@@ -63,6 +63,23 @@ def test_R8_the_account_is_the_host_and_the_key(make: Make, where: str) -> None:
     held.result(10)
 
 
+def test_R8_nothing_is_looked_for_at_every_moment_while_others_have_the_slots(
+    make: Make, where: str, account: str
+) -> None:
+    first, second = two(make, where, account, max_concurrent_requests=2)
+    gate, started = threading.Event(), threading.Barrier(3)
+    held = [api.submit(lambda: (started.wait(10), gate.wait(60))) for api in (first, second)]
+    started.wait(10)
+    waits = first.submit(lambda: "done")
+    line = RequestEngine.of(first).gate
+    until(lambda: line.look_at < time.monotonic())  # when what is submitted may spare its slot
+    assert line.exclusively(line._pump) > time.monotonic()
+    gate.set()
+    assert waits.result(20) == "done"
+    for future in held:
+        future.result(20)
+
+
 def test_R9_within_an_instance_it_is_first_in_first_out(make: Make, where: str, account: str) -> None:
     api = make(shared_queue=where, shared_account=account, max_concurrent_requests=1)
     order: list[int] = []
