@@ -77,12 +77,12 @@ def _trust_one_certificate(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return what `-n auto` means: two processes more than there are cores, as each waits for half of its time; 8 at most.
+    """Return what `-n auto` means: four processes more than there are cores, as each waits for half of its time; 8 at most.
 
     Each imports the SDKs of all vendors, which takes it five seconds and 250 MB.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores + 2, 8)
+    return min(cores + 4, 8)
 
 
 @pytest.hookimpl(optionalhook=True)
