@@ -25,13 +25,15 @@ class Request:
     """A request that a function of the project makes: the function's module, the function, and where.
 
     Attributes:
-        by_shape: it may be one of an SDK, by its shape alone; whether it is wrapped is decided where it is made.
+        by_shape: it may be one, by its shape alone; whether it is wrapped is decided where it is made.
+        of_sdk: by its shape, it is one that an SDK makes.
     """
 
     module: str
     function: Function
     line: int
     by_shape: bool = False
+    of_sdk: bool = False
 
     @property
     def can_hold_a_queue(self) -> bool:
@@ -52,8 +54,9 @@ def requests_of(follower: Follower, place: str, depth: int = 0) -> Iterator[Requ
     for call in function.calls:
         name = follower.follow(call.name, module)
         if call.name.startswith("$"):
-            is_sdks = call.name.count(".") > 1 and not SURE_SDK_CALL.search(call.name)
-            yield Request(module, function, call.line, by_shape=is_sdks)
+            is_sure = SURE_SDK_CALL.search(call.name) is not None
+            of_sdk = call.name.count(".") > 1 and not is_sure
+            yield Request(module, function, call.line, by_shape=not is_sure, of_sdk=of_sdk)
         elif name.startswith("@"):
             further.append(name)
         elif (known := follower.catalogue.transport(name)) is not None and not known.refusal:
@@ -104,7 +107,7 @@ def goes_through(follower: Follower, place: str) -> str:
     what = f"goes through {found[1].name}"
     if request.function.name != found[1].name:
         what += f" and {request.function.name}"
-    if not request.can_hold_a_queue and not follower.functions and not request.by_shape:
+    if not request.can_hold_a_queue and not follower.functions and not request.of_sdk:
         kind = "static method" if request.function.kind == "static" else "module function"
         reason = "and has no `self` to hold a queue; --functions gives its module one"
         return f"{what}, a {kind}, which makes the request at {where} {reason}"

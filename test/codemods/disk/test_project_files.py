@@ -105,6 +105,26 @@ def test_C6_what_is_made_with_an_untyped_parameter_is_not_said_to_be_wrapped(tmp
     assert told.endswith("which makes the request at shop/tune.py:5; what is done about it is said there")
 
 
+def test_C6_what_is_taken_for_a_request_by_its_shape_is_not_said_to_be_wrapped(tmp_path):
+    tune = """
+        import http.client
+
+        class Tune:
+            def once(self, conn, method, path, params):
+                conn.request(method, path, params, {})
+
+            def tune(self, method, path, params):
+                return self.once(self.connect(), method, path, params)
+        """
+    text = use(
+        "def go(self):\n    return self.tune('POST', '/', params={})", "(Tune)", "from .tune import Tune"
+    )
+    planned = plans(project(tmp_path, use=text, tune=tune))
+    told = decisions(planned, "tune")["conn.request"]
+    assert told.startswith("skipped: the type of `conn` is not known here")
+    assert decisions(planned)["self.tune"].endswith("tune.py:6; what is done about it is said there")
+
+
 def test_a_client_of_a_file_that_was_not_given_is_not_said_to_be_wrapped(tmp_path):
     text = use(
         "def __init__(self, c: http.Client):\n    self.c = c\n\ndef go(self, u):\n    return self.c.request('GET', u)"
