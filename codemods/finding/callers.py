@@ -17,6 +17,7 @@ class Callers:
         self.names = names
         self._calls: dict[ast.AST, list[tuple[ast.expr, Scope, ast.Call]]] | None = None
         self._through: dict[tuple[int, int], str] = {}
+        self._repeaters: dict[existing_retries.Parameter, str] | None = None
 
     def retried_by(self, scope: Scope, node: ast.expr, seen: frozenset[int] = frozenset()) -> str:
         """Return what retries the code at `node`, or nothing."""
@@ -30,6 +31,25 @@ class Callers:
                 return by
             inner = inner.parent
         return ""
+
+    def repeated_by(self, scope: Scope, call: ast.Call, given: ast.expr) -> str:
+        """Return what repeats a function that is given to a call, or nothing."""
+        if by := existing_retries.retrying_call(self.names, scope, call):
+            return by
+        helper = self.names.method_called(call.func, scope)
+        if helper is not None:
+            if self._repeaters is None:
+                self._repeaters = existing_retries.repeaters(self.names)
+            if by := self._repeaters.get(existing_retries.parameter_of(self.names, helper, call, given), ""):
+                return f"{by}, as `{helper.name}` runs it"
+        project = self.names.elsewhere
+        if not isinstance(project, Project):
+            return ""
+        if helper is not None:
+            return through.by_decorator(
+                project.follower, f"@{project.module}:{self.names.scopes[helper].path}"
+            )
+        return through.repeats_what_it_is_given(project.follower, self.names.resolve(call.func, scope))
 
     def _in_project(self, scope: Scope) -> str:
         """Return what repeats a function, its decorator or its callers in the project, or nothing."""
@@ -54,7 +74,7 @@ class Callers:
         for node, where, call in self._uses().get(scope.node, []):
             by = ""
             if call.func is not node:
-                by = existing_retries.retrying_call(self.names, where, call)
+                by = self.repeated_by(where, call, node)
             by = by or self.retried_by(where, node, seen | {id(scope)})
             if not by and where is not scope:
                 others.append(call.lineno)

@@ -297,9 +297,9 @@ class _Finder:
 
     def _retried_by(self, node: ast.expr, call: ast.Call | None) -> str:
         """Return what retries the site already, or nothing."""
-        outer = call if call is not None and call.func is not node else None
+        given, outer = node, call if call is not None and call.func is not node else None
         while outer is not None:
-            if by := existing_retries.retrying_call(self.names, self.scope, outer):
+            if by := self.callers.repeated_by(self.scope, outer, given):
                 return by
-            outer = self.outer.get(id(outer))
+            given, outer = outer, self.outer.get(id(outer))
         return self.callers.retried_by(self.scope, node)

@@ -206,37 +206,86 @@ def retrying_call(names: Names, scope: Scope, call: ast.Call) -> str:
     return ""
 
 
-def repeaters(names: Names, named: bool = True) -> dict[ast.AST, str]:
-    """Return the functions of a file that repeat a function which they are given, and how: a decorator of the project.
+Parameter = tuple[ast.AST, str]
+"""A function, and the name of one of its parameters."""
+
+
+def repeaters(names: Names, named: bool = True) -> dict[Parameter, str]:
+    """Return the parameters of a file's functions that are functions which these repeat, and how.
+
+    The functions are decorators, and helpers that are given what they are to call.
 
     Args:
         named: something in the file may be called after what retries.
     """
-    found: dict[ast.AST, str] = {}
-    for node, scope in names.scopes.items():
-        if isinstance(node, ast.ClassDef | ast.Module):
-            continue
-        loops = loops_in(node) if scope.loops else None
+    found: dict[Parameter, str] = {}
+    scopes = [
+        scope for node, scope in names.scopes.items() if not isinstance(node, ast.ClassDef | ast.Module)
+    ]
+    for scope in scopes:
         for call in scope.calls:
-            given = [call.func] if loops is not None else []
+            called = _parameter(scope, call.func)
+            if (
+                called
+                and called not in found
+                and (how := _repeated_inside(names, scope, call, called[0], named))
+            ):
+                found[called] = how
             gives_result = isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Call)
-            first = call.args[:1] if named and not gives_result else []
-            if first and isinstance(first[0], ast.Name) and retrying_call(names, scope, call):
-                given += first
-            for value in given:
-                owner = _function_given(scope, value)
-                if owner is None or owner in found:
-                    continue
-                if value is not call.func:
-                    found[owner] = f"`{shown(call.func)}` in line {call.lineno}"
-                for loop in loops.around(value) if loops is not None and value is call.func else ():
-                    if retries(names, scope, loop, value):
-                        found[owner] = f"the loop in line {loop.lineno}"
+            first = call.args[0] if named and call.args and not gives_result else None
+            given = _parameter(scope, first) if isinstance(first, ast.Name) else None
+            if given and retrying_call(names, scope, call):
+                found.setdefault(given, f"`{shown(call.func)}` in line {call.lineno}")
+    todo = list(found)
+    handing = list(_handing(names, scopes)) if found else []
+    while todo:
+        repeater = todo.pop()
+        for own, of_helper in handing:
+            if of_helper == repeater and own not in found:
+                found[own] = found[repeater]
+                todo.append(own)
     return found
 
 
-def _function_given(scope: Scope, value: ast.expr) -> ast.AST | None:
-    """Return the function of which a name is a parameter that nothing binds again."""
+def parameter_of(names: Names, helper: ast.AST, call: ast.Call, value: ast.expr) -> Parameter:
+    """Return which parameter of a function of the file a call gives a value for."""
+    if not isinstance(helper, ast.FunctionDef | ast.AsyncFunctionDef):
+        return helper, ""
+    own = names.scopes[helper].self_name
+    by_place = [arg.arg for arg in (*helper.args.posonlyargs, *helper.args.args)]
+    if by_place and by_place[0] == own:
+        by_place = by_place[1:]
+    for name, given in zip(by_place, call.args, strict=False):
+        if given is value:
+            return helper, name
+    return helper, next((keyword.arg for keyword in call.keywords if keyword.value is value), None) or ""
+
+
+def _repeated_inside(names: Names, scope: Scope, call: ast.Call, owner: ast.AST, named: bool) -> str:
+    """Return what repeats a call of a parameter of `owner`, there or in a function inside it; or nothing."""
+    if how := repeated_in(names, scope, call.func):
+        return how
+    for around in scope.outwards() if named else ():
+        if how := retried_by_decorator(names, around):
+            return how
+        if around.node is owner:
+            break
+    return ""
+
+
+def _handing(names: Names, scopes: list[Scope]) -> Iterator[tuple[Parameter, Parameter]]:
+    """Yield the parameters that are handed on to another function of the file, and which of that they are then."""
+    for scope in scopes:
+        for call in scope.calls:
+            given = [(value, own) for value in arguments(call) if (own := _parameter(scope, value))]
+            helper = names.method_called(call.func, scope) if given else None
+            if helper is not None:
+                for value, own in given:
+                    yield own, parameter_of(names, helper, call, value)
+
+
+def _parameter(scope: Scope, value: ast.expr) -> Parameter | None:
+    """Return the parameter that a name stands for, if nothing binds it again."""
     if not isinstance(value, ast.Name):
         return None
     for owner in scope.outwards():
@@ -244,6 +293,6 @@ def _function_given(scope: Scope, value: ast.expr) -> ast.AST | None:
             if isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef) and owner.self_name != value.id:
                 args = owner.node.args
                 named = {arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)}
-                return owner.node if value.id in named else None
+                return (owner.node, value.id) if value.id in named else None
             return None
     return None

@@ -155,6 +155,7 @@ class _Reader:
         self.module = module
         self.names_retries = names_retries
         self.repeaters = existing_retries.repeaters(names, names_retries)
+        self.repeats = {function: how for (function, _), how in self.repeaters.items()}
         self.own = {f"<{info.index}>": f"@{module}:{info.scope.path}" for info in names.classes}
 
     def read(self) -> Summary:
@@ -242,7 +243,7 @@ class _Reader:
             tuple(named[int(in_class and kind != "static") :]),
             _few(returns),
             self._calls(scope, every),
-            self.repeaters.get(node, ""),
+            self.repeats.get(node, ""),
             tuple(
                 self._function_named(d.func if isinstance(d, ast.Call) else d, parent) or written
                 for d, written in zip(node.decorator_list, decorators, strict=True)
@@ -272,8 +273,13 @@ class _Reader:
             if not given:
                 continue
             handed = existing_retries.retrying_call(self.names, scope, part) if self.names_retries else ""
+            helper = self.names.method_called(part.func, scope) if self.repeaters and not handed else None
             for value in given:
-                yield from self._called_with(value, scope, parameters, handed, by_decorator)
+                by = handed
+                if helper is not None:
+                    place = existing_retries.parameter_of(self.names, helper, part, value)
+                    by = self.repeaters.get(place, "")
+                yield from self._called_with(value, scope, parameters, by, by_decorator)
 
     def _called_with(
         self, value: ast.expr, scope: Scope, parameters: frozenset[str], handed: str, by_decorator: str

@@ -149,13 +149,9 @@ def _search_callers(follower: Follower, place: str, seen: frozenset[str]) -> str
     found = follower.function(place)
     if found is None:
         return ""
-    module, function = found
-    own = place[1:].partition(":")[0]
-    for written in function.decorators:
-        decorator = follower.function(follower.follow(written, module))
-        if decorator is not None and decorator[1].repeats:
-            name = decorator[1].name
-            return f"@{name}, by {decorator[1].repeats} of {follower.view.shown(decorator[0])}"
+    own, function = place[1:].partition(":")[0], found[1]
+    if by := _decorator_of(follower, found):
+        return by
     told = ""
     others: list[str] = []
     for caller_module, caller, line, again in follower.view.callers.get(place, ()):
@@ -170,6 +166,35 @@ def _search_callers(follower: Follower, place: str, seen: frozenset[str]) -> str
             others.append(f"line {line}{where}")
         told = told or by
     return by_callers(told, function.name.rpartition(".")[2], others)
+
+
+def _decorator_of(follower: Follower, found: tuple[str, Function]) -> str:
+    """Return which decorator of the project repeats a function, and how; or nothing."""
+    module, function = found
+    for written in function.decorators:
+        decorator = follower.function(follower.follow(written, module))
+        if decorator is not None and decorator[1].repeats:
+            name = decorator[1].name
+            return f"@{name}, by {decorator[1].repeats} of {follower.view.shown(decorator[0])}"
+    return ""
+
+
+def by_decorator(follower: Follower, place: str) -> str:
+    """Return which decorator of the project repeats a function that is given another one to run, or nothing."""
+    found = follower.function(place)
+    if found is None:
+        return ""
+    by = _decorator_of(follower, found)
+    return f"{by}, as `{found[1].name}` runs it" if by else ""
+
+
+def repeats_what_it_is_given(follower: Follower, place: str) -> str:
+    """Return how a function of the project repeats a function that it is given, or nothing."""
+    found = follower.function(place)
+    if found is None or not found[1].repeats:
+        return by_decorator(follower, place)
+    module, function = found
+    return f"{function.repeats} of {follower.view.shown(module)}, as `{function.name}` runs it"
 
 
 def by_callers(retried: str, name: str, others: Sequence[str]) -> str:

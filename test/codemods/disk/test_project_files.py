@@ -349,6 +349,55 @@ def test_C6_what_many_classes_have_or_no_client_of_the_project_is_not_its_client
     assert decisions(planned, "http")["self.session.request"] == "wrapped: "
 
 
+RUNNERS = """
+    import functools
+    import tenacity
+
+
+    def guarded(function):
+        @functools.wraps(function)
+        def inner(*args):
+            for _ in range(3):
+                try:
+                    return function(*args)
+                except OSError:
+                    pass
+        return inner
+
+
+    class Runner:
+        @guarded
+        def by_decorator(self, send, path):
+            return send(path)
+
+        @tenacity.retry
+        def by_tenacity(self, send, path):
+            return send(path)
+
+        def through_another(self, send, path):
+            return self.by_tenacity(send, path)
+
+        def once(self, send, path):
+            return send(path)
+    """
+
+
+@pytest.mark.parametrize("given", ["requests.get", "lambda p: requests.get(p)"])
+@pytest.mark.parametrize("runs", ["by_decorator", "by_tenacity", "through_another", "once"])
+def test_C6_a_helper_of_another_file_that_repeats_what_it_is_given(tmp_path, runs, given):
+    text = use(
+        f"def go(self, path):\n    return self.{runs}({given}, path)",
+        "(Runner)",
+        header="import requests\n\nfrom .runners import Runner",
+    )
+    told = decisions(plans(project(tmp_path, use=text, runners=RUNNERS)))["requests.get"]
+    if runs == "once":
+        assert told.startswith("wrapped")
+    else:
+        assert told.startswith("queued only: already retried by ")
+        assert f"of shop/runners.py, as `Runner.{runs}` runs it" in told
+
+
 def test_C6_a_loop_around_any_of_several_clients_retries_those_of_all(tmp_path):
     kinds = "import requests\n\n\n" + "\n\n".join(
         f"class C{n}:\n    def ask(self, u):\n        return requests.get(u)\n" for n in range(5)

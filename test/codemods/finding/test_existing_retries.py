@@ -277,6 +277,55 @@ def test_a_function_that_is_handed_to_what_does_not(body):
     check_sites(method(body), "wrapped requests.get")
 
 
+HELPERS = {
+    "decorated": "@backoff.on_exception(backoff.expo, OSError)\ndef _call(self, send, url):\n    return send(url)",
+    "with a loop": "def _call(self, send, url):\n    for _ in range(3):\n        try:\n            return send(url)\n        except OSError:\n            pass",
+    "that logs in and sends again": "def _call(self, send, url):\n    r = send(url)\n    if r.status_code >= 500:\n        r = send(url)\n    return r",
+    "with a decorated function in it": "def _call(self, send, url):\n    @tenacity.retry\n    def once():\n        return send(url)\n    return once()",
+    "that hands it to a decorated one": "@tenacity.retry\ndef _once(self, send, url):\n    return send(url)\n\ndef _call(self, send, url):\n    return self._once(send, url)",
+    "that hands it on by name": "def _once(self, url, send):\n    for _ in range(3):\n        try:\n            return send(url)\n        except OSError:\n            pass\n\ndef _call(self, send, url):\n    return self._once(url, send=send)",
+    "decorated by the project": "@guarded\ndef _call(self, send, url):\n    return send(url)",
+}  # fmt: skip
+GUARDED = """import functools
+
+import backoff
+import requests
+import tenacity
+
+
+def guarded(function):
+    @functools.wraps(function)
+    def inner(*args):
+        for _ in range(3):
+            try:
+                return function(*args)
+            except OSError:
+                pass
+    return inner"""
+
+
+@pytest.mark.parametrize("given", ["requests.get", "lambda url: requests.get(url)", "partial(requests.get, timeout=3)"])  # fmt: skip
+@pytest.mark.parametrize("helper", HELPERS.values(), ids=HELPERS)
+def test_a_function_that_is_handed_to_a_helper_that_repeats_it(helper, given):
+    source = client(helper, f"def get(self, url):\n    return self._call({given}, url)", imports=GUARDED)
+    (site,) = check_sites(source, "queued only requests.get").sites
+    assert "_call` runs it" in site.reason
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "def _call(self, send, url):\n    return send(url)",
+        "def _call(self, send, url):\n    for each in url:\n        send(each)",
+        "def _call(self, send, url):\n    self.other(url)\n    return send(url)\n\n@tenacity.retry\ndef other(self, send):\n    return send()",
+        "@functools.cache\ndef _call(self, send, url):\n    return send(url)",
+    ],
+)  # fmt: skip
+def test_a_function_that_is_handed_to_a_helper_that_does_not(helper):
+    source = client(helper, "def get(self, url):\n    return self._call(requests.get, url)", imports=GUARDED)
+    check_sites(source, "wrapped requests.get")
+
+
 RETRYING_CALLER = "def fetch(self, url):\n    for attempt in range(3):\n        try:\n            return self._get(url)\n        except OSError:\n            pass"  # fmt: skip
 CALLED = "def _get(self, url):\n    return requests.get(url)"
 
