@@ -6,6 +6,7 @@ import ast
 
 from ..source.scopes import Scope
 from . import existing_retries, through
+from .handed_on import arguments
 from .project_names import Project
 from .resolve import Names
 
@@ -51,6 +52,21 @@ class Callers:
             )
         return through.repeats_what_it_is_given(project.follower, self.names.resolve(call.func, scope))
 
+    def repeated_as_variable(self, scope: Scope, value: ast.expr) -> str:
+        """Return what repeats a function that a name stands for: `send = partial(requests.get, url)`; or nothing."""
+        names = [name for name, bound in scope.bindings.items() if any(each is value for each in bound)]
+        for call in scope.calls if names else ():
+            for given in (call.func, *arguments(call)):
+                if not isinstance(given, ast.Name) or given.id not in names:
+                    continue
+                if given is call.func:
+                    by = existing_retries.repeated_in(self.names, scope, given)
+                else:
+                    by = self.repeated_by(scope, call, given)
+                if by:
+                    return by
+        return ""
+
     def _in_project(self, scope: Scope) -> str:
         """Return what repeats a function, its decorator or its callers in the project, or nothing."""
         project = self.names.elsewhere
@@ -88,10 +104,21 @@ class Callers:
             self._calls = {}
             for scope in self.names.scopes.values():
                 for part in scope.calls:
-                    values = [part.func, *part.args, *(keyword.value for keyword in part.keywords)]
-                    for value in values:
+                    for value in (part.func, *arguments(part)):
                         target: ast.AST | None = value if isinstance(value, ast.Lambda) else None
-                        target = target or self.names.method_called(value, scope)
+                        target = (
+                            target or self.names.method_called(value, scope) or _lambda_named(value, scope)
+                        )
                         if target is not None:
                             self._calls.setdefault(target, []).append((value, scope, part))
         return self._calls
+
+
+def _lambda_named(value: ast.expr, scope: Scope) -> ast.Lambda | None:
+    """Return the lambda that a variable of a function stands for, and nothing else."""
+    if isinstance(value, ast.Name):
+        for owner in scope.outwards():
+            if value.id in owner.bindings and not isinstance(owner.node, ast.ClassDef):
+                (first, *others) = owner.bindings[value.id]
+                return first if isinstance(first, ast.Lambda) and not others else None
+    return None

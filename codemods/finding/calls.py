@@ -302,4 +302,5 @@ class _Finder:
             if by := self.callers.repeated_by(self.scope, outer, given):
                 return by
             given, outer = outer, self.outer.get(id(outer))
-        return self.callers.retried_by(self.scope, node)
+        by = self.callers.repeated_as_variable(self.scope, given) if given is not node else ""
+        return by or self.callers.retried_by(self.scope, node)

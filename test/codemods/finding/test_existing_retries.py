@@ -312,6 +312,26 @@ def test_a_function_that_is_handed_to_a_helper_that_repeats_it(helper, given):
     assert "_call` runs it" in site.reason
 
 
+@pytest.mark.parametrize("function", ["partial(requests.get, url)", "lambda: requests.get(url)"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        "return self._call(send)",
+        "return self._call(send=send)",
+        "for _ in range(3):\n        try:\n            return send()\n        except OSError:\n            pass",
+        "return tenacity.Retrying()(send)",
+    ],
+)
+def test_a_function_that_a_variable_stands_for_and_that_is_repeated(use, function):
+    helper = "@tenacity.retry\ndef _call(self, send):\n    return send()"
+    source = client(
+        helper,
+        f"def get(self, url):\n    send = {function}\n    {use}",
+        imports=f"{GUARDED}\n\nfrom functools import partial",
+    )
+    check_sites(source, "queued only requests.get")
+
+
 @pytest.mark.parametrize(
     "helper",
     [
