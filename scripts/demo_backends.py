@@ -154,7 +154,7 @@ def show(console: Console, sides: list[Side], threads: list[threading.Thread]) -
             for thread in threads:
                 thread.join(max(end - time.monotonic(), 0))
             for side in sides:
-                print(f"{second:3} s  {side.line()}", flush=True)
+                print(f"{second:3} s  {side.line()}\n", end="", flush=True)  # whole, whenever Ctrl-C comes
         return
     with Live(console=console, refresh_per_second=10, get_renderable=lambda: view(sides, threads)):
         for thread in threads:

@@ -75,8 +75,11 @@ def _resident() -> int:
 
 
 def _left_over(before: set[threading.Thread]) -> int:
-    """Return how many threads are left when the queue has been at rest for a while."""
-    end = time.monotonic() + 10
+    """Return how many threads are left when the queue has been at rest for a while.
+
+    The alarm's may sleep for half as long as the first requests were held, which on a busy machine is long.
+    """
+    end = time.monotonic() + 60
     while (left := len(set(threading.enumerate()) - before)) and time.monotonic() < end:
         time.sleep(0.05)
     return left
