@@ -71,5 +71,5 @@ def _is_as_written(source: Source, region: Region) -> bool:
 
 
 def _lines(count: int) -> list[str]:
-    """Return a statement of so many lines; like the runtime's last one it is compound, and indented by four spaces."""
+    """Return a statement of `count` lines: compound and indented by four spaces, like the runtime's last statement."""
     return [f"if {_NAME}:", '    """', *[""] * (count - 3), '    """']

@@ -11,6 +11,7 @@ import pytest
 
 from backend_retrofit.codemods.model import BLOCKS, FUNCTIONS, FilePlan
 
+from ..finding.test_existing_retries import GUARDED
 from .folders import content, plans, write
 
 HTTP = """
@@ -349,37 +350,24 @@ def test_C6_what_many_classes_have_or_no_client_of_the_project_is_not_its_client
     assert decisions(planned, "http")["self.session.request"] == "wrapped: "
 
 
-RUNNERS = """
-    import functools
-    import tenacity
+RUNNERS = f"""{GUARDED}
 
 
-    def guarded(function):
-        @functools.wraps(function)
-        def inner(*args):
-            for _ in range(3):
-                try:
-                    return function(*args)
-                except OSError:
-                    pass
-        return inner
+class Runner:
+    @guarded
+    def by_decorator(self, send, path):
+        return send(path)
 
+    @tenacity.retry
+    def by_tenacity(self, send, path):
+        return send(path)
 
-    class Runner:
-        @guarded
-        def by_decorator(self, send, path):
-            return send(path)
+    def through_another(self, send, path):
+        return self.by_tenacity(send, path)
 
-        @tenacity.retry
-        def by_tenacity(self, send, path):
-            return send(path)
-
-        def through_another(self, send, path):
-            return self.by_tenacity(send, path)
-
-        def once(self, send, path):
-            return send(path)
-    """
+    def once(self, send, path):
+        return send(path)
+"""
 
 
 @pytest.mark.parametrize("given", ["requests.get", "lambda p: requests.get(p)"])
