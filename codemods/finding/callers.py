@@ -67,6 +67,23 @@ class Callers:
                     return by
         return ""
 
+    def repeated_as_item(self, scope: Scope, item: ast.expr) -> str:
+        """Return what repeats an item of a dict or list that a function is in, `self.senders[verb]`; or nothing."""
+        kept = {
+            ast.unparse(target)
+            for part in scope.parts
+            if isinstance(part, ast.Assign) and any(each is item for each in ast.walk(part.value))
+            for target in part.targets
+        }
+        for where in self.names.scopes.values() if kept else ():
+            for call in where.calls:
+                if _container(call.func) in kept and (by := self.retried_by(where, call.func)):
+                    return by
+                for given in arguments(call):
+                    if _container(given) in kept and (by := self.repeated_by(where, call, given)):
+                        return by
+        return ""
+
     def _in_project(self, scope: Scope) -> str:
         """Return what repeats a function, its decorator or its callers in the project, or nothing."""
         project = self.names.elsewhere
@@ -122,3 +139,10 @@ def _lambda_named(value: ast.expr, scope: Scope) -> ast.Lambda | None:
                 (first, *others) = owner.bindings[value.id]
                 return first if isinstance(first, ast.Lambda) and not others else None
     return None
+
+
+def _container(value: ast.expr) -> str:
+    """Return what an expression takes an item out of: `senders` for `senders[verb]` and for `senders.get(verb)`."""
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "get":
+        return ast.unparse(value.func.value)
+    return ast.unparse(value.value) if isinstance(value, ast.Subscript) else ""

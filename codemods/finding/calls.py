@@ -303,4 +303,5 @@ class _Finder:
                 return by
             given, outer = outer, self.outer.get(id(outer))
         by = self.callers.repeated_as_variable(self.scope, given) if given is not node else ""
+        by = by or (self.callers.repeated_as_item(self.scope, node) if call is None else "")
         return by or self.callers.retried_by(self.scope, node)

@@ -332,6 +332,26 @@ def test_a_function_that_a_variable_stands_for_and_that_is_repeated(use, functio
     check_sites(source, "queued only requests.get")
 
 
+@pytest.mark.parametrize("item", ["self.senders[0]", "self.senders.get(0)"])
+@pytest.mark.parametrize(
+    ("use", "decision"),
+    [
+        ("return self._call({})", "queued only"),
+        (
+            "for _ in range(3):\n        try:\n            return {}(url)\n        except OSError:\n            pass",
+            "queued only",
+        ),
+        ("return {}(url)", "wrapped"),
+        ("return self.plain({})", "wrapped"),
+    ],
+)
+def test_an_item_of_a_dict_that_is_repeated(use, decision, item):
+    kept = "def __init__(self):\n    self.senders = {0: requests.get}"
+    helper = "@tenacity.retry\ndef _call(self, send):\n    return send()\n\ndef plain(self, send):\n    return send()"
+    source = client(kept, helper, f"def get(self, url):\n    {use.format(item)}", imports=GUARDED)
+    check_sites(source, f"{decision} requests.get")
+
+
 @pytest.mark.parametrize(
     "helper",
     [
