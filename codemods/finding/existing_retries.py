@@ -211,9 +211,7 @@ Parameter = tuple[ast.AST, str]
 
 
 def repeaters(names: Names, named: bool = True) -> dict[Parameter, str]:
-    """Return the parameters of a file's functions that are functions which these repeat, and how.
-
-    The functions are decorators, and helpers that are given what they are to call.
+    """Return parameter -> how its function repeats the function that is given for it: decorators and helpers of a file.
 
     Args:
         named: something in the file may be called after what retries.
