@@ -16,8 +16,13 @@ from .clocks import monotonic
 from .slots import WAITING, Slot, Ticket, Watch
 from .starts import Starts
 
-# With the lock held: no signal handler comes at a jump.
-_MAY_BRANCH = sys.version_info >= (3, 11)
+# Where nothing is called and no loop goes round, neither another thread nor a signal handler comes between: so it is in
+# the CPythons that we have tried, if they have a GIL (in 3.10 a handler may come at a jump). A debugger may, at each line.
+_ADMITS_NONE_BETWEEN = (
+    sys.implementation.name == "cpython"
+    and (3, 11) <= sys.version_info < (3, 14)
+    and getattr(sys, "_is_gil_enabled", lambda: True)()
+)
 # What `Gate.exclusively` returns to who has interrupted the gate's own work.
 INTERRUPTED = object()
 
@@ -33,7 +38,9 @@ class HeldSlots(Starts):
     A signal handler, or a finalizer, may also call us at any call, in the thread that holds the lock. So the lock can be
     taken again by its thread, and whatever makes calls while it is held runs by `exclusively`: who finds it busy has
     interrupted it, must not wait, as nobody else can get on meanwhile, and leaves to `deferred` what has to be done.
-    In Python 3.10 a handler may come at a jump as well. So there nothing branches with the lock held until `busy` is set.
+
+    A free slot is taken, and given back, without the lock where nobody is `busy` and there is nothing to see to (`calm`):
+    no other thread can come between (`_ADMITS_NONE_BETWEEN`), and whatever else changes `active` is busy.
     """
 
     def __init__(self) -> None:
@@ -88,14 +95,13 @@ class HeldSlots(Starts):
 
     def enter(self, slot: Slot) -> bool:
         """Take a free slot, unless somebody waits for one."""
-        if _MAY_BRANCH:
-            with self.lock:
-                if self.calm and self.active < self.limit:
-                    self.number += 1
-                    slot.number = self.number
-                    slot.held = self.generation
-                    self.active += 1
-                    return True
+        if _ADMITS_NONE_BETWEEN and self.calm and not self.busy and self.active < self.limit:
+            self.active += 1
+            if self.calm and self.active <= self.limit:
+                self.number = slot.number = self.number + 1
+                slot.held = self.generation
+                return True
+            self.active -= 1  # a debugger came between; below, who was kept waiting by that is seen to
         # What it interrupts stands still meanwhile, so it is made without being counted.
         return self.exclusively(self._enter, slot) is not False
 
@@ -154,14 +160,14 @@ class HeldSlots(Starts):
 
     def leave(self, slot: Slot) -> None:
         """Give a slot back, for good; the oldest ready ticket has it at once."""
-        if _MAY_BRANCH:
-            with self.lock:
-                if self.calm and not slot.is_special:
-                    if slot.held == self.generation:
-                        self.active -= 1
-                    slot.held = 0
-                    slot.ended = True
-                    return
+        if _ADMITS_NONE_BETWEEN and self.calm and not self.busy and not slot.is_special:
+            if slot.held == self.generation:
+                self.active -= 1
+            slot.held = 0
+            slot.ended = True
+            if not self.calm:  # a debugger came between
+                self.pump()
+            return
         if self.exclusively(self._leave, slot) is INTERRUPTED:
             self.abandon(slot)
         else:

@@ -14,7 +14,7 @@ class Starts:
     """Says whether an attempt may start, and takes what that costs."""
 
     # What every request looks at, faster than in a dict.
-    __slots__ = ("__dict__", "__weakref__", "active", "calm", "generation", "limit", "lock", "number")
+    __slots__ = ("__dict__", "__weakref__", "active", "busy", "calm", "generation", "limit", "lock", "number")
     generation: int  # of the slots that are held
 
     def __init__(self) -> None:

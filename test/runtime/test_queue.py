@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 import weakref
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, wait
 from types import SimpleNamespace
 
@@ -79,6 +80,71 @@ def test_Q1_slot_is_given_back_whatever_is_raised(single, error):
 
 
 def test_Q1_holds_under_stress_and_tiny_switch_intervals():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert_no_more_than_three(threads=12, calls=50)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+# A free slot is taken, and given back, without a lock, as no other thread can come between. A debugger lets them.
+QUICK = {Gate.enter.__code__, Gate.leave.__code__}
+
+
+def test_Q1_holds_where_a_debugger_lets_others_run_at_each_line():
+    def at_each_line(frame, event, _):
+        time.sleep(0.0002)
+        return at_each_line
+
+    def trace():
+        sys.settrace(lambda frame, event, _: at_each_line if frame.f_code in QUICK else None)
+
+    assert_no_more_than_three(threads=5, calls=40, first=trace)
+
+
+def test_Q1_a_slot_wakes_who_came_while_a_debugger_stood_at_its_release(single, gated):
+    def make_one():
+        sys.settrace(lambda frame, event, _: at_each_line if frame.f_code is Gate.leave.__code__ else None)
+        return single.call(gated, "first")
+
+    def at_each_line(frame, event, _):
+        if not waiting and event == "line" and frame.f_lineno > Gate.leave.__code__.co_firstlineno + 2:
+            waiting.append(caller(single.call, gated, "second"))
+            until(lambda: len(single.request_queue) == 1)
+        return at_each_line
+
+    waiting: list[Future[object]] = []
+    gated.end(2)
+    assert caller(make_one).result(10) == "first"
+    assert waiting[0].result(10) == "second"
+    assert_at_rest(single)
+
+
+def test_Q1_no_slot_is_taken_in_the_middle_of_what_the_gate_does(single):
+    gate, begun, end = RequestEngine.of(single).gate, threading.Event(), threading.Event()
+    working = caller(gate.exclusively, lambda: begun.set() or end.wait(10))
+    assert begun.wait(10)
+    slot = gate.new_slot()
+    entering = caller(gate.enter, slot)
+    threading.Event().wait(0.1)
+    assert not entering.done()
+    end.set()
+    assert entering.result(10)
+    assert working.result(10)
+    ending = caller(gate.exclusively, lambda: slot.release() or gate.active)
+    assert ending.result(10) == 1, "it is given back when that is over"
+    gate.pump()
+    assert_at_rest(single)
+
+
+def assert_no_more_than_three(threads: int, calls: int, first: Callable[[], object] = lambda: None) -> None:
+    """Let threads make calls that end soon, with a limit of three.
+
+    Args:
+        calls: of each of them.
+        first: what each of them does before.
+    """
     api, lock, now, most = Api(max_concurrent_requests=3), threading.Lock(), 0, 0
 
     def call():
@@ -86,21 +152,18 @@ def test_Q1_holds_under_stress_and_tiny_switch_intervals():
         with lock:
             now += 1
             most = max(most, now)
+        time.sleep(0.0002)
         with lock:
             now -= 1
 
     def make_many():
-        for _ in range(50):
+        first()
+        for _ in range(calls):
             api.call(call)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        callers = [caller(make_many) for _ in range(12)]
-        for future in callers:
-            future.result(30)
-    finally:
-        sys.setswitchinterval(interval)
+    callers = [caller(make_many) for _ in range(threads)]
+    for future in callers:
+        future.result(30)
     assert most <= 3
     assert_at_rest(api)
 
