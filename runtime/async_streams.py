@@ -7,7 +7,7 @@ from typing import Any
 from .async_waiting import make_async
 from .clocks import monotonic
 from .request import Request
-from .streams import Held, HeldStream
+from .streams import Held, HeldStream, as_inside
 from .usage import with_use
 
 
@@ -50,11 +50,13 @@ class HeldAsyncStream(Held):
         self._stream, self._items = request.outcome(), None
         return await self.__anext__()
 
+    @as_inside
     async def __aenter__(self) -> Any:
         with self._under_slot():
             entered = await self._stream.__aenter__()
         return self if entered is self._stream else entered
 
+    @as_inside
     async def __aexit__(self, *exc: Any) -> Any:
         with self._under_slot(release=True):
             return await self._stream.__aexit__(*exc)

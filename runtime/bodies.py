@@ -11,12 +11,13 @@ from typing import Any
 from .clocks import monotonic
 from .probing import attribute, has_method
 from .slots import Slot
-from .streams import Held
+from .streams import Held, as_inside
 
 
 class HeldBody(Held):
     """What a response reads its body from."""
 
+    @as_inside
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """Read as before; the end of the body gives the slot back."""
         with self._under_slot():
@@ -25,14 +26,17 @@ class HeldBody(Held):
             self._slot.release()
         return data
 
+    @as_inside
     def readline(self, *args: Any) -> Any:
         """Read as before; the end of the body gives the slot back, which `http.client` need not notice."""
         return self._read_with(self._stream.readline, *args)
 
+    @as_inside
     def read1(self, *args: Any) -> Any:
         """Read as before; the end of the body gives the slot back."""
         return self._read_with(self._stream.read1, *args)
 
+    @as_inside
     def readinto(self, buffer: Any) -> Any:
         """Read as before; the end of the body gives the slot back."""
         return self._read_with(self._stream.readinto, buffer)
@@ -44,6 +48,7 @@ class HeldBody(Held):
             self._slot.release()
         return got
 
+    @as_inside
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream as before; the end of the body gives the slot back."""
         yield from self._until_its_end(self._stream.stream(*args, **kwargs))
@@ -61,9 +66,16 @@ class HeldBody(Held):
             raise
         self._slot.release()
 
+    @as_inside
     def __iter__(self) -> Iterator[Any]:
         yield from self._until_its_end(self._stream)
 
+    @as_inside
+    def __next__(self) -> Any:
+        with self._under_slot():
+            return next(self._stream)
+
+    @as_inside
     async def __aiter__(self) -> Any:
         try:
             async for part in self._stream:

@@ -8,7 +8,8 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from types import MethodType
+from typing import Any, TypeVar
 
 from .clocks import monotonic
 from .failures import failure_in_result
@@ -86,6 +87,27 @@ def _hold(request: Request, slot: Slot) -> Any:
     return HELD_STREAMS.get((is_sync, is_async), HeldStream)(result, slot, request)
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class _AsInside:
+    """See `as_inside`."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+
+    def __get__(self, held: Any, owner: Any = None) -> Any:
+        if held is None:  # as `contextlib.ExitStack` asks
+            return self.method
+        getattr(held._stream, self.method.__name__)
+        return MethodType(self.method, held)
+
+
+def as_inside(method: Method) -> Method:
+    """Let a method be there only where what is inside has one of its name: many ask by `hasattr` how something is to be read, or closed."""
+    return _AsInside(method)  # type: ignore[return-value]
+
+
 class Held:
     """Something that keeps its slot until it is exhausted, closed or collected; otherwise like what is inside."""
 
@@ -109,6 +131,9 @@ class Held:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._stream, name)
         return partial(self._drive, value) if name in ("send", "throw") else value
+
+    def __dir__(self) -> list[str]:
+        return dir(self._stream)
 
     def _drive(self, step: Callable[..., Any], *args: Any) -> Any:
         """Let a generator go on with what it is sent; its end gives the slot back."""
@@ -137,15 +162,27 @@ class Held:
         if release:
             self._slot.release()
 
+    @as_inside
     def close(self) -> Any:
         """Close the stream and give its slot back."""
         with self._under_slot(release=True):
             return self._stream.close()
 
+    @as_inside
     async def aclose(self) -> None:
         """Close the stream and give its slot back."""
         with self._under_slot(release=True):
             await self._stream.aclose()
+
+    @as_inside
+    def __enter__(self) -> Any:
+        entered = self._stream.__enter__()
+        return self if entered is self._stream else entered
+
+    @as_inside
+    def __exit__(self, *exc: Any) -> Any:
+        with self._under_slot(release=True):
+            return self._stream.__exit__(*exc)
 
 
 class HeldStream(Held):
@@ -193,6 +230,7 @@ class HeldStream(Held):
             delay = request.attempt(self._slot)
         return request.outcome()
 
+    @as_inside
     def __enter__(self) -> Any:
         try:
             entered = self._entered()
@@ -225,10 +263,6 @@ class HeldStream(Held):
                 with contextlib.suppress(Exception):
                     self._stream.__exit__(None, None, None)
             self._stream = self._again(request, delay)
-
-    def __exit__(self, *exc: Any) -> Any:
-        with self._under_slot(release=True):
-            return self._stream.__exit__(*exc)
 
 
 # (can be read, can be read with `async`) -> what holds its slot; those of `async_streams` are added to it.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import gzip
+import io
 import json
+import shutil
 import sys
 import unittest.mock
 import urllib.request
@@ -206,6 +209,75 @@ def test_S1_a_generator_stays_a_generator_to_its_reader(single):
     del stream
     gc.collect()
     assert_at_rest(single)
+
+
+class Items:
+    """A stream that can be iterated over and closed, and no more."""
+
+    def __iter__(self):
+        return iter("ab")
+
+    def close(self):
+        pass
+
+
+class AsyncItems:
+    """The same, `async`; what closes it has the name that OpenAI's has."""
+
+    async def __aiter__(self):
+        yield "a"
+
+    async def close(self):
+        pass
+
+
+def letters():
+    yield from "ab"
+
+
+def response_that_was_made_up():
+    """Return what many tests of clients make up: a response of requests whose body is a file."""
+    response = requests.Response()
+    response.status_code, response.raw = 200, io.BytesIO(b"abc")
+    return response
+
+
+ASKED_FOR = """
+read readline read1 readinto stream close aclose __enter__ __exit__ __aenter__ __aexit__ __aiter__ send asend
+release_conn getvalue
+""".split()
+
+
+@pytest.mark.parametrize(
+    ("make", "inside"),
+    [
+        (letters, lambda result: result),
+        (Items, lambda result: result),
+        (AsyncItems, lambda result: result),
+        (response_that_was_made_up, lambda result: result.raw),
+    ],
+)
+def test_S1_what_a_stream_lacks_it_lacks_while_it_is_held(single, make, inside):
+    """Who asks `hasattr(response, "aclose")` goes on as before."""
+
+    def make_one(stream=False):
+        return make()
+
+    held = single.call(make_one, stream=True)
+    assert single.current_requests == 1
+    plain = make()
+    assert [hasattr(inside(held), name) for name in ASKED_FOR] == [
+        hasattr(inside(plain), name) for name in ASKED_FOR
+    ]
+    with contextlib.ExitStack() as stack:
+        if hasattr(inside(held), "__enter__"):
+            stack.enter_context(inside(held))
+
+
+def test_S1_a_response_whose_body_is_a_file_is_read_as_before(single):
+    response = single.call(response_that_was_made_up)
+    assert response.content == b"abc"
+    assert single.current_requests == 0
 
 
 def test_S1_a_queued_stream_is_held_too(single):
@@ -1010,6 +1082,40 @@ def test_S1_the_end_of_what_an_async_response_reads_from_gives_the_slot_back(sin
             await response.aclose()
 
     run(go())
+    assert_at_rest(single)
+
+
+def within(body):
+    with body as entered:
+        return entered.read()
+
+
+WAYS = {
+    "with": within,
+    "next": lambda body: list(iter(lambda: next(body, None), None)),
+    "for": list,
+    "shutil": lambda body: (part := io.BytesIO(), shutil.copyfileobj(body, part))[0].getvalue(),
+    "BufferedReader": lambda body: io.BufferedReader(body).read(),
+    "TextIOWrapper": lambda body: io.TextIOWrapper(body).read(),
+    "GzipFile": lambda body: gzip.GzipFile(fileobj=body).read(),
+    "dir": lambda body: (dir(body), body.close())[0],
+}
+
+
+@pytest.mark.parametrize("opened", ["requests", "urllib3"])
+@pytest.mark.parametrize("way", WAYS)
+def test_S1_what_a_response_reads_from_is_read_in_any_way_as_before(single, server, way, opened):
+    text = b"one\ntwo\n"
+    server.app = lambda request: Reply(200, gzip.compress(text) if way == "GzipFile" else text)
+
+    def read(call):
+        if opened == "requests":
+            body = call(requests.get, server.url, stream=True).raw
+        else:
+            body = call(urllib3.PoolManager().request, "GET", server.url, preload_content=False)
+        return WAYS[way](body)
+
+    assert read(single.call) == read(lambda function, *args, **kwargs: function(*args, **kwargs))
     assert_at_rest(single)
 
 
