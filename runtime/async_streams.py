@@ -42,7 +42,8 @@ class HeldAsyncStream(Held):
             self._slot.release()
             raise
         else:
-            self._request = None
+            if request is not None:
+                self._request = None
             return item
         await make_async(request.engine, request, self._slot, partial(_made_again, request))
         if request.error is not None:

@@ -114,6 +114,7 @@ class Held:
     _slot: Any = None
     _stream: Any = None
     _items: Any = None  # what iterating over the stream gives, once that has begun; often the stream itself
+    _request: "Request | None" = None
 
     def __init__(self, stream: Any, slot: Slot, request: "Request | None" = None) -> None:
         self._stream = stream
@@ -131,6 +132,21 @@ class Held:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._stream, name)
         return partial(self._drive, value) if name in ("send", "throw") else value
+
+    # What is set is for what is inside, as in `response.raw.decode_content = True`; but not where it takes the place of
+    # what calls that, as in `response.raw.read = partial(response.raw.read, decode_content=True)`.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._stream, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in vars(self):
+            object.__delattr__(self, name)
+        else:
+            delattr(self._stream, name)
 
     def __dir__(self) -> list[str]:
         return dir(self._stream)
@@ -219,7 +235,8 @@ class HeldStream(Held):
                     raise
                 request.error = error
             else:
-                self._request = None
+                if request is not None:
+                    self._request = None
                 return item
             self._stream, self._items = self._again(request, request.judge(self._slot)), None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import gzip
 import io
@@ -272,6 +273,20 @@ def test_S1_what_a_stream_lacks_it_lacks_while_it_is_held(single, make, inside):
     with contextlib.ExitStack() as stack:
         if hasattr(inside(held), "__enter__"):
             stack.enter_context(inside(held))
+
+
+def test_S1_what_is_set_is_set_inside(single):
+    inside = Items()
+    held = single.call(lambda stream: inside, stream=True)
+    held.note = 5
+    assert inside.note == held.note == 5
+    del held.note
+    assert not hasattr(inside, "note")
+    held.close = "something else"
+    assert held.close == "something else"
+    del held.close
+    held.close()
+    assert_at_rest(single)
 
 
 def test_S1_a_response_whose_body_is_a_file_is_read_as_before(single):
@@ -1090,11 +1105,30 @@ def within(body):
         return entered.read()
 
 
+def decoded(body):
+    """Read what the server has compressed, as many save files."""
+    body.decode_content = True
+    return copied(body)
+
+
+def decoded_by_read(body):
+    """The same, as others do it."""
+    body.read = functools.partial(body.read, decode_content=True)
+    return copied(body)
+
+
+def copied(body):
+    shutil.copyfileobj(body, part := io.BytesIO())
+    return part.getvalue()
+
+
 WAYS = {
     "with": within,
+    "decode_content": decoded,
+    "read": decoded_by_read,
+    "auto_close": lambda body: (setattr(body, "auto_close", False), io.TextIOWrapper(body).readlines())[1],
     "next": lambda body: list(iter(lambda: next(body, None), None)),
     "for": list,
-    "shutil": lambda body: (part := io.BytesIO(), shutil.copyfileobj(body, part))[0].getvalue(),
     "BufferedReader": lambda body: io.BufferedReader(body).read(),
     "TextIOWrapper": lambda body: io.TextIOWrapper(body).read(),
     "GzipFile": lambda body: gzip.GzipFile(fileobj=body).read(),
@@ -1106,7 +1140,9 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_S1_what_a_response_reads_from_is_read_in_any_way_as_before(single, server, way, opened):
     text = b"one\ntwo\n"
-    server.app = lambda request: Reply(200, gzip.compress(text) if way == "GzipFile" else text)
+    compressed = way in ("GzipFile", "decode_content", "read")
+    headers = {"Content-Encoding": "gzip"} if compressed and way != "GzipFile" else {}
+    server.app = lambda request: Reply(200, gzip.compress(text, mtime=0) if compressed else text, headers)
 
     def read(call):
         if opened == "requests":
