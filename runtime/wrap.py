@@ -7,8 +7,10 @@ import contextlib
 import logging
 import weakref
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from inspect import signature
+from operator import itemgetter
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,6 +44,16 @@ class Queued(partial[Any]):
 
     def __hash__(self) -> int:
         return hash(self.args[-2])
+
+    def __reduce__(self) -> Any:
+        """Be the function itself in another process, which has no queue of ours."""
+        return itemgetter(0), ((self.args[-2],),)
+
+    def __copy__(self) -> "Queued":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Queued":
+        return Queued(self.func, *self.args[:-2], deepcopy(self.args[-2], memo), self.args[-1])
 
 
 def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import gc
 import inspect
+import multiprocessing
+import pickle
 import sys
 import threading
 import time
 import traceback
 import weakref
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from types import SimpleNamespace
 
 import pytest
@@ -715,6 +718,29 @@ def test_a_queued_method_of_a_session_has_its_name_and_its_session(api):
         queued = api._queued(session.delete)
         assert (queued.__name__, queued.__self__) == ("delete", session)
         assert queued == session.delete
+
+
+@pytest.mark.parametrize("function", [requests.get, requests.Session().get], ids=["function", "method"])
+def test_a_queued_function_is_the_function_itself_in_another_process(api, server, function):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(api._queued(function), server.url).result(60).json() == {"ok": True}
+    assert type(pickle.loads(pickle.dumps(api._queued(function)))) is type(function)
+
+
+def test_a_copy_of_a_queued_function_is_queued(api, server):
+    session = requests.Session()
+    session.headers["X-Of"] = "the first"
+    queued = api._queued(session.get)
+    copies = [copy.copy(queued), copy.deepcopy(queued), copy.deepcopy({"get": queued})["get"]]
+    session.headers["X-Of"] = "the first, changed"
+    for each in copies:
+        assert each(server.url).ok
+    assert [request.headers["x-of"] for request in server.requests] == [
+        "the first, changed",
+        "the first",
+        "the first",
+    ]
+    assert api.queue_stats()["requests"] == 3
 
 
 def test_a_queued_coroutine_function_is_one_and_has_its_name(api):
