@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Queued(partial[Any]):
     """A call, made in its turn.
 
-    Where it is handed on, it has the name, the signature and the attributes of the function, and equals it.
+    Where it is handed on, it has the name, the signature and the attributes of the function, and equals it. It is made with
+    a `__dict__`: of one without, `partial(queued, ...)` takes what it calls, and not itself.
     """
 
     __slots__ = ()
@@ -53,7 +54,7 @@ class Queued(partial[Any]):
         return self
 
     def __deepcopy__(self, memo: Any) -> "Queued":
-        return Queued(self.func, *self.args[:-2], deepcopy(self.args[-2], memo), self.args[-1])
+        return _queued(self.func, *self.args[:-2], deepcopy(self.args[-2], memo), self.args[-1])
 
 
 def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
@@ -67,17 +68,19 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
             and call.__func__ in engine.ordinary
             and call.__self__.adapters == engine.without_retries  # type: ignore[attr-defined]
         ):
-            return Queued(run_call, engine, call, retry)
+            queued = Queued(run_call, engine, call, retry)
+            queued.__dict__  # noqa: B018, as `_queued` does
+            return queued
     except Exception:  # the same function, of something else
         pass
     known = _known(engine, call)
     if known is None or known.may_be_ordinary:
         if is_ordinary(call, engine.ordinary, engine.without_retries):
-            return Queued(run_call, engine, call, retry)
+            return _queued(run_call, engine, call, retry)
         known = known or _look_at(engine, call)
     kind = known.kind
     if known.handle is _as_it_is and kind is SYNC:
-        return Queued(run_call, engine, call, retry)
+        return _queued(run_call, engine, call, retry)
     if engine.gate.pace is not None and engine.gate.pace.learns:
         call = _with_headers(call)
     prepare = None
@@ -90,8 +93,14 @@ def wrap_call(engine: "RequestEngine", call: Any, /, retry: bool = True) -> Any:
     else:
         run = _ASYNC_RUNNERS[kind]
     if prepare is None:
-        return Queued(run, engine, call, retry)
-    return Queued(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
+        return _queued(run, engine, call, retry)
+    return _queued(_await_prepared if kind is COROUTINE else _run_prepared, run, engine, call, prepare)
+
+
+def _queued(*parts: Any) -> Queued:
+    queued = Queued(*parts)
+    queued.__dict__  # noqa: B018, makes one
+    return queued
 
 
 _ASYNC_RUNNERS: dict[int, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import functools
 import gc
 import inspect
 import multiprocessing
@@ -725,6 +726,16 @@ def test_a_queued_function_is_the_function_itself_in_another_process(api, server
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(api._queued(function), server.url).result(60).json() == {"ok": True}
     assert type(pickle.loads(pickle.dumps(api._queued(function)))) is type(function)
+
+
+def test_a_partial_of_a_queued_function_is_one_of_the_function(api, server):
+    get = functools.partial(api._queued(requests.get), timeout=5)
+    assert (get.func, get.args, get.keywords) == (requests.get, (), {"timeout": 5})
+    assert str(inspect.signature(get)) == str(inspect.signature(functools.partial(requests.get, timeout=5)))
+    assert get(server.url).ok
+    assert api.queue_stats()["requests"] == 1
+    assert pickle.loads(pickle.dumps(get))(server.url).ok
+    assert api.queue_stats()["requests"] == 1
 
 
 def test_a_copy_of_a_queued_function_is_queued(api, server):
