@@ -272,6 +272,8 @@ class _Builder:
             if scope.class_info is not None and isinstance(scope.node, ast.ClassDef):
                 scope.class_info.defined.add(target.id)
                 scope.class_info.attributes.setdefault(target.id, []).append((value, scope))
+                if target.id == "__slots__":  # each is a member of the class
+                    scope.class_info.defined |= _words_in(value)
         elif isinstance(target, ast.Attribute):
             info = self.names.instance(target.value, scope)
             if info is not None:
@@ -294,6 +296,13 @@ def _function_that_binds(name: str, scope: Scope) -> Scope | None:
             return owner
         owner = owner.parent
     return None
+
+
+def _words_in(value: ast.expr) -> set[str]:
+    """Return the names that the strings in an expression hold: `("a", "b")`, `"a b".split()`, `{"a": "what it is"}`."""
+    parts = filter(None, value.keys) if isinstance(value, ast.Dict) else ast.walk(value)
+    texts = (part.value for part in parts if isinstance(part, ast.Constant))
+    return {word for text in texts if isinstance(text, str) for word in text.split()}
 
 
 def _bind_type_parameters(scope: Scope, node: ast.AST) -> None:
