@@ -257,11 +257,7 @@ def _plan_class(
     changes: list[BlockChange] = []
     edits: list[Edit] = []
     new: list[templates.Block] = []
-    notes = [
-        f"the class uses `{member}` already, so the block's is called `{other}`"
-        for member, other in sorted(work.names.items())
-    ]
-    notes += class_blocks.notes(work, words)
+    notes = class_blocks.notes_of_names(work) + class_blocks.notes(work, words)
     variables: tuple[str, ...] = ()
     for name in work.blocks:
         rendered = class_blocks.render_block(work, name, engine, options)

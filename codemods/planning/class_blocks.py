@@ -30,7 +30,7 @@ _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 """The words by which code that does so is known, before anything is looked at."""
 _MEMBERS = frozenset(name for names in templates.MEMBERS.values() for name in names)
 _METHODS = frozenset({"submit", "map", "priority", "queue_stats", "request_queue", "current_requests"})
-"""Of the members, those that hide what a base has of the same name; `close` goes on to the base's."""
+"""Of the members, those that hide what a base, or a client inside, has of the same name; `close` goes on to the base's."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
 _REFUSED_BASES = {
     "NamedTuple": _NO_WEAK_REFERENCE,
@@ -137,7 +137,14 @@ def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int
         used[id(info)] |= others.used & _MEMBERS
         if others.out_of_sight:
             used[id(info)] |= _METHODS
+        if _hands_names_on(info):
+            used[id(info)] |= {*_METHODS, "close"}
     return used
+
+
+def _hands_names_on(info: ClassInfo) -> bool:
+    """Return True if a class has a `__getattr__`: what it lacks may be there all the same, of a client inside it."""
+    return any("__getattr__" in cls.defined for cls in info.lineage())
 
 
 def _other_names(
@@ -149,7 +156,8 @@ def _other_names(
         region: the block, if the class has an older one: the names that it has are its own already.
     """
     has = re.findall(r"\w+", region.code) if region is not None else ()
-    if block == "queue" and ("close" in info.defined or _has_bases(info)):
+    inherits = _has_bases(info) and not _hands_names_on(info)
+    if block == "queue" and ("close" in info.defined or inherits):
         used = used - {"close"}  # what the class has, or inherits, is called by the block's
     names = {}
     for member in templates.MEMBERS[block]:
@@ -164,6 +172,30 @@ def _other_names(
                 new += "_"
             names[member] = new
     return names
+
+
+def notes_of_names(work: ClassWork) -> list[str]:
+    """Return what a user has to know of the names that the blocks do not have as usual."""
+    lineage = list(work.info.lineage())
+    handed_on = (
+        []
+        if not _hands_names_on(work.info)
+        else [
+            member
+            for member in sorted(work.names)
+            if not any(member in cls.used | cls.defined for cls in lineage)
+        ]
+    )
+    told = [
+        f"the class uses `{member}` already, so the block's is called `{other}`"
+        for member, other in sorted(work.names.items())
+        if member not in handed_on
+    ]
+    if handed_on:
+        told.append(
+            f"its `__getattr__` may know {', '.join(f'`{member}`' for member in handed_on)}; the block's begin with `retrofit_`"
+        )
+    return told
 
 
 def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:

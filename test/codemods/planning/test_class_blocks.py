@@ -89,6 +89,50 @@ def test_a_class_of_this_shape_queues_and_retries(shape, server):
     check_runs(call, instance, server)
 
 
+DELEGATES = """import requests
+
+
+class Inner:
+    def close(self):
+        return "closed"
+
+    def submit(self, job):
+        return "submitted", job
+
+    def map(self, function, jobs):
+        return [function(job) for job in jobs]
+
+
+class Client(BASES):
+    def __init__(self):
+        self.inner = Inner()
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+"""
+
+
+@pytest.mark.parametrize("bases", ["", "Other"])
+def test_what_a_client_inside_has_is_still_reached_by_getattr(server, bases):
+    source = DELEGATES.replace("(BASES)", f"({bases})" if bases else "").replace(
+        "class Inner", "class Other:\n    pass\n\n\nclass Inner"
+    )
+    client = load(source + GET).Client()
+    check_runs(client.get, client, server)
+    assert client.close() == "closed"
+    assert client.submit(1) == ("submitted", 1)
+    assert client.map(str, [1, 2]) == ["1", "2"]
+    assert client.retrofit_queue_stats()["requests"] > 3
+    client.retrofit_close()
+
+
+def test_names_that_getattr_may_know_are_told_in_one_note():
+    notes = check_transformed(DELEGATES.replace("(BASES)", "") + GET).classes[0].notes
+    assert len(notes) == 1
+    assert "`close`, `current_requests`, `map`" in notes[0]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="weakref_slot came with Python 3.11")
 def test_a_dataclass_with_slots_and_a_place_for_weak_references(server):
     shape = "@dataclasses.dataclass(slots=True, weakref_slot=True)\nclass Client:\n    x: int = 1\n\n"
