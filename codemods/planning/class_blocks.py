@@ -111,7 +111,7 @@ def settle(
         if region is not None:
             names.update(region.values)
         if region is None or region.version < templates.VERSIONS[block]:
-            names.update(_other_names(info, region, block, used, identifiers))
+            names.update(_other_names(info, kin, region, block, used, identifiers))
     entry = next((block for block in ENTRY_POINTS if block in blocks), "")
     entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
     entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
@@ -137,18 +137,18 @@ def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int
         used[id(info)] |= others.used & _MEMBERS
         if others.out_of_sight:
             used[id(info)] |= _METHODS
-        if _hands_names_on(info):
+        if _hands_names_on(info, others):
             used[id(info)] |= {*_METHODS, "close"}
     return used
 
 
-def _hands_names_on(info: ClassInfo) -> bool:
+def _hands_names_on(info: ClassInfo, kin: Kin) -> bool:
     """Return True if a class has a `__getattr__`: what it lacks may be there all the same, of a client inside it."""
-    return any("__getattr__" in cls.defined for cls in info.lineage())
+    return "__getattr__" in kin.used or any("__getattr__" in cls.defined for cls in info.lineage())
 
 
 def _other_names(
-    info: ClassInfo, region: Region | None, block: str, used: Set[str], identifiers: frozenset[str]
+    info: ClassInfo, kin: Kin, region: Region | None, block: str, used: Set[str], identifiers: frozenset[str]
 ) -> dict[str, str]:
     """Return other names for what a block defines, where the class, or one that it is related to, uses the name for something else.
 
@@ -156,7 +156,7 @@ def _other_names(
         region: the block, if the class has an older one: the names that it has are its own already.
     """
     has = re.findall(r"\w+", region.code) if region is not None else ()
-    inherits = _has_bases(info) and not _hands_names_on(info)
+    inherits = _has_bases(info) and not _hands_names_on(info, kin)
     if block == "queue" and ("close" in info.defined or inherits):
         used = used - {"close"}  # what the class has, or inherits, is called by the block's
     names = {}
@@ -179,7 +179,7 @@ def notes_of_names(work: ClassWork) -> list[str]:
     lineage = list(work.info.lineage())
     handed_on = (
         []
-        if not _hands_names_on(work.info)
+        if not _hands_names_on(work.info, work.kin)
         else [
             member
             for member in sorted(work.names)

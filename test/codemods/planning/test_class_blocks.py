@@ -9,6 +9,7 @@ import requests
 
 from ...loopback import LoopbackServer, Reply
 from ..check import check_noop, check_sites, check_transformed, client, planned
+from ..disk.folders import plans
 from ..running import check_runs, load, module_of
 
 GET = "    def get(self, url):\n        return requests.get(url, timeout=20)\n"
@@ -125,6 +126,20 @@ def test_what_a_client_inside_has_is_still_reached_by_getattr(server, bases):
     assert client.map(str, [1, 2]) == ["1", "2"]
     assert client.retrofit_queue_stats()["requests"] > 3
     client.retrofit_close()
+
+
+def test_what_a_getattr_in_another_file_hands_on_is_left_to_it(tmp_path):
+    files = {
+        "__init__.py": "",
+        "base.py": DELEGATES.replace("(BASES)", "").replace("Client", "Base"),
+        "client.py": "import requests\n\nfrom .base import Base\n\n\nclass Client(Base):\n" + GET,
+    }
+    (tmp_path / "sea").mkdir()
+    for name, text in files.items():
+        (tmp_path / "sea" / name).write_text(text)
+    [plan] = [plan for plan in plans(tmp_path / "sea") if plan.path.name == "client.py"]
+    assert b"retrofit_close = RequestEngine.closing()" in plan.after
+    assert b"retrofit_submit, retrofit_map," in plan.after
 
 
 def test_names_that_getattr_may_know_are_told_in_one_note():
