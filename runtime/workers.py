@@ -130,7 +130,8 @@ def start_worker(gate: "Gate") -> None:
 
 
 def _add_worker(gate: "Gate", worker: Worker) -> bool:
-    if not gate.unstaffed:
+    # Asked once more: another thread may have started one meanwhile. One too many would end in place of one that waits.
+    if not needs_worker(gate):
         return False
     gate.starting[worker] = get_ident()
     gate.workers.add(worker)

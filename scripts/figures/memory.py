@@ -75,10 +75,7 @@ def _resident() -> int:
 
 
 def _left_over(before: set[threading.Thread]) -> int:
-    """Return how many threads are left when the queue has been at rest for a while.
-
-    The alarm's may sleep for half as long as the first requests were held, which on a busy machine is long.
-    """
+    """Return how many threads are left when the queue has been at rest for a while: its own end after two seconds."""
     end = time.monotonic() + 60
     while (left := len(set(threading.enumerate()) - before)) and time.monotonic() < end:
         time.sleep(0.05)

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from backend_retrofit_runtime import RequestEngine, RequestQueueFull
+from backend_retrofit_runtime import RequestEngine, RequestQueueFull, workers
 from backend_retrofit_runtime import gate as gate_module
 from backend_retrofit_runtime.gate import Gate
 from test.loopback import Reply
@@ -691,6 +691,18 @@ def test_Q3_a_call_runs_in_its_own_thread_where_the_last_slot_was_abandoned_to_t
     slot.abandon()
     assert api.call(threading.get_ident) == threading.get_ident()
     assert_at_rest(api)
+
+
+def test_Q3_two_threads_start_one_worker_for_one_job(api):
+    """One too many would wait without being counted, and end in place of one that counts, which then stays for ever."""
+    gate = RequestEngine.of(api).gate
+    gate.unstaffed = 1  # a job was put
+    first, second = workers.Worker(gate), workers.Worker(gate)
+    assert caller(gate.exclusively, workers._add_worker, gate, first).result(10) is True
+    assert gate.exclusively(workers._add_worker, gate, second) is False
+    gate.starting.clear()
+    gate.workers.clear()
+    gate.unstaffed = 0
 
 
 # What is handed on
