@@ -176,16 +176,8 @@ def _other_names(
 
 def notes_of_names(work: ClassWork) -> list[str]:
     """Return what a user has to know of the names that the blocks do not have as usual."""
-    lineage = list(work.info.lineage())
-    handed_on = (
-        []
-        if not _hands_names_on(work.info, work.kin)
-        else [
-            member
-            for member in sorted(work.names)
-            if not any(member in cls.used | cls.defined for cls in lineage)
-        ]
-    )
+    own = {name for cls in work.info.lineage() for name in cls.used | cls.defined}
+    handed_on = sorted(work.names.keys() - own) if _hands_names_on(work.info, work.kin) else []
     told = [
         f"the class uses `{member}` already, so the block's is called `{other}`"
         for member, other in sorted(work.names.items())
