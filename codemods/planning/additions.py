@@ -32,7 +32,7 @@ from ..source.scopes import ClassInfo
 from ..source.syntax import last_line
 from ..source.text import Source
 from ..source.wrapping import wraps_with
-from . import class_blocks, functions, insertion, keys
+from . import class_blocks, functions, insertion, keys, member_names
 from .block_changes import plan_block
 from .block_states import blocks_by_class
 from .class_blocks import ClassWork
@@ -147,7 +147,7 @@ def _settle(
         for site in sites_of[0]
     ]
     kin = {id(info): kin_of(names, info) for info in names.classes}
-    used = class_blocks.names_used(names.classes, kin)
+    used = member_names.names_used(names.classes, kin)
     works: dict[int, ClassWork] = {}
     told: list[ClassPlan] = []
     for info in names.classes:
@@ -257,7 +257,7 @@ def _plan_class(
     changes: list[BlockChange] = []
     edits: list[Edit] = []
     new: list[templates.Block] = []
-    notes = class_blocks.notes_of_names(work) + class_blocks.notes(work, words)
+    notes = member_names.notes_of_names(info, work.kin, work.names) + class_blocks.notes(work, words)
     variables: tuple[str, ...] = ()
     for name in work.blocks:
         rendered = class_blocks.render_block(work, name, engine, options)

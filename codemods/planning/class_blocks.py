@@ -18,6 +18,7 @@ from ..source.syntax import decorator_name, shown
 from ..source.text import Source
 from ..tables.rows import NONE, OFF, Library
 from . import keys
+from .member_names import other_names
 
 _MODEL_BASES = frozenset({"BaseModel", "BaseSettings", "SQLModel", "Struct", "Model"})
 _MODEL_DECORATORS = frozenset({"dataclass", "define", "attrs", "s", "frozen", "mutable"})
@@ -28,9 +29,6 @@ _LOOKS_AT_ITS_NAMES = re.compile(
 )
 _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 """The words by which code that does so is known, before anything is looked at."""
-_MEMBERS = frozenset(name for names in templates.MEMBERS.values() for name in names)
-_METHODS = frozenset({"submit", "map", "priority", "queue_stats", "request_queue", "current_requests"})
-"""Of the members, those that hide what a base, or a client inside, has of the same name; `close` goes on to the base's."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
 _REFUSED_BASES = {
     "NamedTuple": _NO_WEAK_REFERENCE,
@@ -111,83 +109,12 @@ def settle(
         if region is not None:
             names.update(region.values)
         if region is None or region.version < templates.VERSIONS[block]:
-            names.update(_other_names(info, kin, region, block, used, identifiers))
+            inherits = _has_bases(info)
+            names.update(other_names(info, kin, region, block, used, identifiers, inherits))
     entry = next((block for block in ENTRY_POINTS if block in blocks), "")
     entry_point = names.get(ENTRY_POINTS[entry], ENTRY_POINTS[entry]) if entry else ""
     entry_point = next((base.entry_point for base in bases if base.entry_point), entry_point)
     return ClassWork(info, blocks, names, entry_point, inherited, kin=kin)
-
-
-def names_used(classes: Iterable[ClassInfo], kin: Mapping[int, Kin]) -> dict[int, set[str]]:
-    """Return `id` of a class -> which of the names that blocks define it uses itself, or a class above or below it does.
-
-    Where nothing is known of a base, that is any name of a method.
-
-    Args:
-        kin: `id` of a class -> the classes above and below it in other files.
-    """
-    own = {id(info): (info.used | info.defined) & _MEMBERS for info in classes}
-    used = {key: set(names) for key, names in own.items()}
-    for info in classes:
-        for base in info.lineage():
-            used[id(info)] |= own[id(base)]
-            used[id(base)] |= own[id(info)]
-    for info in classes:
-        others = kin[id(info)]
-        used[id(info)] |= others.used & _MEMBERS
-        if others.out_of_sight:
-            used[id(info)] |= _METHODS
-        if _hands_names_on(info, others):
-            used[id(info)] |= {*_METHODS, "close"}
-    return used
-
-
-def _hands_names_on(info: ClassInfo, kin: Kin) -> bool:
-    """Return True if a class has a `__getattr__`: what it lacks may be there all the same, of a client inside it."""
-    return "__getattr__" in kin.used or any("__getattr__" in cls.defined for cls in info.lineage())
-
-
-def _other_names(
-    info: ClassInfo, kin: Kin, region: Region | None, block: str, used: Set[str], identifiers: frozenset[str]
-) -> dict[str, str]:
-    """Return other names for what a block defines, where the class, or one that it is related to, uses the name for something else.
-
-    Args:
-        region: the block, if the class has an older one: the names that it has are its own already.
-    """
-    has = re.findall(r"\w+", region.code) if region is not None else ()
-    inherits = _has_bases(info) and not _hands_names_on(info, kin)
-    if block == "queue" and ("close" in info.defined or inherits):
-        used = used - {"close"}  # what the class has, or inherits, is called by the block's
-    names = {}
-    for member in templates.MEMBERS[block]:
-        if member in has or (region is not None and member in region.values):
-            continue
-        # The entry point is found again by its name, so no other code of the file may have it.
-        taken = identifiers if member in ENTRY_POINTS.values() else used
-        if member in taken:
-            new = f"retrofit_{member.lstrip('_')}"
-            new = f"_{new}" if member.startswith("_") else new
-            while new in identifiers:
-                new += "_"
-            names[member] = new
-    return names
-
-
-def notes_of_names(work: ClassWork) -> list[str]:
-    """Return what a user has to know of the names that the blocks do not have as usual."""
-    own = {name for cls in work.info.lineage() for name in cls.used | cls.defined}
-    handed_on = sorted(work.names.keys() - own) if _hands_names_on(work.info, work.kin) else []
-    told = [
-        f"the class uses `{member}` already, so the block's is called `{other}`"
-        for member, other in sorted(work.names.items())
-        if member not in handed_on
-    ]
-    if handed_on:
-        told.append(
-            f"its `__getattr__` may know {', '.join(f'`{member}`' for member in handed_on)}; the block's begin with `retrofit_`"
-        )
-    return told
 
 
 def notes(work: ClassWork, identifiers: frozenset[str]) -> list[str]:
