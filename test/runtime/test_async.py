@@ -128,7 +128,7 @@ def test_A1_sync_and_async_callers_share_one_line(api):
 
 def test_A1_backoff_releases_the_slot_and_keeps_the_place(api):
     async def go():
-        api.max_concurrent_requests, api.initial_retry_delay = 1, 0.1
+        api.max_concurrent_requests, api.initial_retry_delay = 1, 1
         flaky, order = Flaky(Answer(503)), []
 
         async def failing():

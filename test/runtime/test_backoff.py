@@ -401,7 +401,7 @@ def test_B6_backing_off_holds_no_slot():
 
 def test_B6_and_keeps_its_place_in_line():
     """Due again, it goes ahead of all that came after it."""
-    api, gated = Api(max_concurrent_requests=1, initial_retry_delay=0.05), Gated()
+    api, gated = Api(max_concurrent_requests=1, initial_retry_delay=1), Gated()
     flaky = Flaky(Answer(503))
 
     def first():
@@ -422,7 +422,7 @@ def test_B6_and_keeps_its_place_in_line():
 
 
 def test_B6_its_id_is_the_same_in_the_view_and_in_the_log(api, caplog):
-    api.initial_retry_delay = 0.1
+    api.initial_retry_delay = 0.5
     future = caller(api.call, Flaky(Answer(503), Answer(503)))
     until(lambda: len(api.request_queue) == 1)
     (shown,) = api.request_queue

@@ -442,7 +442,7 @@ def test_Q4_shrinking_evicts_nobody(single, gated):
 
 def test_Q4_one_that_backs_off_counts_and_is_never_refused_itself(single):
     single.queue_size = 1
-    single.initial_retry_delay = 0.2
+    single.initial_retry_delay = 1
     flaky = Flaky(Answer(503))
     backing_off = caller(single.call, flaky)
     until(lambda: len(single.request_queue) == 1)

@@ -418,7 +418,7 @@ def test_S1_given_up_before_the_first_item(single):
 
 
 def test_S1_backing_off_before_the_first_item_holds_no_slot(single):
-    single.initial_retry_delay = 0.3
+    single.initial_retry_delay = 1
     reading = caller(lambda: list(single.call(Breaks(after=0).__call__)))
     until(lambda: len(single.request_queue) == 1)
     assert single.call(len, "abc") == 3
