@@ -90,6 +90,6 @@ def notes_of_names(info: ClassInfo, kin: Kin, names: Mapping[str, str]) -> list[
     ]
     if handed_on:
         told.append(
-            f"its `__getattr__` may know {', '.join(f'`{member}`' for member in handed_on)}; the block's begin with `retrofit_`"
+            f"its `__getattr__` may provide {', '.join(f'`{member}`' for member in handed_on)}; the block's are called `retrofit_...`"
         )
     return told
