@@ -50,6 +50,15 @@ def has_hub() -> bool:
         return False
 
 
+def run_greenlets() -> None:
+    """At the end of a thread that was one before gevent patched: run until they end the greenlets that it has started.
+
+    They count as threads, and would end with it in the middle of what they do.
+    """
+    if has_hub() and importlib.import_module("greenlet").getcurrent().parent is None:
+        importlib.import_module("gevent").get_hub().join()
+
+
 def new_signal() -> Any:
     """Return a lock that is taken, for its maker to wait on until somebody releases it: in a greenlet one of gevent's."""
     signal = importlib.import_module("gevent.thread").allocate_lock() if has_hub() else threading.Lock()

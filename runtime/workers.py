@@ -13,7 +13,7 @@ from queue import Empty
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from .clocks import monotonic, new_queue
+from .clocks import monotonic, new_queue, run_greenlets
 from .probing import safe_log
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Run jobs."""
+        self._run_jobs()
+        run_greenlets()
+
+    def _run_jobs(self) -> None:
         gate = self.gate
         self.has_begun()
         while True:
@@ -246,6 +250,10 @@ class Alarm:
             self.news.put(None)
 
     def _run(self) -> None:
+        self._pump_gates()
+        run_greenlets()
+
+    def _pump_gates(self) -> None:
         due: list[tuple[float, int, Gate]] = []
         while True:
             wait = due[0][0] - monotonic() if due else 0.0

@@ -129,6 +129,31 @@ def test_Q11_greenlets_keep_the_limit_and_stop_nobody(way):
     assert run_python(GREENLETS, way) == "most at once 2\n"
 
 
+def test_Q11_a_thread_from_before_the_patch_ends_after_the_greenlets_that_it_has_started():
+    pytest.importorskip("gevent")
+    assert run_python("""
+import _thread
+from test.runtime.api import *
+from backend_retrofit_runtime import workers
+workers._IDLE_SECONDS = 0.05
+api = Api(max_concurrent_requests=1)
+may_end = _thread.allocate_lock()
+may_end.acquire()
+first = api.submit(may_end.acquire)
+while not first.running():
+    pass
+from gevent import monkey
+monkey.patch_all()
+import gevent
+second = api.submit(gevent.sleep, 0.5)  # the first one's thread starts a worker for it
+may_end.release()
+with gevent.Timeout(20):
+    while not (first.done() and second.done()):
+        gevent.sleep(0.01)
+print(first.result(), second.result())
+""") == "True None\n"
+
+
 # trio and curio.
 
 
