@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -70,15 +72,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def page_of(folder: Path, **options: Any) -> str:
+def page_of(folder: Path, runtime_lines: int | None = None, **options: Any) -> str:
+    """Return the page for the files of a folder, with only so many lines of the runtime's file."""
     plans = [plan_file(path, Options(**options)) for path in sorted(folder.glob("*.py"))]
-    run = Run([*plans, *runtime_plans(plans, Options(**options))], ["vendor: skipped"])
+    added = [
+        dataclasses.replace(plan, after=b"".join(plan.after.splitlines(keepends=True)[:runtime_lines]))
+        for plan in runtime_plans(plans, Options(**options))
+    ]
+    run = Run([*plans, *added], ["vendor: skipped"])
     return render(facts_of(run, written=False), run.plans)
 
 
 @pytest.fixture(scope="module")
 def html(folder: Path) -> str:
     return page_of(folder)
+
+
+@pytest.fixture(scope="module")
+def short_html(folder: Path) -> str:
+    """The page with a runtime of 300 lines: a browser needs half a second for all 8,000."""
+    return page_of(folder, 300)
 
 
 # What needs no browser.
@@ -203,14 +216,25 @@ class Page:
         ]
 
 
-@pytest.fixture
-def page(browser: Any, html: str, tmp_path: Path) -> Iterator[Page]:
-    file = tmp_path / "review.html"
+@contextlib.contextmanager
+def opened(browser: Any, html: str, file: Path) -> Iterator[Page]:
     file.write_text(html, encoding="utf-8")
-    opened = Page(browser, file)
-    yield opened
-    assert opened.trouble == []
-    opened.tab.close()
+    page = Page(browser, file)
+    yield page
+    assert page.trouble == []
+    page.tab.close()
+
+
+@pytest.fixture
+def page(browser: Any, short_html: str, tmp_path: Path) -> Iterator[Page]:
+    with opened(browser, short_html, tmp_path / "review.html") as page:
+        yield page
+
+
+@pytest.fixture
+def whole_page(browser: Any, html: str, tmp_path: Path) -> Iterator[Page]:
+    with opened(browser, html, tmp_path / "review.html") as page:
+        yield page
 
 
 pytestmark = pytest.mark.timeout(300)
@@ -354,9 +378,9 @@ def test_it_prints_on_white_with_all_files_open(page, tmp_path):
     assert pdf.startswith(b"%PDF")
 
 
-def test_a_screenshot_can_be_taken(page, tmp_path):
+def test_a_screenshot_can_be_taken(whole_page, tmp_path):
     """For looking at: RETROFIT_SCREENSHOTS names the folder that they are kept in."""
     folder = Path(os.environ.get("RETROFIT_SCREENSHOTS") or tmp_path)
     for scheme in ("light", "dark"):
-        page.tab.emulate_media(color_scheme=scheme)
-        assert page.tab.screenshot(path=folder / f"review-{scheme}.png").startswith(b"\x89PNG")
+        whole_page.tab.emulate_media(color_scheme=scheme)
+        assert whole_page.tab.screenshot(path=folder / f"review-{scheme}.png").startswith(b"\x89PNG")
