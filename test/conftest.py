@@ -44,13 +44,35 @@ TOGETHER = (
 )
 """The files whose tests share something expensive: a wheel, a browser, a server, workers."""
 LONG = (
-    "test/runtime_package/test_assembled.py",
-    "test/test_figures.py",
+    "test/codemods/reporting/page/test_document.py",
+    "test/test_packaging.py",
+    "test/test_pre_commit.py",
+    "test/test_types.py",
     "test/test_runtime_and_tools.py",
+    "test/test_figures.py",
+    "test/docs/test_links.py",
+    "test/backends/test_s3_kit.py",
+    "test/servers/",
+    "test/codemods/disk/test_processes.py",
+    "test/codemods/disk/test_places.py",
 )
-"""Where else tests take long: they run other suites, benchmarks, or tools over the whole runtime."""
-WAITING = "test/shared/"
-"""Where tests mostly wait: for a lease to end, for a rate, for a server that starts again."""
+"""Where tests keep a core busy for long: they run other suites, tools, benchmarks or a browser. The longest are first."""
+WAITING = (
+    "test/runtime_package/test_assembled.py",
+    "test/docs/test_blocks.py",
+    "test/docs/test_examples.py",
+    "test/tasks/",
+    "test/shared/test_servers.py",
+    "test/shared/",
+    "test/runtime/test_gateways.py",
+    "test/runtime/test_ctrl_c.py",
+    "test/runtime/test_withdrawal.py",
+    "test/runtime/test_chaos.py",
+    "test/runtime/test_places.py",
+    "test/test_demo.py",
+    "test/test_watch.py",
+)
+"""Where tests mostly wait: for a lease to end, for a rate, for a server that starts again. The longest are first."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell lets what it starts with `&` ignore Ctrl-C, and so would all processes to which the tests send one.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # All traffic stays on this machine, whatever proxy it has; and requests, told so, reads the environment only once.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost,::1"
     if not hasattr(config, "workerinput"):  # the processes of xdist take it from this one
         _trust_one_certificate(config)
 
@@ -77,48 +101,35 @@ def _trust_one_certificate(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return what `-n auto` means: four processes more than there are cores, as each waits for half of its time; 8 at most.
+    """Return what `-n auto` means: five processes more than there are cores, as four of seven mostly wait; 8 at most.
 
     Each imports the SDKs of all vendors, which takes it five seconds and 250 MB.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores + 4, 8)
+    return min(cores + 5, 8)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand the tests of a file that is in `TOGETHER` to one process, and all others one by one.
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Any:
+    """Hand the tests of a file that is in `TOGETHER` to one process, and all others one by one."""
+    from test.lanes import Lanes
 
-    xdist's own groups (`loadgroup`) would do, but they are not seen with pytest 9.2, where a test's ID cannot be set.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return file if file in TOGETHER else nodeid
-
-    return Together(config, log) if config.getvalue("dist") == "load" else None
+    return Lanes(config, TOGETHER) if config.getvalue("dist") == "load" else None
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put those first that take longest, as at the end the other processes would wait for them.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those first that take longest, as at the end others would wait for them, and those last that mostly wait."""
+    items.sort(key=lambda item: _place(item.nodeid))
 
-    Where several processes share the tests, those that wait are spread among those that work: one after the other,
-    they would keep all processes waiting at once.
-    """
-    items.sort(key=lambda item: not item.nodeid.startswith((*TOGETHER, *LONG)))
-    if not hasattr(config, "workerinput"):
-        return
-    waiting: list[pytest.Item] = []
-    others: list[pytest.Item] = []
-    for item in items:
-        waits = item.nodeid.startswith(WAITING) and not item.nodeid.startswith(TOGETHER)
-        (waiting if waits else others).append(item)
-    places = {item: index / len(others) for index, item in enumerate(others)}
-    # Before the last fifth of the others, so that at the end nobody waits for them.
-    places |= {item: 0.8 * index / len(waiting) for index, item in enumerate(waiting)}
-    items.sort(key=places.__getitem__)
+
+def _place(nodeid: str) -> int:
+    for index, start in enumerate(LONG):
+        if nodeid.startswith(start):
+            return index - len(LONG)
+    for index, start in enumerate(WAITING):
+        if nodeid.startswith(start):
+            return len(WAITING) - index
+    return 0
 
 
 def pytest_collection_finish() -> None:
@@ -132,6 +143,7 @@ def pytest_collection_finish() -> None:
     if session:
         session.create_loader = functools.cache(session.create_loader)  # type: ignore[attr-defined]
     gc.freeze()  # without a collection before: next to nothing of it is garbage
+    gc.set_threshold(20_000, 20, 20)  # trees of LibCST are large: with the usual 700, a twentieth of the time
     gc.enable()
 
 

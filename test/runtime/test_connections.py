@@ -144,6 +144,8 @@ def test_other_tls_settings_of_a_call_are_heeded(library, server, api):
 
 
 def test_a_proxy_in_the_environment_is_heeded_when_it_comes_and_goes(library, server, api, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     assert api.call(library.get, server.url).status_code == 200
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(Exception, match=r"(?i)proxy|refused"):

@@ -131,7 +131,8 @@ def test_Q11_greenlets_keep_the_limit_and_stop_nobody(way):
 
 def test_Q11_a_thread_from_before_the_patch_ends_after_the_greenlets_that_it_has_started():
     pytest.importorskip("gevent")
-    assert run_python("""
+    assert (
+        run_python("""
 import _thread
 from test.runtime.api import *
 from backend_retrofit_runtime import workers
@@ -151,7 +152,9 @@ with gevent.Timeout(20):
     while not (first.done() and second.done()):
         gevent.sleep(0.01)
 print(first.result(), second.result())
-""") == "True None\n"
+""")
+        == "True None\n"
+    )
 
 
 # trio and curio.
