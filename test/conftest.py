@@ -55,6 +55,7 @@ LONG = (
     "test/servers/",
     "test/codemods/disk/test_processes.py",
     "test/codemods/disk/test_places.py",
+    "test/runtime/test_interrupted.py",
 )
 """Where tests keep a core busy for long: they run other suites, tools, benchmarks or a browser. The longest are first."""
 WAITING = (
@@ -71,6 +72,7 @@ WAITING = (
     "test/runtime/test_places.py",
     "test/test_demo.py",
     "test/test_watch.py",
+    "test/runtime/",
 )
 """Where tests mostly wait: for a lease to end, for a rate, for a server that starts again. The longest are first."""
 
@@ -101,7 +103,7 @@ def _trust_one_certificate(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return what `-n auto` means: five processes more than there are cores, as four of seven mostly wait; 8 at most.
+    """Return what `-n auto` means: five processes more than there are cores, as most of them wait; 8 at most.
 
     Each imports the SDKs of all vendors, which takes it five seconds and 250 MB.
     """

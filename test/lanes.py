@@ -37,8 +37,8 @@ class Lanes(LoadScopeScheduling):
         return {nodeid: place for place, nodeid in enumerate(self.collection)}
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        """Send the tests of the next scope to a process; every other process takes the next from the back."""
-        scope, unit = self.workqueue.popitem(last=self.nodes.index(node) % 2 == 0)
+        """Send the tests of the next scope to a process; two of three take theirs from the back."""
+        scope, unit = self.workqueue.popitem(last=self.nodes.index(node) % 3 != 1)
         self.assigned_work[node][scope] = unit
         node.send_runtest_some([self._places[nodeid] for nodeid, ended in unit.items() if not ended])
 

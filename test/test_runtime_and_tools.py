@@ -88,7 +88,9 @@ def test_formatters_leave_it_as_it_is(runtime, command):
     assert main([str(runtime.parent), "--check", "-q"]) == 0
 
 
-@pytest.mark.parametrize("target", VERSIONS)
+@pytest.mark.parametrize(
+    "target", VERSIONS[-2:]
+)  # for a later version it does all that it does for an earlier one
 def test_what_pyupgrade_does_is_no_edit(runtime, target):
     before = runtime.read_bytes()
     tool(runtime, "pyupgrade", f"--{target}-plus", str(runtime))

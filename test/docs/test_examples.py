@@ -200,12 +200,17 @@ def test_the_tests_pass_without_waiting(run, folder):
 def test_a_notebook_shows_a_bar_and_has_all_answers(api, folder, monkeypatch):
     import nbformat
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
     monkeypatch.setenv("OPENAI_BASE_URL", api.url + "/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai.KEY)
     cells = [nbformat.v4.new_code_cell(code) for code in (FILES["notebook/cell.py"], "len(answers)")]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}).execute()
+    # A free port may be another test's before the kernel takes it; a socket's file is in the folder, which both have.
+    config = Config({"KernelManager": {"transport": "ipc"}})
+    monkeypatch.chdir(folder)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=SECONDS, resources=resources, config=config).execute()
     shown = str(notebook.cells[0].outputs)
     assert "100/100" in shown
     assert notebook.cells[1].outputs[0]["data"]["text/plain"] == "100"
