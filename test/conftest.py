@@ -112,11 +112,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Any:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand the tests of a file that is in `TOGETHER` to one process, and all others one by one."""
     from test.lanes import Lanes
 
-    return Lanes(config, TOGETHER) if config.getvalue("dist") == "load" else None
+    return Lanes(config, log, TOGETHER) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -20,9 +21,9 @@ class Lanes(LoadScopeScheduling):
     cannot be set.
     """
 
-    def __init__(self, config: pytest.Config, together: Collection[str]) -> None:
-        """Take the files whose tests all go to one process, as paths from the root."""
-        super().__init__(config)
+    def __init__(self, config: pytest.Config, log: Any, together: Collection[str]) -> None:
+        """Take what xdist gives, and the files whose tests all go to one process, as paths from the root."""
+        super().__init__(config, log)
         config.option.loadscopereorder = False  # the files with the most tests first
         self._together = frozenset(together)
 
