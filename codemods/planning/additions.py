@@ -154,7 +154,7 @@ def _settle(
         own = regions.get(id(info), {})
         if not own and not sites_of[id(info)]:
             continue
-        why_refused = class_blocks.why_refused(info, file.source)
+        why_refused = class_blocks.why_refused(info, kin[id(info)], file.source)
         if not own and not file.is_test_file and is_test_class(info):
             why_refused = "it is a test class, where retries would only make a failure late"
         work = None

@@ -30,6 +30,7 @@ _LOOKS_AT_ITS_NAMES = re.compile(
 _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 """The words by which code that does so is known, before anything is looked at."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
+_METACLASS = "its instances, the classes of this metaclass, do not have the settings that stand in it"
 _REFUSED_BASES = {
     "NamedTuple": _NO_WEAK_REFERENCE,
     "namedtuple": _NO_WEAK_REFERENCE,
@@ -41,6 +42,10 @@ _REFUSED_BASES = {
     "IntEnum": "the members of an Enum are its attributes",
     "StrEnum": "the members of an Enum are its attributes",
     "Flag": "the members of an Enum are its attributes",
+    "type": _METACLASS,
+    "ABCMeta": _METACLASS,
+    "EnumMeta": _METACLASS,
+    "EnumType": _METACLASS,
 }
 
 
@@ -193,7 +198,7 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
     """
     defaults = dict(options.settings)
     if name == "queue":
-        enters, closes = _closes(work.info)
+        enters, closes = _closes(work.info, work.kin)
         shared = work.kin.may_set_anything
         return templates.block(
             name, engine, work.names, defaults, closes=closes, enters=enters, shared=shared
@@ -205,10 +210,11 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
     return _render_env_key(work, engine, options)
 
 
-def _closes(info: ClassInfo) -> tuple[bool, dict[str, str]]:
+def _closes(info: ClassInfo, kin: Kin) -> tuple[bool, dict[str, str]]:
     """Return whether a class gets `with`, and which methods close its queue: `own` ones, or what is `inherited`.
 
-    A class that is closed by `await` alone gets no `with`, which would leave its client open.
+    A class that is closed by `await` alone gets no `with`, which would leave its client open. Nor does one that is derived
+    from together with another that has it, which may come after it.
     """
     methods = {
         node.name: node
@@ -224,7 +230,7 @@ def _closes(info: ClassInfo) -> tuple[bool, dict[str, str]]:
         closes.setdefault("aclose", "inherited")
     if "close" not in info.defined and not (is_async and "aclose" in known):
         closes["close"] = "inherited"
-    enters = not _has_bases(info) and not known & {"__enter__", "__exit__", "__aenter__"}
+    enters = not _has_bases(info) and not (known | kin.used) & {"__enter__", "__exit__", "__aenter__"}
     enters = enters and not is_async and not ("aclose" in known and "close" not in known)
     return enters and ("close" not in info.defined or _is_plain_method(methods.get("close"))), closes
 
@@ -288,14 +294,14 @@ def is_model(info: ClassInfo) -> bool:
     return bool(decorators & _MODEL_DECORATORS) or bool(bases & _MODEL_BASES)
 
 
-def why_refused(info: ClassInfo, source: Source) -> str:
+def why_refused(info: ClassInfo, kin: Kin, source: Source) -> str:
     """Return why a class cannot have blocks, or nothing."""
     if _stands_on_one_line(info.node, source):
         return "its body is on the line of `class`; put it on separate lines"
     bases = _base_names(cls.node for cls in info.lineage())
     if "Protocol" in _base_names([info.node]):
         return "it is a Protocol: whatever is to fit it would need what the blocks define, too"
-    if any("__getattribute__" in cls.defined for cls in info.lineage()):
+    if "__getattribute__" in kin.used or any("__getattribute__" in cls.defined for cls in info.lineage()):
         return "it defines `__getattribute__`, through which the queue's own names would go"
     if refused := next((base for base in _REFUSED_BASES if base in bases), ""):
         return f"it is a {refused}: {_REFUSED_BASES[refused]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from unittest import mock
 
 import pytest
 import requests
@@ -140,6 +141,48 @@ def test_what_a_getattr_in_another_file_hands_on_is_left_to_it(tmp_path):
     [plan] = [plan for plan in plans(tmp_path / "sea") if plan.path.name == "client.py"]
     assert b"retrofit_close = RequestEngine.closing()" in plan.after
     assert b"retrofit_submit, retrofit_map," in plan.after
+
+
+def test_a_getattribute_in_another_file_refuses_the_class_as_one_of_its_own_does(tmp_path):
+    (tmp_path / "sea").mkdir()
+    (tmp_path / "sea" / "__init__.py").touch()
+    spied = "class Spied:\n    def __getattribute__(self, name):\n        return object.__getattribute__(self, name)\n"
+    (tmp_path / "sea" / "spied.py").write_text(spied)
+    client = f"import requests\n\nfrom .spied import Spied\n\n\nclass Client(Spied):\n{GET}"
+    (tmp_path / "sea" / "client.py").write_text(client)
+    [plan] = [plan for plan in plans(tmp_path / "sea") if plan.path.name == "client.py"]
+    assert not plan.changed
+    assert "__getattribute__" in plan.sites[0].reason
+
+
+def test_a_mixin_hides_no_with_of_the_class_that_stands_beside_it(server):
+    managed = """class Managed:
+    def __enter__(self):
+        return "managed"
+
+    def __exit__(self, *exc):
+        return True
+
+
+class Both(Client, Managed):
+    pass
+"""
+    source = f"{IMPORTS}\n\nclass Client:\n{GET}\n\n{managed}"
+    module = load(source)
+    with module.Both() as got:
+        raise ValueError("which `Managed` handles")
+    assert got == "managed"
+    client = module.Both()
+    check_runs(client.get, client, server)
+    assert "__enter__" not in vars(module.Client)
+
+
+def test_a_metaclass_in_another_file_is_imported_and_makes_its_requests(server):
+    """What it makes are classes, which the settings in it do not reach: its requests are made as they come."""
+    meta = f"{IMPORTS}from somewhere import Base\n\n\nclass Meta(Base):\n{GET}"
+    with mock.patch.dict(sys.modules, {"somewhere": mock.Mock(Base=type)}):
+        client = load(meta).Meta("Client", (), {})
+    assert client.get(server.url).status_code == 200
 
 
 def test_names_that_getattr_may_know_are_told_in_one_note():
@@ -299,6 +342,8 @@ REFUSED = {
     "TypedDict": ("class Client(TypedDict):\n    x: int\n\n", "TypedDict"),
     "Protocol": ("class Client(Protocol):\n", "Protocol"),
     "generic Protocol": ("class Client(typing.Protocol[T]):\n", "Protocol"),
+    "a metaclass": ("class Client(type):\n", "metaclass"),
+    "a metaclass of abc": ("class Client(abc.ABCMeta):\n", "metaclass"),
     "Struct": ("class Client(msgspec.Struct):\n    x: int\n\n", "weakref=True"),
     "__getattribute__": ("class Client:\n    def __getattribute__(self, name):\n        return object.__getattribute__(self, name)\n\n", "__getattribute__"),
 }  # fmt: skip
