@@ -139,10 +139,13 @@ def failure_in_exception(error: BaseException) -> Failure:
                     body = _body_of(response if response is not None else thing, status)
                 if body is None and isinstance(details := attribute(link, "details"), dict):  # google.genai
                     body = details
-                return failure_by_status(status, headers, body, name)
+                failure = failure_by_status(status, headers, body, name)
+                return failure._replace(retry=failure.retry or _sdk_would_retry(link, failure))
         if (failure := _failure_by_vendor(link, name)) is not None:
             return failure
-        names.update(cls.__name__ for cls in type(link).__mro__)
+        kinds = {cls.__name__ for cls in type(link).__mro__}
+        if "APIConnectionError" not in kinds or attribute(link, "__cause__") is None:
+            names |= kinds  # else it stands for whatever was raised inside, and were it by a hook
         number = attribute(link, "errno") if issubclass(type(link), OSError) else None
         if isinstance(number, int) and number in _UNREACHABLE:  # urllib's has no class
             names.add("NetworkError")
@@ -165,6 +168,14 @@ def is_unanswered(error: BaseException) -> bool:
                 return True
             trace = trace.tb_next
     return False
+
+
+def _sdk_would_retry(error: BaseException, failure: Failure) -> bool:
+    """Return True for a final status that the SDK, whose own retries are turned off, would repeat its request after."""
+    if failure.status in RETRIED_STATUSES or header(failure.headers, "x-should-retry") == "false":
+        return False
+    asked = (vendor.retries_status for vendor in VENDORS if vendor.retries_status is not None)
+    return any(retries(error, failure.status) for retries in asked)
 
 
 def _failure_by_vendor(thing: Any, name: str) -> "Failure | None":

@@ -297,3 +297,5 @@ class HeldSlots(Starts):
             if slot.held == self.generation:
                 self.keepers[slot] = None
                 self.look_at = 0.0
+        if self.ready:  # they joined when nothing could be spared, and nothing would wake them when it can
+            self.pump()

@@ -116,10 +116,15 @@ class Request:
         result, self.result = self.result, None  # a stream knows its request: no cycle of references
         if error is None:
             return result
+        context = error.__context__
         try:
             raise error
+        except BaseException:
+            if context is not None:  # Python has put what the caller is handling just now in its place
+                error.__context__ = context
+            raise
         finally:
-            del error
+            del error, context
 
 
 def _as_told(word: Any, failure: "Failure | None", result: Any) -> "Failure | None":

@@ -57,7 +57,9 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
         _tell(engine, failure, request, slot, None, "", f"giving up: {reason}")
         with contextlib.suppress(Exception):
             if request.error is not None and hasattr(request.error, "add_note"):
-                request.error.add_note(f"{engine.label}.{request.name} gave up: {reason}")
+                note = f"{engine.label}.{request.name} gave up: {reason}"
+                if note not in getattr(request.error, "__notes__", ()):  # an exception may be kept and raised again
+                    request.error.add_note(note)
         return None
     mover = movers.get()
     leaves = mover is not None and mover.leaves(failure, delay, holds)

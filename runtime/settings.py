@@ -236,7 +236,8 @@ def _declare_the_rest(owner: type) -> None:
     shared = any(isinstance(value, Setting) and value.shared for value in members.values())
     blocks = {OPTIONS[option].block for option in options if option in OPTIONS}
     taken = options | members.keys()
-    taken |= {name for cls in owner.__mro__ for name in vars(cls).get("__annotations__", ())}
+    for annotations in (vars(cls).get("__annotations__") for cls in owner.__mro__):
+        taken |= annotations.keys() if isinstance(annotations, dict) else set()  # `type` has a descriptor
     for option in OPTIONS.values():
         if option.block in blocks and option.name not in taken:
             setting: Setting[Any, Any] = Setting(shared=shared)

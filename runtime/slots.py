@@ -226,6 +226,7 @@ def note_open_stream(slot: Slot) -> None:
 
 
 def slot_of_open_stream(gate: "Gate") -> "Slot | None":
-    """Return the slot of a stream that this context reads, so that it does not wait for itself."""
+    """Return the slot of a stream that this context reads, so that it does not wait for itself; one that holds it yet, if any."""
     slots = (reference() for reference in _open_streams.get())
-    return next((slot for slot in slots if slot is not None and not slot.over and slot.gate is gate), None)
+    found = [slot for slot in slots if slot is not None and not slot.over and slot.gate is gate]
+    return next((slot for slot in found if slot.held == gate.generation), found[0] if found else None)

@@ -40,6 +40,13 @@ def _failure_in_stream(error: Any, name: str) -> "Failure | None":
     return None if status is None else failure_by_status(status, None, body, name)
 
 
+def _sdk_retries_status(error: Any, status: Any) -> bool:
+    """Return True for 409 and all of 5xx, which these SDKs repeat as Cohere's does; others of them know 408 and 429 alone."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    ours = "APIStatusError" in names or type(error).__module__.startswith("cohere.")
+    return ours and isinstance(status, int) and (status == 409 or status >= 500)
+
+
 def _sdk_handling(call: Any, owner: Any) -> "Handling | None":
     """OpenAI, Anthropic, Groq, Together: the same method of a copy of its resource."""
     given = attribute(owner, "__dict__") or {}
@@ -234,6 +241,7 @@ VENDORS.append(
     Vendor(
         "openai, anthropic, groq, together",
         failure=_failure_in_stream,
+        retries_status=_sdk_retries_status,
         handling=_sdk_handling,
         owned=("_client", "_post", "max_retries", "get_api_list"),
         hears=_heard_call,

@@ -14,7 +14,8 @@ from ..vendor import VENDORS, Handling, Prepared, Vendor
 def _plain_response(result: Any) -> Any:
     """Return the unread `http.client.HTTPResponse` that `urlopen()` returns, or that is in a response of urllib3."""
     client = sys.modules.get("http.client")
-    inner = attribute(result, "_original_response") or result
+    inner = attribute(result, "_original_response")
+    inner = result if inner is None else inner  # not asked whether it is true: a mock would note that
     is_unread = client is not None and isinstance(inner, client.HTTPResponse) and inner.fp is not None
     return inner if is_unread else None
 
@@ -56,7 +57,8 @@ def _hold_http_client(result: Any, slot: Slot) -> bool:
 
 
 def _is_cut_of_urllib3(result: Any) -> bool:
-    response = attribute(result, "raw") or result  # of requests, with `stream=True`
+    response = attribute(result, "raw")  # of requests, with `stream=True`
+    response = result if response is None else response
     inner = _plain_response(response)
     if inner is not None:
         return ends_within_headers(inner, b"") and not inner.peek(1)

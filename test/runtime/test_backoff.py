@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import random
+import sys
 import threading
 import time
 from concurrent.futures import wait
@@ -454,6 +455,35 @@ def test_B8_last_exception_as_raised(stock):
     assert caught.value is errors[5]
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_B8_an_exception_keeps_its_cause_while_another_is_being_handled(api):
+    def call():
+        try:
+            raise KeyError("the cause")
+        except KeyError:
+            raise RuntimeError("as it was") from None
+
+    def cleaning_up():
+        try:
+            raise ValueError("handled just now")
+        finally:
+            api.call(call)
+
+    with pytest.raises(RuntimeError) as caught:
+        cleaning_up()
+    assert isinstance(caught.value.__context__, KeyError)
+    assert isinstance(caught.value.__context__.__context__, ValueError)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
+def test_B8_an_exception_that_is_raised_again_and_again_says_once_why_it_was_given_up(api):
+    error = requests.ConnectionError()
+    api.max_retries, api.initial_retry_delay = 1, 0
+    for _ in range(3):
+        with pytest.raises(requests.ConnectionError):
+            api.call(Flaky(error, error))
+    assert len(error.__notes__) == 1
 
 
 def test_B8_the_last_response_can_still_be_read(api, server):

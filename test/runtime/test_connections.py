@@ -165,6 +165,13 @@ def test_a_replaced_function_is_called_as_it_is(library, server, api):
     assert len(server.requests) == 1
 
 
+def test_a_mock_notes_what_the_program_asks_it_and_nothing_else(api):
+    """`mock_calls` has each truth test and each comparison with `==`."""
+    with mock.patch.object(requests, "get") as get:
+        api.call(requests.get, "http://127.0.0.1:9/").json()
+    assert get.mock_calls == [mock.call("http://127.0.0.1:9/"), mock.call().json()]
+
+
 def test_a_replaced_session_class_is_used(server, api, bundle):
     api.call(requests.get, server.url, verify=str(bundle))
     with mock.patch("requests.sessions.Session") as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -222,6 +223,48 @@ def streaming(server):
     server.app = lambda request: (
         Reply(200, (b"part\n" for _ in range(3))) if request.path.startswith("/stream") else Reply(200, b"{}")
     )
+
+
+def test_Q8_a_task_may_have_more_streams_open_than_may_run(server):
+    api = Api(max_concurrent_requests=2)
+
+    async def main():
+        async with httpx.AsyncClient(timeout=20) as client, contextlib.AsyncExitStack() as stack:
+            open_ones = [
+                await stack.enter_async_context(api._queued(client.stream)("GET", server.url))
+                for _ in range(5)
+            ]
+            last = await api._queued(client.get)(server.url)
+            return last.status_code, [len(await response.aread()) > 0 for response in open_ones]
+
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == (200, [True] * 5)
+    assert_at_rest(api)
+
+
+def test_Q8_a_request_that_waits_since_before_the_streams_were_open_is_made_as_well():
+    api = Api(max_concurrent_requests=2)
+    go = threading.Event()
+
+    def app(request):
+        if request.path == "/held":
+            go.wait(20)
+        return Reply(200, b"x" * 1_000_000)
+
+    with LoopbackServer(app) as server, requests.Session() as session:
+
+        def opened():
+            return api.call(session.get, f"{server.url}/held", stream=True)
+
+        streams = [caller(opened) for _ in range(2)]
+        until(lambda: len(server.requests) == 2)
+        last = caller(api.call, session.get, server.url)
+        until(lambda: api.request_queue)
+        go.set()
+        responses = [stream.result(15) for stream in streams]  # and nobody reads them
+        assert last.result(15).status_code == 200
+        for response in responses:
+            response.close()
+    assert_at_rest(api)
 
 
 def test_Q8_readers_of_as_many_streams_as_may_run_that_fan_out_end(server):

@@ -133,6 +133,30 @@ def test_B10_sdk_models_list(api, unavailable):
     assert len(unavailable.requests) == 6
 
 
+@pytest.mark.parametrize("status", [409, 505, 507])
+@pytest.mark.parametrize("name", SDKS)
+def test_B10_what_the_sdk_would_retry_is_retried(name, status, delays, server):
+    api = Api()
+    client = client_of(name, server)
+    server.script(Reply(status), Reply(status, headers={"x-should-retry": "false"}))
+    with pytest.raises(SDKS[name][3]):
+        api.call(client.models.list)
+    assert len(server.requests) == 2
+    assert delays == [1]
+
+
+def test_B3_what_a_hook_raises_inside_an_sdk_is_no_lost_connection(delays, server):
+    def refuse(request):
+        raise PermissionError("the budget is spent")
+
+    client = client_of(
+        "openai", server, http_client=httpx.Client(event_hooks={"request": [refuse]}), max_retries=0
+    )
+    with pytest.raises(openai.APIConnectionError):
+        Api().call(client.models.list)
+    assert delays == []
+
+
 def test_B10_sdk_connection_errors(api, server):
     """No answer at all: the SDK wraps what its transport raised."""
     server.app = lambda request: Reset()
