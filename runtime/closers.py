@@ -91,6 +91,9 @@ class InheritedCloser(property):
 
     attribute = "close"
 
+    def __reduce__(self) -> Any:
+        return type(self), (), {"attribute": self.attribute}
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.attribute = name
 

@@ -40,6 +40,10 @@ class Member(property):
         read.member = self  # type: ignore[attr-defined]
         super().__init__(read)
 
+    def __reduce__(self) -> Any:
+        """Be pickled with a class that is sent as its code, as cloudpickle (joblib, Dask, Spark, Ray) sends those of a script."""
+        return type(self), ()
+
 
 class Setting(Member, Generic[GetT, SetT]):
     """An attribute that can be changed on a live instance; a value that is not valid is refused.
@@ -83,6 +87,13 @@ class Setting(Member, Generic[GetT, SetT]):
         else:
             self.default = self.checked(self.default)
         _declared.setdefault(owner, {})[name] = self
+
+    def __reduce__(self) -> Any:
+        """Keep its name, which nobody says anew."""
+        state = {name: value for name, value in vars(self).items() if name in ("attribute", "default")}
+        if self.inherited is not _NOTHING and self.inherited is not _A_FIELD:
+            state["inherited"] = self.inherited
+        return type(self), (self.default, self.option, self.shared), state
 
     def in_force(self, value: Any) -> Any:
         """Return `value`, or for a shared attribute the default where it is not a valid setting."""

@@ -157,6 +157,61 @@ print(first.result(), second.result())
     )
 
 
+# A class of a script is sent to other processes as its code: by joblib, Dask, Spark, Ray.
+
+SENDS = """
+import pathlib, sys
+import cloudpickle
+from backend_retrofit_runtime import RequestEngine
+class Client:
+    max_concurrent_requests = RequestEngine.setting(3)
+    queue_full = queue_timeout = RequestEngine.setting()
+    request_queue, current_requests = RequestEngine.views()
+    submit, map, priority, queue_stats = RequestEngine.methods()
+    __enter__, __exit__, close = RequestEngine.context()
+    _queued = RequestEngine.entry_point()
+    max_retries = RequestEngine.setting(2)
+    initial_retry_delay = RequestEngine.setting(0)
+    api_key = RequestEngine.api_key("SENT_KEY", missing="")
+    def __init__(self):
+        self.api_key = None
+    def get(self, call):
+        return self._queued(call)()
+client = Client()
+client.queue_timeout = 7
+pathlib.Path(sys.argv[1]).write_bytes(cloudpickle.dumps(client))
+"""
+RECEIVES = """
+import pathlib, pickle, sys
+from test.runtime.api import *
+client = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+flaky = Flaky(*[Answer(503)] * 5)
+print(client.get(flaky).status_code, flaky.calls, client.max_concurrent_requests, client.queue_timeout, client.queue_full)
+with client as entered:
+    print(entered is client, client.submit(len, "abc").result(10), client.current_requests, client.queue_stats()["retried"])
+try:
+    client.get(flaky)
+except RequestEngine.QueueClosed:
+    print("closed")
+try:
+    client.max_retries = -1
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_Q10_a_class_that_is_sent_as_its_code_is_the_same_elsewhere(tmp_path):
+    pytest.importorskip("cloudpickle")
+    file = str(tmp_path / "client.pickle")
+    run_python(SENDS, file)
+    assert run_python(RECEIVES, file).splitlines() == [
+        "503 3 3 7 raise",
+        "True 3 0 2",
+        "closed",
+        "max_retries must be a whole number, 0 or more, not -1",
+    ]
+
+
 # trio and curio.
 
 
