@@ -139,8 +139,8 @@ def failure_in_exception(error: BaseException) -> Failure:
                     body = _body_of(response if response is not None else thing, status)
                 if body is None and isinstance(details := attribute(link, "details"), dict):  # google.genai
                     body = details
-                failure = failure_by_status(status, headers, body, name)
-                return failure._replace(retry=failure.retry or _sdk_would_retry(link, failure))
+                judged = failure_by_status(status, headers, body, name)
+                return judged._replace(retry=judged.retry or _sdk_would_retry(link, judged))
         if (failure := _failure_by_vendor(link, name)) is not None:
             return failure
         kinds = {cls.__name__ for cls in type(link).__mro__}

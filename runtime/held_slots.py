@@ -291,8 +291,7 @@ class HeldSlots(Starts):
 
     def keep_for_stream(self, slot: Slot) -> None:
         """Note that an open stream holds this slot from now on."""
-        slot.is_special = slot.is_stream = True
-        slot.used_at = monotonic()
+        slot.is_special, slot.is_stream, slot.used_at = True, True, monotonic()
         with self.lock:
             if slot.held == self.generation:
                 self.keepers[slot] = None

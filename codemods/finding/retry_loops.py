@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -42,8 +42,14 @@ _NOT_OF_A_REQUEST = frozenset(
 
 @lru_cache(maxsize=64)
 def loops_in(function: ast.AST) -> Bodies[Loop]:
-    """Return a function's own loops; remembered, since a function may have thousands of call sites."""
-    return Bodies((part, part.body) for part in own_nodes(function) if isinstance(part, Loop))
+    """Return a function's own loops; remembered, since a function may have thousands of call sites.
+
+    The test of a `while` is made again with each round, and may make the request.
+    """
+    loops = (part for part in own_nodes(function) if isinstance(part, Loop))
+    return Bodies(
+        (loop, [loop.test, *loop.body] if isinstance(loop, ast.While) else loop.body) for loop in loops
+    )
 
 
 Statement = TypeVar("Statement", bound=ast.stmt)
@@ -52,7 +58,7 @@ Statement = TypeVar("Statement", bound=ast.stmt)
 class Bodies(Generic[Statement]):
     """Statements with bodies, each inside another or apart from it; asked for those whose bodies hold a node."""
 
-    def __init__(self, bodies: Iterable[tuple[Statement, list[ast.stmt]]]) -> None:
+    def __init__(self, bodies: Iterable[tuple[Statement, Sequence[ast.expr | ast.stmt]]]) -> None:
         found = sorted(bodies, key=lambda pair: (_start(pair[1][0]), -pair[0].col_offset))
         self.statements = [statement for statement, _ in found]
         self.starts = [_start(body[0]) for _, body in found]
@@ -222,7 +228,25 @@ def _looks_at_status(loop: Loop) -> bool:
                 return True
             if kind == "succeeded" and counted and _ends_the_loop(part.body):
                 return True
+        elif isinstance(part, ast.Assign) and _goes_on_while(loop, part.targets[0], status_test(part.value)):
+            return True
     return False
+
+
+def _goes_on_while(loop: Loop, flag: ast.expr, kind: str) -> bool:
+    """Return True if a loop goes round because a variable says that a request has failed: `while not ok: ...; ok = r.ok`.
+
+    Args:
+        kind: what it says, as `status_test` has it.
+    """
+    if not kind or not isinstance(loop, ast.While) or not isinstance(flag, ast.Name):
+        return False
+    parts = list(ast.walk(loop.test))
+    asked = [part for part in parts if isinstance(part, ast.Name) and part.id == flag.id]
+    negated = any(
+        isinstance(p, ast.UnaryOp) and isinstance(p.op, ast.Not) and p.operand in asked for p in parts
+    )
+    return bool(asked) and kind == ("succeeded" if negated else "failed")
 
 
 def _goes_round_again(body: list[ast.stmt]) -> bool:
