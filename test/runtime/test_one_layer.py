@@ -152,7 +152,9 @@ def test_B3_what_a_hook_raises_inside_an_sdk_is_no_lost_connection(delays, serve
     client = client_of(
         "openai", server, http_client=httpx.Client(event_hooks={"request": [refuse]}), max_retries=0
     )
-    with pytest.raises(openai.APIConnectionError):
+    with pytest.raises(
+        (openai.APIConnectionError, PermissionError)
+    ):  # the newest versions put nothing around it
         Api().call(client.models.list)
     assert delays == []
 
