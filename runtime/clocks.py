@@ -55,7 +55,10 @@ def run_greenlets() -> None:
 
     They count as threads, and would end with it in the middle of what they do.
     """
-    if has_hub() and importlib.import_module("greenlet").getcurrent().parent is None:
+    patches = sys.modules.get("gevent.monkey")
+    if patches is None or not patches.is_module_patched("threading") or not has_hub():
+        return
+    if importlib.import_module("greenlet").getcurrent().parent is None:
         importlib.import_module("gevent").get_hub().join()
 
 
