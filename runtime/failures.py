@@ -139,13 +139,12 @@ def failure_in_exception(error: BaseException) -> Failure:
                     body = _body_of(response if response is not None else thing, status)
                 if body is None and isinstance(details := attribute(link, "details"), dict):  # google.genai
                     body = details
-                judged = failure_by_status(status, headers, body, name)
-                return judged._replace(retry=judged.retry or _sdk_would_retry(link, judged))
+                return failure_by_status(status, headers, body, name)
         if (failure := _failure_by_vendor(link, name)) is not None:
             return failure
         kinds = {cls.__name__ for cls in type(link).__mro__}
         if "APIConnectionError" not in kinds or attribute(link, "__cause__") is None:
-            names |= kinds  # else it stands for whatever was raised inside, and were it by a hook
+            names |= kinds  # else it only says that something was raised inside, perhaps by a hook
         number = attribute(link, "errno") if issubclass(type(link), OSError) else None
         if isinstance(number, int) and number in _UNREACHABLE:  # urllib's has no class
             names.add("NetworkError")
@@ -170,12 +169,16 @@ def is_unanswered(error: BaseException) -> bool:
     return False
 
 
-def _sdk_would_retry(error: BaseException, failure: Failure) -> bool:
-    """Return True for a final status that the SDK, whose own retries are turned off, would repeat its request after."""
-    if failure.status in RETRIED_STATUSES or header(failure.headers, "x-should-retry") == "false":
+def sdk_would_retry(call: Any, error: Any, failure: Failure) -> bool:
+    """Return True for a final status after which the SDK, whose own retries are turned off, would repeat its request."""
+    if failure.status is None or failure.status in RETRIED_STATUSES:
         return False
-    asked = (vendor.retries_status for vendor in VENDORS if vendor.retries_status is not None)
-    return any(retries(error, failure.status) for retries in asked)
+    if header(failure.headers, "x-should-retry") == "false":
+        return False
+    return any(
+        vendor.retries_status is not None and vendor.retries_status(call, error, failure.status)
+        for vendor in VENDORS
+    )
 
 
 def _failure_by_vendor(thing: Any, name: str) -> "Failure | None":

@@ -16,6 +16,7 @@ from .failures import (
     failure_by_status,
     failure_in_exception,
     failure_in_result,
+    sdk_would_retry,
 )
 from .pacing import heed
 from .probing import attribute, status_in
@@ -85,6 +86,13 @@ class Request:
         error = self.error
         try:
             failure = failure_in_result(self.result) if error is None else failure_in_exception(error)
+            if (
+                error is not None
+                and failure is not None
+                and not failure.retry
+                and sdk_would_retry(self.call, error, failure)
+            ):
+                failure = failure._replace(retry=True)
         except Exception:  # somebody else's object, which may raise whatever is asked of it
             failure = None
         if failure is None and error is None and slot.is_cut:

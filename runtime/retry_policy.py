@@ -58,9 +58,7 @@ def delay_after(engine: "RequestEngine", failure: Failure, request: "Request", s
         with contextlib.suppress(Exception):
             if request.error is not None and hasattr(request.error, "add_note"):
                 note = f"{engine.label}.{request.name} gave up: {reason}"
-                if note not in getattr(
-                    request.error, "__notes__", ()
-                ):  # an exception may be kept and raised again
+                if note not in getattr(request.error, "__notes__", ()):  # it may be kept, and raised again
                     request.error.add_note(note)
         return None
     mover = movers.get()

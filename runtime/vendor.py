@@ -49,8 +49,8 @@ class Vendor(NamedTuple):
         name: of the library.
         failure: called with an exception and the name of the one that was raised, or with a dict that was returned and
             ""; returns what it says, or None.
-        retries_status: called with an exception and its status; returns True if the library, whose own retries are turned
-            off, would repeat its request after it, though others would not.
+        retries_status: called with a call, the exception that it raised, and its status, which is final elsewhere; returns
+            True if the library, whose own retries are turned off, would repeat the request.
         is_stream: called with a result; returns True if it is this library's, and still to be read.
         hold: called with such a result and the slot; returns True if it keeps the slot from now on.
         handling: called with a call and the object whose method it is (or None); returns how it is made, or None.
@@ -69,7 +69,7 @@ class Vendor(NamedTuple):
 
     name: str
     failure: "Callable[[Any, str], Failure | None] | None" = None
-    retries_status: "Callable[[Any, Any], bool] | None" = None
+    retries_status: "Callable[[Any, Any, int], bool] | None" = None
     is_stream: "Callable[[Any], bool] | None" = None
     hold: "Callable[[Any, Slot], bool] | None" = None
     handling: "Callable[[Any, Any], Handling | None] | None" = None

@@ -30,7 +30,7 @@ _LOOKS_AT_ITS_NAMES = re.compile(
 _LOOKING = frozenset({"dir", "getmembers", "vars", "__dict__"})
 """The words by which code that does so is known, before anything is looked at."""
 _NO_WEAK_REFERENCE = "its instances cannot be referred to weakly, which the queue needs"
-_METACLASS = "its instances, the classes of this metaclass, do not have the settings that stand in it"
+_METACLASS = "its classes would not get the settings of a metaclass"
 _REFUSED_BASES = {
     "NamedTuple": _NO_WEAK_REFERENCE,
     "namedtuple": _NO_WEAK_REFERENCE,
@@ -213,8 +213,8 @@ def render_block(work: ClassWork, name: str, engine: str, options: Options) -> t
 def _closes(info: ClassInfo, kin: Kin) -> tuple[bool, dict[str, str]]:
     """Return whether a class gets `with`, and which methods close its queue: `own` ones, or what is `inherited`.
 
-    A class that is closed by `await` alone gets no `with`, which would leave its client open. Nor does one that is derived
-    from together with another that has it, which may come after it.
+    A class that is closed only by `await` gets no `with`, which would leave its client open. Nor does a mixin whose
+    subclasses get their `with` from another base, which the mixin's would hide.
     """
     methods = {
         node.name: node

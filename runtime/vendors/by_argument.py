@@ -87,4 +87,17 @@ RETRYING_MODULES.update(
         "google.generativeai.models",
     }
 )
-VENDORS.append(Vendor("cohere, mistralai, litellm, google.generativeai", handling=_handling_by_argument))
+
+
+def _cohere_retries_status(call: Any, error: Any, status: int) -> bool:
+    """Return True for 409 and 5xx of Cohere's; not for 501, which the next answer would be, too. The others know 408 and 429 alone."""
+    return type(error).__module__.startswith("cohere.") and (status == 409 or status > 501)
+
+
+VENDORS.append(
+    Vendor(
+        "cohere, mistralai, litellm, google.generativeai",
+        handling=_handling_by_argument,
+        retries_status=_cohere_retries_status,
+    )
+)

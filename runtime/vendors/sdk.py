@@ -40,11 +40,13 @@ def _failure_in_stream(error: Any, name: str) -> "Failure | None":
     return None if status is None else failure_by_status(status, None, body, name)
 
 
-def _sdk_retries_status(error: Any, status: Any) -> bool:
-    """Return True for 409 and all of 5xx, which these SDKs repeat as Cohere's does; others of them know 408 and 429 alone."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    ours = "APIStatusError" in names or type(error).__module__.startswith("cohere.")
-    return ours and isinstance(status, int) and (status == 409 or status >= 500)
+def _sdk_retries_status(call: Any, error: Any, status: int) -> bool:
+    """Return True for 409 and 5xx, unless the owner allows no retries. Not for 501, which the next answer would be, too."""
+    if all(cls.__name__ != "APIStatusError" for cls in type(error).__mro__):
+        return False
+    owner = attribute(call, "__self__") or attribute(attribute(call, "__wrapped__"), "__self__")
+    count = attribute(attribute(owner, "_client") or owner, "max_retries")
+    return count != 0 and (status == 409 or status > 501)
 
 
 def _sdk_handling(call: Any, owner: Any) -> "Handling | None":

@@ -145,6 +145,31 @@ def test_B10_what_the_sdk_would_retry_is_retried(name, status, delays, server):
     assert delays == [1]
 
 
+@pytest.mark.parametrize(
+    ("status", "options"), [(501, {}), (409, {"max_retries": 0}), (409, {"x-should-retry": "false"})]
+)
+def test_B2_a_final_status_stays_final_where_the_sdk_would_not_retry_it(status, options, delays, server):
+    headers = {name: value for name, value in options.items() if name.startswith("x-")}
+    server.app = lambda request: Reply(status, headers=headers)
+    client = client_of(
+        "openai", server, **{name: value for name, value in options.items() if name not in headers}
+    )
+    with pytest.raises(openai.APIStatusError):
+        Api().call(client.models.list)
+    assert len(server.requests) == 1
+    assert delays == []
+
+
+def test_B2_cohere_would_retry_a_conflict(delays, server):
+    cohere = pytest.importorskip("cohere")
+    client = cohere.ClientV2(api_key="test-key", base_url=server.url)
+    server.script(Reply(409), Reply(400))
+    with pytest.raises(cohere.core.api_error.ApiError) as caught:
+        Api().call(client.chat, model="m", messages=[{"role": "user", "content": "hello"}])
+    assert caught.value.status_code == 400
+    assert delays == [1]
+
+
 def test_B3_what_a_hook_raises_inside_an_sdk_is_no_lost_connection(delays, server):
     def refuse(request):
         raise PermissionError("the budget is spent")

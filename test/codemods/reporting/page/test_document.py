@@ -73,7 +73,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_of(folder: Path, runtime_lines: int | None = None, **options: Any) -> str:
-    """Return the page for the files of a folder, with only so many lines of the runtime's file."""
+    """Return the review page of a folder.
+
+    Args:
+        runtime_lines: show only this many lines of the runtime's file; None: all.
+    """
     plans = [plan_file(path, Options(**options)) for path in sorted(folder.glob("*.py"))]
     added = [
         dataclasses.replace(plan, after=b"".join(plan.after.splitlines(keepends=True)[:runtime_lines]))
