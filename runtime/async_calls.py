@@ -2,19 +2,18 @@
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial, wraps
-from types import AsyncGeneratorType
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .async_waiting import make_async
-from .clocks import monotonic
-from .probing import has_method, is_settled, safe_log
+from .probing import attribute, has_method, is_settled, safe_log
 from .repeating import may_hold_a_body
 from .request import Request
 from .slots import Slot, current_slot, note_open_stream, reset_current_slot
 from .streams import finish
-from .usage import ItemsThatTellUse, with_use
+from .usage import with_use
 
 if TYPE_CHECKING:
     from .engine import RequestEngine
@@ -74,7 +73,7 @@ class AsyncCall(Coroutine[Any, Any, Any]):
         self._engine = engine
         self._request = Request(engine, call, retry, args, kwargs)
         self._coroutine: Any = None
-        self._manager: Any = None
+        self._manager: Any = None  # what the library's call gave in the last attempt
         self._slot: Slot | None = None
         self._bare: Any = None  # the call itself, once something else was asked of it
         self._begun = False  # it is being made in its turn
@@ -82,12 +81,15 @@ class AsyncCall(Coroutine[Any, Any, Any]):
     def __getattr__(self, name: str) -> Any:
         """Give what else the call has, such as grpc.aio's `read` and `cancel`; it is made at once then, outside the queue.
 
-        Not what is asked of any coroutine, to show a task for example, nor of a call that is being made in its turn.
+        Not what is asked of any coroutine, to show a task for example, nor of a call that still waits for its turn. Once it
+        was made, it is that of the last attempt: `code()`, `trailing_metadata()`.
         """
-        if name.startswith(("_", "cr_", "gi_", "ag_")) or self._coroutine is not None or self._begun:
-            if name.startswith("cr_") and self._coroutine is not None:
-                return getattr(self._coroutine, name)
+        if name.startswith("cr_") and self._coroutine is not None:
+            return getattr(self._coroutine, name)
+        if name.startswith(("_", "cr_", "gi_", "ag_")) or (self._begun and self._manager is None):
             raise AttributeError(name)
+        if self._begun:
+            return getattr(self._manager, name)
         request, engine = self._request, self._engine
         if self._bare is None:
             self._bare = request.call(*request.args, **request.kwargs)
@@ -104,6 +106,8 @@ class AsyncCall(Coroutine[Any, Any, Any]):
             self._slot.abandon()
 
     def __await__(self) -> Any:
+        if self._bare is None and self._begun and self._manager is not None:
+            return self._manager.__await__()  # a second time: as the library has it
         return (self._made() if self._bare is None else self._bare).__await__()
 
     def send(self, value: Any) -> Any:
@@ -123,8 +127,22 @@ class AsyncCall(Coroutine[Any, Any, Any]):
 
     def _made(self) -> Any:
         self._begun = True
-        one = self._request
-        return run_async(self._engine, one.call, one.retry, *one.args, **one.kwargs)
+        return self._make()
+
+    async def _make(self) -> Any:
+        request = self._request
+
+        async def attempt() -> Any:
+            self._manager = request.call(*request.args, **request.kwargs)
+            return await self._manager
+
+        slot = await make_async(self._engine, request, attempt=attempt)
+        try:
+            finish(request, slot)
+        except BaseException:
+            slot.release()
+            raise
+        return request.outcome()
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         """Decorate an async function, as a context manager of `contextlib` may: each call makes the request anew."""
@@ -198,100 +216,17 @@ class AsyncCall(Coroutine[Any, Any, Any]):
                 slot.abandon()  # perhaps in the collector
 
 
-class AsyncGeneratorCall(AsyncGenerator[Any, Any]):
-    """An async generator that is begun, in its turn, when its first item is asked for; it keeps its slot until it ends."""
+class CoroutineCall(AsyncCall):
+    """What a function gives that a library has put around a coroutine function, as OpenAI's SDK does: a coroutine, to all who ask."""
 
     def __init__(self, engine: "RequestEngine", call: Any, retry: bool, /, *args: Any, **kwargs: Any) -> None:
-        self._request = Request(engine, call, retry, args, kwargs)
-        self._generator: Any = None
-        self._slot: Slot | None = None
-        self._use: ItemsThatTellUse | None = None  # where that is counted
-        self._is_over = False
+        super().__init__(engine, call, retry, *args, **kwargs)
+        self.__name__ = str(attribute(call, "__name__") or "")
+        self.__qualname__ = str(attribute(call, "__qualname__") or self.__name__)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # so that isinstance() says what it said before
-        return AsyncGeneratorType
-
-    def __getattr__(self, name: str) -> Any:
-        if self._generator is None and name in ("ag_running", "ag_frame", "ag_await", "ag_suspended"):
-            return None if name in ("ag_frame", "ag_await") else False
-        if name.startswith("ag_") and self._generator is not None:
-            return getattr(self._generator, name)
-        raise AttributeError(name)
-
-    def __del__(self) -> None:
-        self._generator = None  # first, as in `Held`
-        if self._slot is not None:
-            self._slot.abandon()
-
-    async def asend(self, value: Any) -> Any:
-        """Send a value, as before; the first one begins the generator."""
-        if self._is_over:
-            raise StopAsyncIteration
-        if self._slot is not None:
-            item = await self._drive(self._generator.asend(value))
-            if self._use is not None:
-                self._use.hear(item)
-            return item
-        if value is not None:
-            raise TypeError("can't send non-None value to a just-started async generator")
-        request = self._request
-
-        async def attempt() -> Any:
-            self._generator = request.call(*request.args, **request.kwargs)
-            try:
-                return [await self._generator.__anext__()]
-            except StopAsyncIteration:
-                return []
-
-        self._slot = await make_async(request.engine, request, attempt=attempt)
-        try:
-            first = request.outcome()
-            if not first:
-                raise StopAsyncIteration
-        except BaseException:
-            self._end()
-            raise
-        note_open_stream(self._slot)
-        if self._slot.spent is not None:
-            self._use = ItemsThatTellUse(None, self._slot)
-            self._use.hear(first[0])
-        return first[0]
-
-    async def athrow(self, *error: Any) -> Any:
-        """Raise in the generator, as before; one that was not begun ends."""
-        if self._slot is not None and not self._is_over:
-            return await self._drive(self._generator.athrow(*error))
-        self._is_over = True
-        raise error[1] if len(error) > 1 and error[1] is not None else error[0]
-
-    async def aclose(self) -> None:
-        """Close the generator and give its slot back."""
-        try:
-            if self._generator is not None:
-                await self._generator.aclose()
-        finally:
-            self._end()
-
-    async def _drive(self, step: Any) -> Any:
-        slot: Any = self._slot
-        token = current_slot.set(slot)
-        slot.used_at = math.inf
-        try:
-            return await step
-        except BaseException as error:
-            if self._use is not None and isinstance(error, StopAsyncIteration):
-                self._use.end()
-            self._end()
-            raise
-        finally:
-            slot.used_at = monotonic()
-            reset_current_slot(token)
-
-    def _end(self) -> None:
-        self._is_over = True
-        if self._slot is not None:
-            self._slot.release()
+    def __class__(self) -> Any:  # so that isinstance() and inspect.iscoroutine() say what they said before
+        return CoroutineType
 
 
 async def _first(stream: Any) -> Any:

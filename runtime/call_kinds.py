@@ -12,7 +12,7 @@ from .parts import any_retries
 from .probing import CO_COROUTINE, attribute, flags_of, has_method, is_coroutine_function
 from .vendor import VENDORS
 
-SYNC, COROUTINE, ASYNC_GENERATOR, ASYNC_OTHER = range(4)
+SYNC, COROUTINE, ASYNC_GENERATOR, ASYNC_OTHER, WRAPPED_COROUTINE = range(5)
 # Whose plain functions have retries of their own, or stand for async ones without saying so; the vendors add theirs.
 RETRYING_MODULES: set[str] = set()
 # What urllib3's `Retry` counts, and what follows from its counts.
@@ -83,7 +83,7 @@ def kind_of(call: Any) -> int:
     flags = flags_of(function) or flags_of(attribute(type(function), "__call__"))
     if flags & CO_COROUTINE:
         wrapper = depth and not isinstance(call, partial) and not is_coroutine_function(call)
-        return ASYNC_OTHER if wrapper else COROUTINE
+        return WRAPPED_COROUTINE if wrapper else COROUTINE
     owner = type(attribute(call, "__self__"))
     if flags & _CO_ASYNC_GENERATOR:
         # What a decorator makes of one may be another thing: `contextlib.asynccontextmanager`.

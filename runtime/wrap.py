@@ -14,8 +14,9 @@ from operator import itemgetter
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .async_calls import AsyncCall, AsyncGeneratorCall, run_async
-from .call_kinds import ASYNC_GENERATOR, ASYNC_OTHER, COROUTINE, SYNC, is_ordinary, kind_of
+from .async_calls import AsyncCall, CoroutineCall, run_async
+from .async_generators import AsyncGeneratorCall
+from .call_kinds import ASYNC_GENERATOR, ASYNC_OTHER, COROUTINE, SYNC, WRAPPED_COROUTINE, is_ordinary, kind_of
 from .calls import run_call, run_partial
 from .probing import attribute, has_usual_attributes, safe_log
 from .vendor import AS_IT_IS, VENDORS, Handling, Prepared
@@ -107,6 +108,7 @@ _ASYNC_RUNNERS: dict[int, Any] = {
     COROUTINE: run_async,
     ASYNC_GENERATOR: AsyncGeneratorCall,
     ASYNC_OTHER: AsyncCall,
+    WRAPPED_COROUTINE: CoroutineCall,
 }
 
 

@@ -21,7 +21,7 @@ RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 MODULES = """
     errors clocks probing parts options vendor server_delay failures repeating slots testing_mode adaptive learnt_rates rates workers spare_slots starts held_slots closing
     gate usage pacing health connections retry_policy
-    request waiting streams bodies async_waiting async_streams async_calls call_kinds jobs calls
+    request waiting streams bodies async_waiting async_streams async_generators async_calls call_kinds jobs calls
     vendors/aiohttp vendors/botocore vendors/by_argument vendors/genai vendors/grpc vendors/httpx vendors/requests
     vendors/retrying vendors/sdk vendors/urllib3
     wrap showing engine settings keys closers members module_queue __init__

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
+import inspect
 import threading
 import time
 
@@ -732,4 +734,29 @@ def test_A1_never_awaited_takes_nothing(api):
     coroutine = api._queued(call)()
     coroutine.close()
     del coroutine
+    assert_at_rest(api)
+
+
+def test_a_coroutine_that_a_library_wraps_is_awaited_once(server):
+    api = Api()
+
+    async def go():
+        async with httpx.AsyncClient() as client:
+
+            @functools.wraps(client.get)
+            def get(*args, **kwargs):
+                return client.get(*args, **kwargs)
+
+            call = api._queued(get)(server.url)
+            assert inspect.iscoroutine(call)  # as code asks that takes sync and async clients
+            task = asyncio.create_task(call)
+            assert task.get_coro().__name__ == "get"
+            assert (await task).status_code == 200
+            call = api._queued(get)(server.url)
+            assert (await call).status_code == 200
+            with pytest.raises(RuntimeError, match="already awaited"):
+                await call
+
+    asyncio.run(go())
+    assert len(server.requests) == 2
     assert_at_rest(api)

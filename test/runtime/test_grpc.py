@@ -167,6 +167,27 @@ def test_a_call_of_grpc_aio_that_is_used_by_itself_still_works(api, shop, caplog
     assert "not queued" in caplog.text
 
 
+def test_a_call_of_grpc_aio_has_its_methods_after_it_was_made_and_is_made_once(api, shop, caplog):
+    async def go():
+        async with grpc.aio.insecure_channel(shop.target) as channel:
+            stub = Stub(channel)
+            call = api._queued(stub.GetThing)(b"ok")
+            assert await call == await call == b"1"
+            assert await call.code() is grpc.StatusCode.OK
+            assert call.done()
+            assert len(shop.requests) == 1
+            call = api._queued(stub.ListThings)(b"ok")
+            assert [item async for item in call] == [b"1", b"2"]
+            assert await call.code() is grpc.StatusCode.OK
+            call = api._queued(stub.GetThing)(b"NOT_FOUND")
+            with pytest.raises(grpc.RpcError):
+                await call
+            assert await call.code() is grpc.StatusCode.NOT_FOUND
+
+    caller(asyncio.run, go()).result(20)
+    assert "not queued" not in caplog.text
+
+
 class Persistent(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(self, continuation, client_call_details, request):
         for _ in range(3):
